@@ -1,0 +1,496 @@
+//! What a GPU is: the numbers that the engines need, in the field's units.
+//!
+//! Clocks and capacities come from datasheets, latencies from microbenchmarks, energies from
+//! papers; every value's origin is kept beside it (see [`crate::catalog::Entry::source`]).
+//! Left out: texture and ray-tracing units, graphics pipeline, instruction caches.
+
+use serde::Deserialize;
+
+use crate::section::{Section, Show, section};
+use crate::units::{Area, Bandwidth, Bytes, Duration, Energy, Frequency, Power};
+
+/// The architecture generation, which decides what a vendor library launches and how fast
+/// instructions are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Generation {
+    /// Compute capability 5.x.
+    Maxwell,
+    /// Compute capability 6.x.
+    Pascal,
+    /// Compute capability 7.0 and 7.2.
+    Volta,
+    /// Compute capability 7.5.
+    Turing,
+    /// Compute capability 8.0, 8.6 and 8.7.
+    Ampere,
+    /// Compute capability 8.9.
+    Ada,
+    /// Compute capability 9.0.
+    Hopper,
+    /// Compute capability 10.x and 12.x.
+    Blackwell,
+}
+
+impl Show for Generation {
+    fn show(&self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+}
+
+/// DRAM technologies that the memory model distinguishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names are the standards' own")]
+pub enum DramTechnology {
+    Gddr5,
+    Gddr5x,
+    Gddr6,
+    Gddr6x,
+    Gddr7,
+    Hbm2,
+    Hbm2e,
+    Hbm3,
+    Hbm3e,
+    Lpddr4,
+    Lpddr5,
+}
+
+impl Show for DramTechnology {
+    fn show(&self) -> String {
+        format!("{self:?}").to_uppercase()
+    }
+}
+
+section! {
+    /// Which chip this is.
+    Identity / IdentityPartial {
+        /// Name as people write it.
+        name: String,
+        /// Names as `nvidia-smi` and profilers print them, and usual short forms.
+        aliases: Vec<String>,
+        /// Chip code name, e.g. `GA100`.
+        chip: String,
+        /// Architecture generation.
+        generation: Generation,
+        /// CUDA compute capability × 10, e.g. 86.
+        compute_capability: u32,
+        /// Manufacturing process.
+        process: String,
+        /// Die area.
+        die_area: Area,
+    }
+}
+
+section! {
+    /// SM clock domain.
+    Clocks / ClocksPartial {
+        /// Guaranteed base clock.
+        base: Frequency,
+        /// Advertised boost clock.
+        boost: Frequency,
+        /// Clock seen in sustained compute work without hitting the power limit; the one that
+        /// simulations use unless told otherwise.
+        typical: Frequency,
+    }
+}
+
+section! {
+    /// Streaming multiprocessors: counts and what limits residency.
+    Sm / SmPartial {
+        /// Number of SMs.
+        count: u32,
+        /// Warp instructions issued per clock per SM (one per sub-partition).
+        issue_per_clock: f64,
+        /// Resident threads at most.
+        max_threads: u32,
+        /// Resident CTAs at most.
+        max_ctas: u32,
+        /// 32-bit registers.
+        registers: u32,
+        /// Registers are allocated to a warp in multiples of this many.
+        register_unit: u32,
+        /// Shared memory that the resident CTAs can hold together.
+        shared_memory: Bytes,
+        /// Shared memory that one CTA can hold at most.
+        shared_memory_per_cta: Bytes,
+        /// Shared memory is allocated in multiples of this.
+        shared_unit: Bytes,
+        /// Shared memory that the system takes of each CTA.
+        shared_reserved: Bytes,
+    }
+}
+
+section! {
+    /// Lanes (thread operations per clock per SM) of the execution pipes and their latency.
+    Pipes / PipesPartial {
+        /// Single-precision FMA lanes.
+        fp32: f64,
+        /// Double-precision FMA lanes.
+        fp64: f64,
+        /// Half-precision FMA lanes (a packed `HFMA2` counts as two).
+        fp16: f64,
+        /// 32-bit integer lanes.
+        int32: f64,
+        /// Whether integer instructions take fp32 lanes away (one shared datapath).
+        int32_shares_fp32: bool,
+        /// Special-function lanes (exp, rsqrt, sin).
+        sfu: f64,
+        /// Load/store lanes (addresses per clock).
+        lsu: f64,
+        /// Dependent-issue latency of FMA and integer instructions, in SM cycles.
+        alu_latency_cycles: f64,
+        /// Cost of a CTA-wide barrier, in SM cycles.
+        barrier_cycles: f64,
+    }
+}
+
+section! {
+    /// Tensor cores: dense multiply-accumulates per clock per SM by operand type; 0 where the
+    /// hardware has none.
+    Tensor / TensorPartial {
+        /// fp16 operands, fp16 accumulation.
+        fp16: f64,
+        /// fp16 operands, fp32 accumulation (half the rate on most GeForce boards).
+        fp16_fp32: f64,
+        /// bf16 operands, fp32 accumulation.
+        bf16: f64,
+        /// TF32 operands.
+        tf32: f64,
+        /// fp64 operands.
+        fp64: f64,
+        /// 8-bit integer operands.
+        int8: f64,
+        /// 4-bit integer operands.
+        int4: f64,
+        /// 8-bit float operands.
+        fp8: f64,
+        /// 4-bit float operands.
+        fp4: f64,
+        /// Rate multiplier of 2:4 structured sparsity (1 = none).
+        sparsity: f64,
+        /// Dependent-issue latency of one warp-level MMA, in SM cycles.
+        latency_cycles: f64,
+        /// Whether operands stream from shared memory without passing registers (wgmma, tcgen05).
+        operands_from_shared: bool,
+        /// Whether global loads can bypass registers on their way to shared memory (`cp.async`, TMA).
+        async_copy: bool,
+    }
+}
+
+section! {
+    /// Shared memory of an SM.
+    Shared / SharedPartial {
+        /// Bytes per clock per SM (32 banks × 4 bytes = one wavefront).
+        bytes_per_clock: f64,
+        /// Load latency, in SM cycles.
+        latency_cycles: f64,
+    }
+}
+
+section! {
+    /// L1 data cache of an SM (sectored, write-through).
+    L1 / L1Partial {
+        /// Capacity when no shared memory is carved out of it.
+        capacity: Bytes,
+        /// Whether shared memory is carved out of the same array.
+        unified_with_shared: bool,
+        /// Line size.
+        line: Bytes,
+        /// Sector size: the unit that is filled.
+        sector: Bytes,
+        /// Hit bandwidth in bytes per clock per SM.
+        bytes_per_clock: f64,
+        /// Hit latency, in SM cycles.
+        latency_cycles: f64,
+        /// Sector misses that may be outstanding per SM.
+        outstanding_sectors: f64,
+    }
+}
+
+section! {
+    /// L2 cache and the crossbar in front of it.
+    L2 / L2Partial {
+        /// Capacity.
+        capacity: Bytes,
+        /// Slices (one request per clock each).
+        slices: u32,
+        /// Associativity.
+        ways: u32,
+        /// Line size.
+        line: Bytes,
+        /// Achievable read bandwidth of all slices together, in bytes per SM clock.
+        bytes_per_clock: f64,
+        /// Most that one SM can take from the crossbar, in bytes per SM clock.
+        sm_bytes_per_clock: f64,
+        /// Share of the capacity up to which data that a kernel reads again is all found there
+        /// (partitions that keep copies of each other's lines lower it).
+        reach: f64,
+        /// Multiple of the capacity at which nothing of it is found any more.
+        fade: f64,
+        /// Hit latency of the near partition, in SM cycles.
+        latency_cycles: f64,
+        /// Hit latency of the far partition, in SM cycles (as near where there is one only).
+        far_latency_cycles: f64,
+    }
+}
+
+section! {
+    /// Device memory.
+    Dram / DramPartial {
+        /// Technology.
+        technology: DramTechnology,
+        /// Capacity.
+        capacity: Bytes,
+        /// Data pins.
+        bus_bits: u32,
+        /// Independent channels.
+        channels: u32,
+        /// Banks per channel.
+        banks: u32,
+        /// Bytes of one row buffer.
+        row: Bytes,
+        /// Row cycle time: between two activations of one bank.
+        row_cycle: Duration,
+        /// Peak data rate.
+        bandwidth: Bandwidth,
+        /// Share of the peak that streaming kernels reach.
+        efficiency: f64,
+        /// Unloaded latency of a read that misses L2, seen from the SM.
+        latency: Duration,
+        /// Energy to move a byte, device and interface.
+        energy_per_byte: Energy,
+    }
+}
+
+section! {
+    /// What starting work costs.
+    Launch / LaunchPartial {
+        /// Duration that a profiler records for an empty kernel.
+        kernel: Duration,
+        /// CTAs that the whole GPU can start per SM clock.
+        ctas_per_clock: f64,
+        /// Shortest gap between dependent kernels of one stream.
+        gap: Duration,
+        /// Duration of an empty memory copy or set.
+        memory_operation: Duration,
+    }
+}
+
+section! {
+    /// Links off the chip, one direction.
+    Link / LinkPartial {
+        /// Host link: achieved with pinned memory.
+        host: Bandwidth,
+        /// GPU-to-GPU link, all lanes of one GPU (host link where there is none).
+        peer: Bandwidth,
+        /// Latency of a GPU-to-GPU hop.
+        peer_latency: Duration,
+    }
+}
+
+section! {
+    /// Board power and energy per event (first figures; see the confidence of each source).
+    PowerSpec / PowerSpecPartial {
+        /// Board power limit.
+        limit: Power,
+        /// Board power when idle.
+        idle: Power,
+        /// Constant power of a busy board that no event explains (leakage, clocks, fans).
+        constant: Power,
+        /// One fp32 fused multiply-add of one thread.
+        fp32_fma: Energy,
+        /// One integer operation of one thread.
+        int32: Energy,
+        /// One fp64 fused multiply-add of one thread.
+        fp64_fma: Energy,
+        /// One special-function operation of one thread.
+        sfu: Energy,
+        /// One fp16 multiply-accumulate in a tensor core.
+        tensor_fp16_mac: Energy,
+        /// Fetch, decode, schedule and register access of one warp instruction.
+        issue: Energy,
+        /// One byte from shared memory.
+        shared_byte: Energy,
+        /// One byte from L1.
+        l1_byte: Energy,
+        /// One byte from L2 over the crossbar.
+        l2_byte: Energy,
+    }
+}
+
+macro_rules! gpu {
+    ($($(#[$meta:meta])* $field:ident: $section:ident / $partial:ident,)+) => {
+        /// A complete GPU description.
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct Gpu {
+            $($(#[$meta])* pub $field: $section,)+
+        }
+
+        #[derive(Debug, Clone, Default, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub(crate) struct GpuPartial {
+            base: serde::de::IgnoredAny,
+            sources: serde::de::IgnoredAny,
+            $($field: $partial,)+
+        }
+
+        impl Gpu {
+            /// Section names with their keys, as written in TOML.
+            pub(crate) const SECTIONS: &'static [(&'static str, &'static [&'static str])] =
+                &[$((stringify!($field), <$section as Section>::KEYS)),+];
+
+            pub(crate) fn overlay(base: &mut GpuPartial, over: GpuPartial) {
+                $(<$section as Section>::overlay(&mut base.$field, over.$field);)+
+            }
+
+            /// Completes the description or returns the dotted paths of what is missing.
+            pub(crate) fn finish(partial: GpuPartial) -> Result<Self, Vec<String>> {
+                let mut missing = Vec::new();
+                $(let $field = <$section as Section>::finish(
+                    partial.$field, stringify!($field), &mut missing);)+
+                match ($($field,)+) {
+                    ($(Some($field),)+) => Ok(Self { $($field,)+ }),
+                    _ => Err(missing),
+                }
+            }
+
+            /// Every value as `(dotted path, text)`, in the order of this file.
+            pub fn list(&self) -> Vec<(String, String)> {
+                let mut out = Vec::new();
+                $(self.$field.list(stringify!($field), &mut out);)+
+                out
+            }
+        }
+    };
+}
+
+gpu! {
+    /// Which chip this is.
+    gpu: Identity / IdentityPartial,
+    /// SM clocks.
+    clocks: Clocks / ClocksPartial,
+    /// SM counts and residency limits.
+    sm: Sm / SmPartial,
+    /// Execution pipes.
+    pipes: Pipes / PipesPartial,
+    /// Tensor cores.
+    tensor: Tensor / TensorPartial,
+    /// Shared memory.
+    shared: Shared / SharedPartial,
+    /// L1 data cache.
+    l1: L1 / L1Partial,
+    /// L2 cache.
+    l2: L2 / L2Partial,
+    /// Device memory.
+    dram: Dram / DramPartial,
+    /// Launch costs.
+    launch: Launch / LaunchPartial,
+    /// Off-chip links.
+    link: Link / LinkPartial,
+    /// Power and energy.
+    power: PowerSpec / PowerSpecPartial,
+}
+
+impl Gpu {
+    /// What cannot be true of any GPU: `(dotted path, why)` of the first contradiction.
+    pub(crate) fn contradiction(&self) -> Option<(&'static str, String)> {
+        let positive: &[(&'static str, f64)] = &[
+            ("clocks.base", self.clocks.base.hz()),
+            ("clocks.boost", self.clocks.boost.hz()),
+            ("clocks.typical", self.clocks.typical.hz()),
+            ("sm.count", f64::from(self.sm.count)),
+            ("sm.issue_per_clock", self.sm.issue_per_clock),
+            ("sm.max_threads", f64::from(self.sm.max_threads)),
+            ("sm.max_ctas", f64::from(self.sm.max_ctas)),
+            ("sm.registers", f64::from(self.sm.registers)),
+            ("sm.register_unit", f64::from(self.sm.register_unit)),
+            ("sm.shared_unit", self.sm.shared_unit.bytes()),
+            ("pipes.fp32", self.pipes.fp32),
+            ("pipes.fp64", self.pipes.fp64),
+            ("pipes.fp16", self.pipes.fp16),
+            ("pipes.int32", self.pipes.int32),
+            ("pipes.sfu", self.pipes.sfu),
+            ("pipes.lsu", self.pipes.lsu),
+            ("pipes.alu_latency_cycles", self.pipes.alu_latency_cycles),
+            ("shared.bytes_per_clock", self.shared.bytes_per_clock),
+            ("l1.capacity", self.l1.capacity.bytes()),
+            ("l1.line", self.l1.line.bytes()),
+            ("l1.sector", self.l1.sector.bytes()),
+            ("l1.bytes_per_clock", self.l1.bytes_per_clock),
+            ("l1.outstanding_sectors", self.l1.outstanding_sectors),
+            ("l2.capacity", self.l2.capacity.bytes()),
+            ("l2.slices", f64::from(self.l2.slices)),
+            ("l2.ways", f64::from(self.l2.ways)),
+            ("l2.line", self.l2.line.bytes()),
+            ("l2.bytes_per_clock", self.l2.bytes_per_clock),
+            ("l2.sm_bytes_per_clock", self.l2.sm_bytes_per_clock),
+            ("dram.capacity", self.dram.capacity.bytes()),
+            ("dram.channels", f64::from(self.dram.channels)),
+            ("dram.banks", f64::from(self.dram.banks)),
+            ("dram.row", self.dram.row.bytes()),
+            ("dram.bandwidth", self.dram.bandwidth.bytes_per_s()),
+            ("dram.efficiency", self.dram.efficiency),
+            ("launch.ctas_per_clock", self.launch.ctas_per_clock),
+            ("link.host", self.link.host.bytes_per_s()),
+            ("link.peer", self.link.peer.bytes_per_s()),
+            ("power.limit", self.power.limit.watts()),
+        ];
+        if let Some((path, value)) = positive.iter().find(|(_, value)| *value <= 0.0) {
+            return Some((path, format!("must be greater than zero, is {value}")));
+        }
+        let rules: [(bool, &'static str, String); 8] = [
+            (
+                self.l2.reach <= 0.0 || self.l2.fade <= self.l2.reach,
+                "l2.fade",
+                format!("must exceed reach ({}), and both must be positive", self.l2.reach),
+            ),
+            (
+                self.clocks.base.hz() > self.clocks.boost.hz(),
+                "clocks.base",
+                format!("is above the boost clock ({})", self.clocks.boost),
+            ),
+            (
+                self.dram.efficiency > 1.0,
+                "dram.efficiency",
+                "is a share of the peak and cannot exceed 1".to_owned(),
+            ),
+            (
+                self.sm.shared_memory_per_cta.bytes() > self.sm.shared_memory.bytes(),
+                "sm.shared_memory_per_cta",
+                format!("is more than the SM has ({})", self.sm.shared_memory),
+            ),
+            (
+                !self.sm.max_threads.is_multiple_of(32),
+                "sm.max_threads",
+                "is not a multiple of the warp size (32)".to_owned(),
+            ),
+            (
+                self.l1.sector.bytes() > self.l1.line.bytes(),
+                "l1.sector",
+                format!("is larger than the line ({})", self.l1.line),
+            ),
+            (
+                self.l2.far_latency_cycles < self.l2.latency_cycles,
+                "l2.far_latency_cycles",
+                format!("is below the near latency ({})", self.l2.latency_cycles),
+            ),
+            (
+                self.tensor.sparsity < 1.0,
+                "tensor.sparsity",
+                "is a rate multiplier and cannot be below 1".to_owned(),
+            ),
+        ];
+        rules.into_iter().find(|(broken, ..)| *broken).map(|(_, path, why)| (path, why))
+    }
+
+    /// Peak fp32 rate at the typical clock, in FLOP/s (one FMA = two).
+    pub fn peak_fp32_flops(&self) -> f64 {
+        2.0 * self.pipes.fp32 * f64::from(self.sm.count) * self.clocks.typical.hz()
+    }
+
+    /// Achievable DRAM rate for streaming kernels, in bytes/s.
+    pub fn stream_bytes_per_s(&self) -> f64 {
+        self.dram.bandwidth.bytes_per_s() * self.dram.efficiency
+    }
+}

@@ -1,0 +1,14 @@
+//! What hardware is: typed, validated descriptions with units, and the catalogue.
+//!
+//! The catalogue is TOML, embedded in the library. A GPU is put together from layers (its
+//! generation, its memory technology, its process node, then its own numbers); each value
+//! keeps the source its layer names. This crate knows nothing of workloads, engines or files:
+//! texts come in, descriptions go out.
+
+pub mod catalog;
+pub mod gpu;
+mod section;
+pub mod units;
+
+pub use catalog::{Catalog, Entry, Error};
+pub use gpu::{DramTechnology, Generation, Gpu};

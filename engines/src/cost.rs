@@ -1,0 +1,232 @@
+//! What an engine answers: time, busy resources, traffic, energy.
+
+use std::fmt;
+
+use lumacycle_workloads::KernelClass;
+use serde::Serialize;
+
+/// What a kernel can be bound by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names are the field's own")]
+pub enum Resource {
+    Issue,
+    Fp32,
+    Fp64,
+    Fp16,
+    Int32,
+    Sfu,
+    LoadStore,
+    Tensor,
+    SharedMemory,
+    L1,
+    L2,
+    Dram,
+    /// Starting CTAs.
+    CtaLaunch,
+    /// Dependent operations that nothing hides.
+    Latency,
+    /// Starting the kernel.
+    KernelLaunch,
+    HostLink,
+    PeerLink,
+}
+
+impl Resource {
+    /// Name as printed.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Issue => "issue slots",
+            Self::Fp32 => "fp32 pipe",
+            Self::Fp64 => "fp64 pipe",
+            Self::Fp16 => "fp16 pipe",
+            Self::Int32 => "int32 pipe",
+            Self::Sfu => "sfu pipe",
+            Self::LoadStore => "load/store",
+            Self::Tensor => "tensor cores",
+            Self::SharedMemory => "shared memory",
+            Self::L1 => "L1",
+            Self::L2 => "L2",
+            Self::Dram => "DRAM",
+            Self::CtaLaunch => "CTA launch",
+            Self::Latency => "latency",
+            Self::KernelLaunch => "kernel launch",
+            Self::HostLink => "host link",
+            Self::PeerLink => "peer link",
+        }
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Residency of a kernel on an SM.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Occupancy {
+    /// Resident CTAs.
+    pub ctas_per_sm: u32,
+    /// Resident warps over the most there could be.
+    pub share: f64,
+    /// What limits it: `threads`, `registers`, `shared memory`, `CTA slots` or `grid`.
+    pub limit: &'static str,
+}
+
+/// Bytes moved at each level, over the whole launch.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Traffic {
+    /// Requested from L1.
+    pub l1_bytes: f64,
+    /// Between SMs and L2.
+    pub l2_bytes: f64,
+    /// Read from DRAM.
+    pub dram_read_bytes: f64,
+    /// Written to DRAM.
+    pub dram_write_bytes: f64,
+    /// Row activations beyond those of streaming, where addresses were simulated.
+    pub extra_activations: f64,
+}
+
+impl Traffic {
+    /// Share of L1 requests that L1 answered, in [0, 1].
+    pub fn l1_hit_rate(&self) -> f64 {
+        if self.l1_bytes > 0.0 {
+            (1.0 - self.l2_bytes / self.l1_bytes).clamp(0.0, 1.0)
+        } else {
+            0.0
+        }
+    }
+
+    /// Share of L2 traffic that DRAM was spared, in [0, 1].
+    pub fn l2_hit_rate(&self) -> f64 {
+        let dram = self.dram_read_bytes + self.dram_write_bytes;
+        if self.l2_bytes > 0.0 { (1.0 - dram / self.l2_bytes).clamp(0.0, 1.0) } else { 0.0 }
+    }
+}
+
+impl std::ops::AddAssign for Traffic {
+    fn add_assign(&mut self, other: Self) {
+        self.l1_bytes += other.l1_bytes;
+        self.l2_bytes += other.l2_bytes;
+        self.dram_read_bytes += other.dram_read_bytes;
+        self.dram_write_bytes += other.dram_write_bytes;
+        self.extra_activations += other.extra_activations;
+    }
+}
+
+/// Energy by component, in picojoules.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Energy {
+    /// Arithmetic pipes and tensor cores.
+    pub compute_pj: f64,
+    /// Instruction issue and register file.
+    pub issue_pj: f64,
+    /// Shared memory, L1, L2 and crossbar.
+    pub on_chip_pj: f64,
+    /// DRAM and its interface.
+    pub dram_pj: f64,
+    /// Leakage, clocks and board, over the time of the kernel.
+    pub constant_pj: f64,
+}
+
+impl Energy {
+    /// Sum of all components, in picojoules.
+    pub fn total_pj(&self) -> f64 {
+        self.compute_pj + self.issue_pj + self.on_chip_pj + self.dram_pj + self.constant_pj
+    }
+}
+
+impl std::ops::AddAssign for Energy {
+    fn add_assign(&mut self, other: Self) {
+        self.compute_pj += other.compute_pj;
+        self.issue_pj += other.issue_pj;
+        self.on_chip_pj += other.on_chip_pj;
+        self.dram_pj += other.dram_pj;
+        self.constant_pj += other.constant_pj;
+    }
+}
+
+/// What one kernel launch costs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct KernelCost {
+    /// Kind of work.
+    pub class: KernelClass,
+    /// Implementation.
+    pub variant: String,
+    /// Duration as a profiler would record it, in nanoseconds.
+    pub time_ns: f64,
+    /// Time each resource alone would need, in nanoseconds; a lower bound each.
+    pub busy_ns: Vec<(Resource, f64)>,
+    /// The resource that decides.
+    pub binding: Resource,
+    /// Residency.
+    pub occupancy: Occupancy,
+    /// CTAs over those that run at once.
+    pub waves: f64,
+    /// Bytes moved.
+    pub traffic: Traffic,
+    /// Energy.
+    pub energy: Energy,
+}
+
+/// What an operation costs: one or more kernels in sequence.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Cost {
+    /// Kernels, in launch order; empty for copies and collectives.
+    pub kernels: Vec<KernelCost>,
+    /// Sum of durations, in nanoseconds.
+    pub time_ns: f64,
+    /// The resource that decides the longest kernel.
+    pub binding: Resource,
+    /// Share of each shared resource kept busy while this runs alone: SMs, L2, DRAM, links.
+    pub shared_use: SharedUse,
+    /// Bytes moved.
+    pub traffic: Traffic,
+    /// Energy.
+    pub energy: Energy,
+}
+
+/// Shares in [0, 1] of what concurrent work contends for.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct SharedUse {
+    /// SM time.
+    pub sm: f64,
+    /// L2 bandwidth.
+    pub l2: f64,
+    /// DRAM bandwidth.
+    pub dram: f64,
+    /// Host link.
+    pub host_link: f64,
+    /// Peer link.
+    pub peer_link: f64,
+}
+
+impl SharedUse {
+    /// As a list, in a fixed order.
+    pub const fn as_array(&self) -> [f64; 5] {
+        [self.sm, self.l2, self.dram, self.host_link, self.peer_link]
+    }
+}
+
+impl Cost {
+    /// Puts kernels in sequence.
+    pub(crate) fn sequence(kernels: Vec<KernelCost>, shared_use: SharedUse) -> Self {
+        let mut traffic = Traffic::default();
+        let mut energy = Energy::default();
+        for kernel in &kernels {
+            traffic += kernel.traffic;
+            energy += kernel.energy;
+        }
+        let longest = kernels.iter().max_by(|a, b| a.time_ns.total_cmp(&b.time_ns));
+        Self {
+            time_ns: kernels.iter().map(|kernel| kernel.time_ns).sum(),
+            binding: longest.map_or(Resource::KernelLaunch, |kernel| kernel.binding),
+            shared_use,
+            traffic,
+            energy,
+            kernels,
+        }
+    }
+}

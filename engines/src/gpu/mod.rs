@@ -1,0 +1,156 @@
+//! The GPU engine: cycle-approximate, wave by wave.
+//!
+//! A kernel's CTAs are alike, so one resident set is priced and multiplied: as many full waves
+//! as there are, then the tail with what is left. Within a wave the SM pipes (`sm`), L2 and
+//! DRAM (`traffic`) each need their time; the longest decides, and what latency cannot be hidden
+//! adds to it. Left out: instruction order, replays, cluster launch, and preemption.
+
+pub mod energy;
+pub mod kernel;
+pub mod occupancy;
+pub mod roofline;
+pub mod sm;
+pub mod traffic;
+pub mod transfer;
+
+use lumacycle_arch::Gpu;
+use lumacycle_workloads::ops::Operation;
+use lumacycle_workloads::{Kernel, Target};
+
+use crate::cost::{Cost, KernelCost, Resource, SharedUse};
+use crate::{Engine, EngineError};
+
+/// What is in L2 when a kernel starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum L2Start {
+    /// What the kernel touches was touched just before, as in back-to-back repetition or a
+    /// chain of layers: it is there as far as it fits.
+    #[default]
+    Warm,
+    /// Nothing.
+    Cold,
+}
+
+/// How to simulate.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Options {
+    /// State of L2 at the start of a kernel.
+    pub l2: L2Start,
+    /// SM clock in Hz instead of the typical one.
+    pub clock_hz: Option<f64>,
+    /// A resource that is to be this much faster (1.1 = 10 % more of it), for sensitivities.
+    pub relief: Option<(Resource, f64)>,
+}
+
+/// Prices work on one GPU.
+#[derive(Debug, Clone, Copy)]
+pub struct GpuEngine<'a> {
+    /// The hardware.
+    pub gpu: &'a Gpu,
+    /// How to simulate.
+    pub options: Options,
+}
+
+impl<'a> GpuEngine<'a> {
+    /// An engine with default options.
+    pub fn new(gpu: &'a Gpu) -> Self {
+        Self { gpu, options: Options::default() }
+    }
+
+    /// The same engine with other options.
+    #[must_use]
+    pub const fn with(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// SM clock of the simulation, in Hz.
+    pub fn clock_hz(&self) -> f64 {
+        self.options.clock_hz.unwrap_or_else(|| self.gpu.clocks.typical.hz())
+    }
+
+    /// How much faster than specified a resource is to be taken.
+    pub(crate) fn relief(&self, resource: Resource) -> f64 {
+        match self.options.relief {
+            Some((relieved, factor)) if relieved == resource => factor,
+            _ => 1.0,
+        }
+    }
+
+    /// What a library sees of this device.
+    pub fn target(&self) -> Target {
+        let tensor = &self.gpu.tensor;
+        Target {
+            compute_capability: self.gpu.gpu.compute_capability,
+            sm_count: self.gpu.sm.count,
+            shared_bytes_per_cta: self.gpu.sm.shared_memory_per_cta.bytes() as u32,
+            tensor_fp16: tensor.fp16_fp32 > 0.0,
+            tensor_bf16: tensor.bf16 > 0.0,
+            tensor_tf32: tensor.tf32 > 0.0,
+            tensor_int8: tensor.int8 > 0.0,
+            tensor_fp8: tensor.fp8 > 0.0,
+        }
+    }
+
+    /// Prices one launch.
+    ///
+    /// # Errors
+    /// When a CTA does not fit an SM.
+    pub fn kernel(&self, kernel: &Kernel) -> Result<KernelCost, EngineError> {
+        kernel::price(self, kernel)
+    }
+
+    fn shares(&self, kernels: &[KernelCost]) -> SharedUse {
+        let total: f64 = kernels.iter().map(|kernel| kernel.time_ns).sum();
+        let busy = |wanted: &[Resource]| -> f64 {
+            let sum: f64 = kernels
+                .iter()
+                .map(|kernel| {
+                    let of_kernel = kernel.busy_ns.iter().filter(|(r, _)| wanted.contains(r));
+                    of_kernel.map(|(_, ns)| *ns).fold(0.0, f64::max)
+                })
+                .sum();
+            if total > 0.0 { (sum / total).min(1.0) } else { 0.0 }
+        };
+        // SMs are held by residency, not by pipe use: a kernel that fills the device with CTAs
+        // leaves no room for another.
+        let sm = kernels.iter().map(|kernel| kernel.waves.min(1.0) * kernel.time_ns).sum::<f64>()
+            / total.max(1.0);
+        SharedUse {
+            sm,
+            l2: busy(&[Resource::L2]),
+            dram: busy(&[Resource::Dram]),
+            host_link: 0.0,
+            peer_link: 0.0,
+        }
+    }
+}
+
+impl Engine for GpuEngine<'_> {
+    fn price(&self, work: &Operation) -> Result<Cost, EngineError> {
+        match work {
+            Operation::Transfer(transfer) => Ok(transfer::copy(self, transfer)),
+            Operation::Collective(collective) => Ok(transfer::collective(self, collective)),
+            _ => {
+                let mut best: Option<(f64, Vec<KernelCost>)> = None;
+                let mut failure = EngineError::NoCandidate;
+                for candidate in work.lower(&self.target()) {
+                    let costs: Result<Vec<_>, _> =
+                        candidate.kernels.iter().map(|kernel| self.kernel(kernel)).collect();
+                    match costs {
+                        Ok(costs) => {
+                            let time: f64 = costs.iter().map(|cost| cost.time_ns).sum();
+                            if best.as_ref().is_none_or(|(least, _)| time < *least) {
+                                best = Some((time, costs));
+                            }
+                        }
+                        Err(error) => failure = error,
+                    }
+                }
+                let (_, kernels) = best.ok_or(failure)?;
+                let shares = self.shares(&kernels);
+                Ok(Cost::sequence(kernels, shares))
+            }
+        }
+    }
+}

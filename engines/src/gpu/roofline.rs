@@ -1,0 +1,41 @@
+//! The spec-sheet roofline: what one gets from two numbers of a datasheet. A baseline to be
+//! beaten, never used in a prediction.
+
+use lumacycle_arch::Gpu;
+use lumacycle_workloads::ops::Operation;
+use lumacycle_workloads::{DType, KernelClass};
+
+use super::sm::tensor_rate;
+use lumacycle_workloads::TensorType;
+
+/// Longest of compulsory bytes over peak bandwidth and arithmetic over peak rate, at the boost
+/// clock, in nanoseconds. `dtype` chooses the peak rate.
+pub fn time_ns(gpu: &Gpu, operation: &Operation, dtype: DType) -> f64 {
+    let clock = gpu.clocks.boost.hz();
+    let macs_per_clock = match operation.class() {
+        KernelClass::Gemm | KernelClass::Convolution | KernelClass::Attention => match dtype {
+            DType::Fp16 => tensor_rate(gpu, TensorType::Fp16Acc32),
+            DType::Bf16 => tensor_rate(gpu, TensorType::Bf16),
+            DType::Tf32 => tensor_rate(gpu, TensorType::Tf32),
+            DType::Int8 => tensor_rate(gpu, TensorType::Int8),
+            DType::Fp8 => tensor_rate(gpu, TensorType::Fp8),
+            _ => 0.0,
+        },
+        _ => 0.0,
+    };
+    let simt = match dtype {
+        DType::Fp64 => gpu.pipes.fp64,
+        DType::Fp16 | DType::Bf16 => gpu.pipes.fp16,
+        DType::Int8 => gpu.pipes.int32 * 4.0,
+        _ => gpu.pipes.fp32,
+    };
+    let rate = macs_per_clock.max(if macs_per_clock > 0.0 { 0.0 } else { simt });
+    let peak = 2.0 * rate * f64::from(gpu.sm.count) * clock;
+    let bandwidth = match operation {
+        Operation::Transfer(_) => gpu.link.host.bytes_per_s(),
+        Operation::Collective(_) => gpu.link.peer.bytes_per_s(),
+        _ => gpu.dram.bandwidth.bytes_per_s(),
+    };
+    let compute = operation.flops() / peak * 1e9;
+    compute.max(operation.compulsory_bytes() / bandwidth * 1e9)
+}

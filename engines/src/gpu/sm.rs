@@ -1,0 +1,159 @@
+//! Time of a set of resident CTAs on one SM.
+//!
+//! Each stage keeps every pipe busy for its demand; the busiest pipe bounds the set, the chain
+//! of dependent operations bounds each CTA. Co-resident CTAs are in different stages at any
+//! moment, so with many of them the bounds of different stages overlap; a lone CTA goes through
+//! its stages one after another.
+
+use lumacycle_arch::Gpu;
+use lumacycle_workloads::kernel::{Demand, Stage};
+use lumacycle_workloads::{Kernel, TensorType};
+
+use super::GpuEngine;
+use super::traffic::Movement;
+use crate::cost::Resource;
+
+/// Threads of a warp.
+pub const WARP: f64 = 32.0;
+
+/// The per-SM resources, in the order of [`pipe_cycles`].
+pub const PIPES: [Resource; 11] = [
+    Resource::Issue,
+    Resource::Fp32,
+    Resource::Fp64,
+    Resource::Fp16,
+    Resource::Int32,
+    Resource::Sfu,
+    Resource::LoadStore,
+    Resource::Tensor,
+    Resource::SharedMemory,
+    Resource::L1,
+    Resource::L2,
+];
+
+/// Dense multiply-accumulates per clock per SM for an operand type.
+pub fn tensor_rate(gpu: &Gpu, kind: TensorType) -> f64 {
+    let tensor = &gpu.tensor;
+    match kind {
+        TensorType::Fp16 => tensor.fp16,
+        TensorType::Fp16Acc32 => tensor.fp16_fp32,
+        TensorType::Bf16 => tensor.bf16,
+        TensorType::Tf32 => tensor.tf32,
+        TensorType::Fp64 => tensor.fp64,
+        TensorType::Int8 => tensor.int8,
+        TensorType::Int4 => tensor.int4,
+        TensorType::Fp8 => tensor.fp8,
+        TensorType::Fp4 => tensor.fp4,
+    }
+}
+
+/// Cycles that one iteration of a stage keeps each resource of [`PIPES`] busy, for one CTA.
+fn pipe_cycles(
+    engine: &GpuEngine<'_>,
+    kernel: &Kernel,
+    stage: &Stage,
+    movement: &Movement,
+) -> [f64; PIPES.len()] {
+    let gpu = engine.gpu;
+    let Demand { fp32, fp16x2, fp64, int32, sfu, memory, .. } = stage.demand;
+    let pipes = &gpu.pipes;
+    let tensor = match kernel.tensor {
+        Some(kind) if stage.demand.tensor_macs > 0.0 => {
+            stage.demand.tensor_macs / tensor_rate(gpu, kind).max(f64::MIN_POSITIVE)
+        }
+        _ => 0.0,
+    };
+    let bytes: f64 = stage.streams.iter().map(|stream| stream.bytes).sum();
+    let below_l1 = bytes * (1.0 - movement.read_l1);
+    // Shared datapaths: integer work takes fp32 lanes away.
+    let fp32_work = if pipes.int32_shares_fp32 { fp32 + int32 } else { fp32 };
+    let latency = read_latency_cycles(engine, movement);
+    // Little's law: sectors in flight over latency bound what one SM can pull.
+    let in_flight_bytes = gpu.l1.outstanding_sectors * gpu.l1.sector.bytes();
+    let port = gpu.l2.sm_bytes_per_clock.min(in_flight_bytes / latency.max(1.0));
+    let mut cycles = [
+        stage.demand.instructions() / gpu.sm.issue_per_clock,
+        fp32_work * WARP / pipes.fp32,
+        fp64 * WARP / pipes.fp64,
+        fp16x2 * 2.0 * WARP / pipes.fp16,
+        int32 * WARP / pipes.int32,
+        sfu * WARP / pipes.sfu,
+        memory * WARP / pipes.lsu,
+        tensor,
+        stage.demand.shared_wavefronts * 128.0 / gpu.shared.bytes_per_clock,
+        bytes / gpu.l1.bytes_per_clock,
+        below_l1 / port,
+    ];
+    for (cycles, resource) in cycles.iter_mut().zip(PIPES) {
+        *cycles /= engine.relief(resource);
+    }
+    cycles
+}
+
+/// Unloaded latency of an average read of this kernel, in SM cycles.
+pub fn read_latency_cycles(engine: &GpuEngine<'_>, movement: &Movement) -> f64 {
+    let gpu = engine.gpu;
+    let near_far = f64::midpoint(gpu.l2.latency_cycles, gpu.l2.far_latency_cycles);
+    let dram = gpu.dram.latency.ns() * 1e-9 * engine.clock_hz();
+    let missed = 1.0 - movement.read_l1;
+    let from_dram = movement.read_dram.min(missed);
+    movement.read_l1 * gpu.l1.latency_cycles
+        + (missed - from_dram) * near_far
+        + from_dram * dram.max(near_far)
+}
+
+/// What one SM needs for a set of CTAs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SmTime {
+    /// Cycles from the first start to the last end.
+    pub cycles: f64,
+    /// Cycles each of [`PIPES`] is busy.
+    pub busy: [f64; PIPES.len()],
+    /// Cycles of the chain of dependent operations of one CTA.
+    pub chain: f64,
+}
+
+/// Time of `resident` CTAs that run together on one SM.
+pub fn resident_set(
+    engine: &GpuEngine<'_>,
+    kernel: &Kernel,
+    movement: &Movement,
+    resident: f64,
+) -> SmTime {
+    let gpu = engine.gpu;
+    let latency = read_latency_cycles(engine, movement) / engine.relief(Resource::Latency);
+    // A warp stays on its scheduler: fewer warps than schedulers leave some idle.
+    let warps = resident * kernel.launch.warps() as f64;
+    let schedulers = (warps / gpu.sm.issue_per_clock).min(1.0);
+    let mut busy = [0.0; PIPES.len()];
+    let (mut chain, mut in_step) = (0.0, 0.0);
+    for stage in &kernel.stages {
+        let cycles = pipe_cycles(engine, kernel, stage, movement);
+        let mut longest = 0.0_f64;
+        for (index, (total, cycles)) in busy.iter_mut().zip(cycles).enumerate() {
+            // The first eight are per scheduler; shared memory, L1 and L2 port are not.
+            let scale = if index < 8 { schedulers } else { 1.0 };
+            let set = cycles * resident / scale;
+            *total += set * stage.iterations;
+            longest = longest.max(set);
+        }
+        let one = longest / resident;
+        let dependent = stage.dependent_instructions * gpu.pipes.alu_latency_cycles
+            + stage.dependent_tensor * gpu.tensor.latency_cycles
+            + stage.barriers * gpu.pipes.barrier_cycles;
+        let memory = stage.memory_round_trips * latency;
+        // Loads of later iterations are under way while this one computes; without software
+        // pipelining a CTA waits for its loads, then works.
+        let per_iteration = if stage.in_flight > 1.0 {
+            (memory / stage.in_flight).max(dependent.max(one))
+        } else {
+            memory + dependent.max(one)
+        };
+        chain += stage.iterations * per_iteration;
+        in_step += stage.iterations * per_iteration.max(longest);
+    }
+    let throughput = busy.iter().copied().fold(0.0, f64::max);
+    let overlapped = throughput.max(chain);
+    let cycles = overlapped + (in_step - overlapped).max(0.0) / resident.max(1.0);
+    SmTime { cycles, busy, chain }
+}

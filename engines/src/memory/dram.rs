@@ -1,0 +1,19 @@
+//! DRAM service time: the data bus, and the row activations that irregular accesses cost.
+//!
+//! Streaming traffic opens each row once and is bound by the bus at the achieved share of its
+//! peak. Scattered sectors each open a row of their own; the banks of all channels can do one
+//! activation per row cycle time. Left out: refresh and read/write turn-around as such (the
+//! achieved share contains them).
+
+use lumacycle_arch::Gpu;
+
+use crate::cost::Traffic;
+
+/// Time to serve the traffic, in nanoseconds.
+pub fn service_ns(gpu: &Gpu, traffic: &Traffic) -> f64 {
+    let bytes = traffic.dram_read_bytes + traffic.dram_write_bytes;
+    let bus = bytes / gpu.stream_bytes_per_s() * 1e9;
+    let banks = f64::from(gpu.dram.channels) * f64::from(gpu.dram.banks);
+    let rows = traffic.extra_activations * gpu.dram.row_cycle.ns() / banks;
+    bus.max(rows)
+}

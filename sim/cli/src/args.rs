@@ -1,0 +1,283 @@
+//! What can be written on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+const EXAMPLES: &str = "\
+Examples:
+  lumacycle replay profile.json.gz --gpu h100-sxm --gpu rtx4090
+  lumacycle kernel gemm 4096 4096 4096 --dtype fp16 --gpu a100-sxm4-80gb
+  lumacycle catalog show rtx3090
+  lumacycle trace stats profile.json.gz";
+
+/// What would this kernel, this frame, this whole profile cost on hardware that does not exist
+/// yet? A cycle-approximate simulator for neural-graphics hardware.
+#[derive(Debug, Parser)]
+#[command(name = "lumacycle", version, about, after_help = EXAMPLES, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Replay a recorded profile on one or more GPUs
+    Replay(ReplayArgs),
+    /// Price one kernel given by its shape
+    Kernel(KernelArgs),
+    /// Summarise or convert a trace
+    Trace(TraceArgs),
+    /// The catalogue of hardware
+    Catalog(CatalogArgs),
+    /// Compare the models with measurements
+    Validate(ValidateArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionArgs),
+}
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// One row per kernel, for spreadsheets
+    Csv,
+    /// Everything, for programs
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct OutputArgs {
+    /// How to write the result
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Write to this file instead of stdout; it appears only when it is complete
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct GpuArgs {
+    /// A GPU: a catalogue name, a name as nvidia-smi prints it, or a TOML file; repeatable
+    #[arg(long = "gpu", value_name = "NAME", required = true)]
+    pub gpus: Vec<String>,
+    /// SM clock instead of the catalogue's typical one, e.g. "1.41 GHz"
+    #[arg(long, value_name = "CLOCK")]
+    pub clock: Option<String>,
+    /// Start every kernel with an empty L2 instead of one that holds what was just touched
+    #[arg(long)]
+    pub cold_l2: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ReadArgs {
+    /// Treat anything that is not understood as an error
+    #[arg(long)]
+    pub strict: bool,
+    /// When the file is damaged, use what could be read before the damage
+    #[arg(long)]
+    pub keep_going: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SelectArgs {
+    /// Leave out the first N profiler steps
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub warmup: usize,
+    /// Keep only these profiler steps, by their recorded numbers, e.g. 5..7
+    #[arg(long, value_name = "A..B")]
+    pub steps: Option<String>,
+    /// Keep only work launched inside a named range (NVTX, user annotation) that matches
+    #[arg(long, value_name = "REGEX")]
+    pub range: Option<String>,
+    /// Keep only kernels whose name matches
+    #[arg(long, value_name = "REGEX")]
+    pub kernel: Option<String>,
+    /// Keep only this rank; repeatable
+    #[arg(long = "rank", value_name = "N")]
+    pub ranks: Vec<i64>,
+}
+
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// Kineto (torch.profiler) JSON or a lumacycle trace; plain, gzip, zstd, or a tar of ranks
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub gpu: GpuArgs,
+    /// The GPU that recorded, where the trace does not name it
+    #[arg(long, value_name = "NAME")]
+    pub recorded_gpu: Option<String>,
+    #[command(flatten)]
+    pub select: SelectArgs,
+    #[command(flatten)]
+    pub read: ReadArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Rows of the kernel table (0 = all)
+    #[arg(long, value_name = "N", default_value_t = 15)]
+    pub top: usize,
+}
+
+#[derive(Debug, Args)]
+pub struct KernelArgs {
+    #[command(subcommand)]
+    pub shape: KernelShape,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KernelShape {
+    /// C[m,n] = A[m,k] · B[k,n]
+    Gemm {
+        /// Rows of C
+        m: u64,
+        /// Columns of C
+        n: u64,
+        /// Depth
+        k: u64,
+        /// Independent products
+        #[arg(long, default_value_t = 1)]
+        batch: u64,
+        #[command(flatten)]
+        common: KernelCommon,
+    },
+    /// Fused scaled dot-product attention
+    Attention {
+        /// Sequences
+        batch: u64,
+        /// Query heads
+        heads: u64,
+        /// Query rows per sequence (1 = decode)
+        seq_q: u64,
+        /// Key rows per sequence
+        seq_kv: u64,
+        /// Elements per head
+        #[arg(long, default_value_t = 128)]
+        head_dim: u64,
+        /// Key/value heads (default: as many as query heads)
+        #[arg(long)]
+        heads_kv: Option<u64>,
+        /// Mask later keys
+        #[arg(long)]
+        causal: bool,
+        #[command(flatten)]
+        common: KernelCommon,
+    },
+    /// A pass over elements that reads and writes
+    Elementwise {
+        /// Elements
+        elements: u64,
+        /// Operands read
+        #[arg(long, default_value_t = 2)]
+        inputs: u32,
+        #[command(flatten)]
+        common: KernelCommon,
+    },
+    /// Softmax over rows
+    Softmax {
+        /// Rows
+        rows: u64,
+        /// Elements per row
+        columns: u64,
+        #[command(flatten)]
+        common: KernelCommon,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct KernelCommon {
+    /// Element type
+    #[arg(long, default_value = "fp16")]
+    pub dtype: String,
+    #[command(flatten)]
+    pub gpu: GpuArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    #[command(subcommand)]
+    pub action: TraceAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TraceAction {
+    /// Count what a trace holds
+    Stats {
+        /// The trace
+        file: PathBuf,
+        #[command(flatten)]
+        read: ReadArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Write a trace in the lumacycle format (see docs/trace-format.md)
+    Convert {
+        /// The trace
+        file: PathBuf,
+        /// Where to write; .gz and .zst compress. With several ranks, the rank is put before
+        /// the extension
+        #[arg(long, short, value_name = "FILE")]
+        output: PathBuf,
+        #[command(flatten)]
+        read: ReadArgs,
+        #[command(flatten)]
+        select: SelectArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct CatalogArgs {
+    #[command(subcommand)]
+    pub action: CatalogAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CatalogAction {
+    /// List all GPUs
+    List {
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Show every value of a GPU with its source
+    Show {
+        /// A catalogue name, a name as nvidia-smi prints it, or a TOML file
+        name: String,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Check a file of your own
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    /// What to compare: gemm, elementwise_norm_softmax, attention, traces, or all
+    #[arg(value_name = "SUITE")]
+    pub suite: String,
+    /// A measurement file or a folder of them
+    #[arg(long, value_name = "FILE-OR-DIR")]
+    pub data: PathBuf,
+    /// Only this GPU; repeatable
+    #[arg(long = "gpu", value_name = "NAME")]
+    pub gpus: Vec<String>,
+    /// Exit with 1 when the overall MAPE of a suite exceeds this many percent
+    #[arg(long, value_name = "PERCENT")]
+    pub max_mape: Option<f64>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct CompletionArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}

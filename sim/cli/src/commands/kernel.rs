@@ -1,0 +1,190 @@
+//! `lumacycle kernel SHAPE … --gpu …`: one kernel, priced and explained.
+
+use lumacycle_engines::gpu::roofline;
+use lumacycle_engines::{Engine, GpuEngine, Options};
+use lumacycle_workloads::ops::{Attention, Gemm, Operation, RowOperation, Rows, Streaming};
+use lumacycle_workloads::{DType, KernelClass};
+use serde_json::json;
+
+use super::catalog::{csv, json_out};
+use crate::args::{Format, KernelArgs, KernelCommon, KernelShape};
+use crate::failure::Failure;
+use crate::output::{self, short};
+
+fn dtype(common: &KernelCommon) -> Result<DType, Failure> {
+    DType::parse(&common.dtype).ok_or_else(|| {
+        Failure::usage(
+            format!("--dtype: unknown element type \"{}\"", common.dtype),
+            "known: fp64, fp32, tf32, bf16, fp16, fp8, fp4, int8, int4",
+        )
+    })
+}
+
+fn operation(shape: &KernelShape) -> Result<(Operation, &KernelCommon, DType), Failure> {
+    Ok(match shape {
+        KernelShape::Gemm { m, n, k, batch, common } => {
+            let dtype = dtype(common)?;
+            positive(&[("M", *m), ("N", *n), ("K", *k), ("--batch", *batch)])?;
+            let mut gemm = Gemm::new(*m, *n, *k, dtype);
+            gemm.batch = *batch;
+            (Operation::Gemm(gemm), common, dtype)
+        }
+        KernelShape::Attention {
+            batch,
+            heads,
+            seq_q,
+            seq_kv,
+            head_dim,
+            heads_kv,
+            causal,
+            common,
+        } => {
+            let dtype = dtype(common)?;
+            let heads_kv = heads_kv.unwrap_or(*heads);
+            positive(&[
+                ("BATCH", *batch),
+                ("HEADS", *heads),
+                ("SEQ_Q", *seq_q),
+                ("SEQ_KV", *seq_kv),
+                ("--head-dim", *head_dim),
+                ("--heads-kv", heads_kv),
+            ])?;
+            if !heads.is_multiple_of(heads_kv) {
+                return Err(Failure::usage(
+                    format!("{heads} query heads cannot share {heads_kv} KV heads evenly"),
+                    "the number of query heads must be a multiple of --heads-kv",
+                ));
+            }
+            let attention = Attention {
+                batch: *batch,
+                heads_q: *heads,
+                heads_kv,
+                head_dim: *head_dim,
+                seq_q: *seq_q,
+                seq_kv: *seq_kv,
+                causal: *causal,
+                dtype,
+                backward: false,
+                unfused: false,
+                recorded: None,
+            };
+            (Operation::Attention(attention), common, dtype)
+        }
+        KernelShape::Elementwise { elements, inputs, common } => {
+            let dtype = dtype(common)?;
+            positive(&[("ELEMENTS", *elements)])?;
+            let n = *elements as f64;
+            let streaming = Streaming {
+                read_bytes: n * dtype.bytes() * f64::from(*inputs),
+                write_bytes: n * dtype.bytes(),
+                ..Streaming::new(KernelClass::Elementwise, n)
+            };
+            (Operation::Streaming(streaming), common, dtype)
+        }
+        KernelShape::Softmax { rows, columns, common } => {
+            let dtype = dtype(common)?;
+            positive(&[("ROWS", *rows), ("COLUMNS", *columns)])?;
+            let rows = Rows {
+                operation: RowOperation::Softmax,
+                rows: *rows,
+                columns: *columns,
+                dtype,
+                backward: false,
+                recorded: None,
+            };
+            (Operation::Rows(rows), common, dtype)
+        }
+    })
+}
+
+/// Sizes beyond 2^40 overflow launch grids long before they fit any memory.
+fn positive(sizes: &[(&str, u64)]) -> Result<(), Failure> {
+    for (name, value) in sizes {
+        if *value == 0 || *value > 1 << 40 {
+            return Err(Failure::usage(
+                format!("{name} is {value}"),
+                "sizes lie between 1 and 2^40",
+            ));
+        }
+    }
+    Ok(())
+}
+
+pub fn run(args: &KernelArgs) -> Result<(), Failure> {
+    let (operation, common, dtype) = operation(&args.shape)?;
+    let (gpus, options) = super::engines(&common.gpu)?;
+    let header = [
+        "GPU",
+        "time us",
+        "roofline us",
+        "TFLOP/s",
+        "DRAM GB/s",
+        "bound by",
+        "10 % more saves",
+        "waves",
+        "occupancy",
+        "L2 hits",
+        "energy mJ",
+        "kernel",
+    ];
+    let mut rows = Vec::new();
+    let mut data = Vec::new();
+    for entry in &gpus {
+        let has = entry.gpu.dram.capacity.bytes();
+        if operation.resident_bytes() > has {
+            return Err(lumacycle_sim::replay::ReplayError::Capacity {
+                what: "this kernel".to_owned(),
+                needs_gib: operation.resident_bytes() / 1_073_741_824.0,
+                has_gib: has / 1_073_741_824.0,
+                gpu: entry.gpu.gpu.name.clone(),
+            }
+            .into());
+        }
+        let engine = GpuEngine::new(&entry.gpu).with(options);
+        let cost = engine
+            .price(&operation)
+            .map_err(|error| Failure::usage(error.to_string(), "choose another GPU or type"))?;
+        let relieved = engine
+            .with(Options { relief: Some((cost.binding, 1.1)), ..options })
+            .price(&operation)
+            .map_or(0.0, |r| (1.0 - r.time_ns / cost.time_ns).max(0.0) * 100.0);
+        let roofline_us = roofline::time_ns(&entry.gpu, &operation, dtype) / 1e3;
+        let dram = cost.traffic.dram_read_bytes + cost.traffic.dram_write_bytes;
+        let longest = cost.kernels.iter().max_by(|a, b| a.time_ns.total_cmp(&b.time_ns));
+        rows.push(vec![
+            entry.gpu.gpu.name.clone(),
+            short(cost.time_ns / 1e3),
+            short(roofline_us),
+            short(operation.flops() / cost.time_ns / 1e3),
+            short(dram / cost.time_ns),
+            cost.binding.to_string(),
+            format!("{relieved:.1} %"),
+            longest.map_or_else(String::new, |k| short(k.waves)),
+            longest.map_or_else(String::new, |k| format!("{:.0} %", k.occupancy.share * 100.0)),
+            format!("{:.0} %", cost.traffic.l2_hit_rate() * 100.0),
+            short(cost.energy.total_pj() / 1e9),
+            longest.map_or_else(String::new, |k| k.variant.clone()),
+        ]);
+        data.push(json!({
+            "gpu": entry.id, "roofline_us": roofline_us, "tenth_more_saves_pct": relieved,
+            "flops": operation.flops(), "cost": cost,
+        }));
+    }
+    match common.output.format {
+        Format::Json => json_out(
+            &common.output,
+            &json!({"version": lumacycle_sim::VERSION, "operation": operation, "results": data}),
+        ),
+        Format::Csv => {
+            let bytes = csv(&header, rows.into_iter())?;
+            output::write(common.output.output.as_deref(), &bytes)
+        }
+        Format::Table => {
+            let mut table = output::table(&header, 1);
+            rows.into_iter().for_each(|row| {
+                table.add_row(row);
+            });
+            output::write(common.output.output.as_deref(), format!("{table}\n").as_bytes())
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! `lumacycle validate SUITE --data …`.
+
+use lumacycle_arch::Catalog;
+use lumacycle_validate::{Figures, SUITES, SuiteReport, TraceReport};
+use serde_json::json;
+
+use super::catalog::{csv, json_out};
+use crate::args::{Format, ValidateArgs};
+use crate::failure::Failure;
+use crate::output::{self, percent, short};
+
+pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
+    let catalog = Catalog::embedded();
+    for name in &args.gpus {
+        super::gpu(&catalog, name)?;
+    }
+    let everything = args.suite == "all";
+    let mut reports = Vec::new();
+    let mut traces = None;
+    if everything || args.suite == "traces" {
+        let folder = args.data.join("traces");
+        let folder = if folder.is_dir() { &folder } else { &args.data };
+        traces = Some(lumacycle_validate::traces::run(folder)?);
+    }
+    if everything {
+        for suite in SUITES {
+            reports.push(lumacycle_validate::run(suite, &args.data, &args.gpus)?);
+        }
+    } else if args.suite != "traces" {
+        reports.push(lumacycle_validate::run(&args.suite, &args.data, &args.gpus)?);
+    }
+    print(args, &reports, traces.as_ref())?;
+    if let Some(bound) = args.max_mape
+        && let Some(report) = reports.iter().find(|report| report.overall.mape_pct > bound)
+    {
+        return Err(Failure::Bound {
+            what: format!(
+                "MAPE of {} is {:.1} %, above {bound} %",
+                report.suite, report.overall.mape_pct
+            ),
+        });
+    }
+    Ok(())
+}
+
+fn print(
+    args: &ValidateArgs,
+    reports: &[SuiteReport],
+    traces: Option<&TraceReport>,
+) -> Result<(), Failure> {
+    match args.format() {
+        Format::Json => {
+            let value = match (reports, traces) {
+                ([only], None) => json!(only),
+                ([], Some(traces)) => json!(traces),
+                _ => json!({"suites": reports, "traces": traces}),
+            };
+            json_out(&args.output, &value)
+        }
+        Format::Csv => {
+            let header = [
+                "suite",
+                "gpu",
+                "dtype",
+                "bucket",
+                "rows",
+                "mape_pct",
+                "median_ape_pct",
+                "p90_ape_pct",
+                "bias_pct",
+                "correlation",
+                "roofline_mape_pct",
+            ];
+            let rows = reports.iter().flat_map(|report| {
+                report.groups.iter().map(|group| {
+                    let f = &group.figures;
+                    let mut row = vec![
+                        report.suite.clone(),
+                        group.gpu.clone(),
+                        group.dtype.clone(),
+                        group.bucket.to_owned(),
+                        f.rows.to_string(),
+                    ];
+                    for value in [
+                        f.mape_pct,
+                        f.median_ape_pct,
+                        f.p90_ape_pct,
+                        f.bias_pct,
+                        f.correlation,
+                        group.roofline.mape_pct,
+                    ] {
+                        row.push(format!("{value:.4}"));
+                    }
+                    row
+                })
+            });
+            let bytes = csv(&header, rows)?;
+            output::write(args.output.output.as_deref(), &bytes)
+        }
+        Format::Table => {
+            let mut text = String::new();
+            for report in reports {
+                text.push_str(&suite_table(report));
+            }
+            if let Some(traces) = traces {
+                text.push_str(&trace_table(traces));
+            }
+            output::write(args.output.output.as_deref(), text.as_bytes())
+        }
+    }
+}
+
+impl ValidateArgs {
+    fn format(&self) -> Format {
+        self.output.format
+    }
+}
+
+fn cells(figures: &Figures) -> Vec<String> {
+    vec![
+        figures.rows.to_string(),
+        format!("{:.1}", figures.mape_pct),
+        format!("{:.1}", figures.median_ape_pct),
+        format!("{:.1}", figures.p90_ape_pct),
+        format!("{:+.1}", figures.bias_pct),
+        format!("{:.3}", figures.correlation),
+    ]
+}
+
+fn suite_table(report: &SuiteReport) -> String {
+    let header = [
+        "GPU",
+        "type",
+        "measured",
+        "rows",
+        "MAPE %",
+        "median",
+        "p90",
+        "bias",
+        "corr.",
+        "roofline MAPE %",
+    ];
+    let mut table = output::table(&header, 3);
+    for group in &report.groups {
+        let mut row = vec![group.gpu.clone(), group.dtype.clone(), group.bucket.to_owned()];
+        row.extend(cells(&group.figures));
+        row.push(format!("{:.1}", group.roofline.mape_pct));
+        table.add_row(row);
+    }
+    let mut row = vec!["all".to_owned(), String::new(), String::new()];
+    row.extend(cells(&report.overall));
+    row.push(format!("{:.1}", report.baselines.roofline.mape_pct));
+    table.add_row(row);
+    let left: usize = report.rows_left_out.values().sum();
+    let mut text =
+        format!("{}: {} rows used, {left} left out\n{table}\n", report.suite, report.rows_used);
+    for (reason, count) in &report.rows_left_out {
+        text.push_str(&format!("  left out: {count} × {reason}\n"));
+    }
+    text.push('\n');
+    text
+}
+
+fn trace_table(report: &TraceReport) -> String {
+    let header = [
+        "GPU",
+        "class",
+        "launches",
+        "recorded ms",
+        "error of sum",
+        "roofline's",
+        "mean |error| by time",
+    ];
+    let mut table = output::table(&header, 2);
+    for row in &report.rows {
+        table.add_row(vec![
+            row.gpu.clone(),
+            row.class.clone(),
+            row.events.to_string(),
+            short(row.recorded_ms),
+            percent(Some(row.error_pct)),
+            percent(row.roofline_error_pct),
+            format!("{:.1} %", row.weighted_ape_pct),
+        ]);
+    }
+    let mut text = format!("traces on their own GPU: {} files used\n{table}\n", report.files_used);
+    text.push_str(&format!("  left out: {} files\n", report.files_left_out.len()));
+    text
+}

@@ -1,0 +1,41 @@
+//! The `lumacycle` command line: the only place that prints.
+//!
+//! Data goes to stdout (or `--output`), talk to stderr. Exit codes: 0 success; 1 result outside
+//! a requested bound; 2 wrong usage; 3 bad input file; 4 unknown name; 5 output cannot be
+//! written; 70 internal error.
+
+mod args;
+mod commands;
+mod failure;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    // clap exits with 2 for wrong usage and prints help to stdout with 0, as documented.
+    let cli = Cli::parse();
+    failure::install_hooks();
+    let result = match cli.command {
+        Command::Replay(args) => commands::replay::run(&args),
+        Command::Kernel(args) => commands::kernel::run(&args),
+        Command::Trace(args) => commands::trace::run(args),
+        Command::Catalog(args) => commands::catalog::run(args),
+        Command::Validate(args) => commands::validate::run(&args),
+        Command::Completions(args) => commands::completions::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Somebody closed the pipe (`| head`): nothing is wrong.
+        Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let code = failure.exit_code();
+            failure.print();
+            ExitCode::from(code)
+        }
+    }
+}

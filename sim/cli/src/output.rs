@@ -1,0 +1,100 @@
+//! Writing results: whole files or nothing, tables that fit people, progress on a terminal.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::failure::Failure;
+
+/// Writes to stdout, or to a file that appears only when it is complete.
+pub fn write(to: Option<&Path>, bytes: &[u8]) -> Result<(), Failure> {
+    let Some(path) = to else {
+        let mut out = io::stdout().lock();
+        return match out.write_all(bytes).and_then(|()| out.flush()) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::ClosedPipe),
+            Err(error) => {
+                Err(Failure::Output { path: "standard output".into(), reason: error.to_string() })
+            }
+        };
+    };
+    let failed = |error: &dyn std::fmt::Display| Failure::Output {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    };
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| failed(&e))?;
+    file.write_all(bytes).map_err(|e| failed(&e))?;
+    file.as_file().sync_all().map_err(|e| failed(&e))?;
+    set_permissions(&file).map_err(|e| failed(&e))?;
+    file.persist(path).map_err(|e| failed(&e.error))?;
+    Ok(())
+}
+
+/// Temporary files are private; results are not.
+#[cfg(unix)]
+fn set_permissions(file: &tempfile::NamedTempFile) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn set_permissions(_: &tempfile::NamedTempFile) -> io::Result<()> {
+    Ok(())
+}
+
+/// Says something to the person at the terminal.
+#[expect(clippy::print_stderr, reason = "talk goes to stderr from here only")]
+pub fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+/// A table with a header; columns from `right_from` on hold numbers.
+pub fn table(header: &[&str], right_from: usize) -> Table {
+    let mut table = Table::new();
+    // A rule under the header and nothing else: numbers want room, and pipes cut nicely.
+    let style = TableStyle::new().header_separator(LineStyle::new('─', '─', '─', '─'));
+    table.load_style(style).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header.to_vec());
+    for (index, column) in table.column_iter_mut().enumerate() {
+        if index >= right_from {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// A bar on a terminal, silence elsewhere.
+pub fn progress(length: u64, what: &str) -> ProgressBar {
+    let target = if io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    };
+    let bar = ProgressBar::with_draw_target(Some(length), target);
+    if let Ok(style) =
+        ProgressStyle::with_template("{msg:20} {wide_bar} {bytes}/{total_bytes} {eta}")
+    {
+        bar.set_style(style);
+    }
+    bar.set_message(what.to_owned());
+    bar
+}
+
+/// `+4.2 %`, or a dash where there is nothing to say.
+pub fn percent(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| format!("{value:+.1} %"))
+}
+
+/// A number with three significant figures or so.
+pub fn short(value: f64) -> String {
+    match value.abs() {
+        v if v >= 1000.0 => format!("{value:.0}"),
+        v if v >= 100.0 => format!("{value:.1}"),
+        v if v >= 1.0 => format!("{value:.2}"),
+        v if v > 0.0 => format!("{value:.4}"),
+        _ => "0".to_owned(),
+    }
+}

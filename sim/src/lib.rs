@@ -1,0 +1,11 @@
+//! The clock: what happens when, on hardware that engines price piece by piece.
+//!
+//! [`schedule`] runs a graph of pieces under contention, [`replay`] turns a recording into such
+//! a graph and a result. One simulation is a pure function of hardware, work and options; rayon
+//! runs across independent pieces and keeps their order.
+
+pub mod replay;
+pub mod schedule;
+
+/// Version of the tool, as stated in results.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

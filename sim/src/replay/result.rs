@@ -1,0 +1,396 @@
+//! The result of a replay: one type for tables, CSV and JSON.
+
+use lumacycle_arch::Entry;
+use lumacycle_engines::{GpuEngine, Resource};
+use lumacycle_traces::{EventKind, Known, Recording, Skipped};
+use lumacycle_workloads::KernelClass;
+use serde::Serialize;
+
+use super::{Priced, ReplayOptions};
+use crate::VERSION;
+use crate::schedule::{self, Ran};
+
+/// A replay of one rank on one GPU.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ReplayResult {
+    /// Version of the tool.
+    pub version: &'static str,
+    /// The recording: file, or member of an archive.
+    pub recording: String,
+    /// Rank, where recorded.
+    pub rank: Option<i64>,
+    /// GPU that recorded, as the trace or the user names it.
+    pub recorded_gpu: Option<String>,
+    /// Catalogue entry simulated.
+    pub gpu: String,
+    /// Its name.
+    pub gpu_name: String,
+    /// Whether it is the one that recorded, so that errors mean something.
+    pub on_recorded_gpu: bool,
+    /// SM clock simulated, in MHz.
+    pub clock_mhz: f64,
+    /// Events replayed.
+    pub events: usize,
+    /// Distinct launches among them.
+    pub distinct: usize,
+    /// Sums.
+    pub totals: Totals,
+    /// By kind of work, most recorded time first.
+    pub classes: Vec<ClassRow>,
+    /// By how much is known.
+    pub known: Vec<KnownRow>,
+    /// Predicted time by binding resource, most first.
+    pub bound_by: Vec<BoundRow>,
+    /// Distinct launches, most predicted time first.
+    pub kernels: Vec<KernelRow>,
+    /// What the reader left out.
+    pub skipped: Vec<Skipped>,
+    /// What this result takes for granted.
+    pub assumptions: Vec<String>,
+    /// Damage at which reading stopped.
+    pub cut: Option<String>,
+}
+
+/// Times of the whole replay.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Totals {
+    /// Sum of recorded durations, in ms.
+    pub recorded_sum_ms: f64,
+    /// Sum of predicted durations, in ms.
+    pub predicted_sum_ms: f64,
+    /// Union of recorded intervals, in ms.
+    pub recorded_busy_ms: f64,
+    /// Union of simulated intervals, in ms.
+    pub predicted_busy_ms: f64,
+    /// Recorded end minus start, in ms.
+    pub recorded_span_ms: f64,
+    /// Simulated end minus start, in ms.
+    pub predicted_span_ms: f64,
+    /// Of the recorded sum, how much kept its recorded duration, in ms.
+    pub kept_ms: f64,
+    /// Energy of the predicted kernels, in mJ (first figures).
+    pub energy_mj: f64,
+    /// That energy over the predicted sum, in W.
+    pub mean_power_w: f64,
+    /// Spec-sheet roofline of what is known, in ms.
+    pub roofline_sum_ms: f64,
+}
+
+/// One kind of work.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClassRow {
+    /// Kind.
+    pub class: KernelClass,
+    /// Events.
+    pub events: u64,
+    /// Sum of recorded durations, in ms.
+    pub recorded_ms: f64,
+    /// Sum of predicted durations, in ms.
+    pub predicted_ms: f64,
+    /// (predicted − recorded) / recorded of the sums, on the recording GPU only, in percent;
+    /// what kept its recorded duration is left out of both.
+    pub error_pct: Option<f64>,
+    /// The same for a spec-sheet roofline.
+    pub roofline_error_pct: Option<f64>,
+    /// Energy, in mJ.
+    pub energy_mj: f64,
+}
+
+/// One degree of knowledge.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct KnownRow {
+    /// Which.
+    pub known: Known,
+    /// Words for it.
+    pub meaning: &'static str,
+    /// Events.
+    pub events: u64,
+    /// Share of the recorded time, in percent.
+    pub recorded_pct: f64,
+    /// As in [`ClassRow`].
+    pub error_pct: Option<f64>,
+}
+
+/// Time by binding resource.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BoundRow {
+    /// Which.
+    pub resource: Resource,
+    /// Share of the predicted time, in percent.
+    pub predicted_pct: f64,
+    /// What a tenth more of it would save of the predicted sum, in percent.
+    pub tenth_more_saves_pct: f64,
+}
+
+/// One distinct launch.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct KernelRow {
+    /// Name as recorded.
+    pub name: String,
+    /// Operator that launched it.
+    pub operator: Option<String>,
+    /// Kind.
+    pub class: KernelClass,
+    /// How much is known.
+    pub known: Known,
+    /// Launches.
+    pub count: u64,
+    /// Mean recorded duration, in µs.
+    pub recorded_us: f64,
+    /// Predicted duration, in µs.
+    pub predicted_us: f64,
+    /// On the recording GPU, in percent.
+    pub error_pct: Option<f64>,
+    /// A spec-sheet roofline, in µs, where the work is known.
+    pub roofline_us: Option<f64>,
+    /// Binding resource; none where the recorded duration is kept.
+    pub bound_by: Option<Resource>,
+    /// What a tenth more of it saves, in percent.
+    pub tenth_more_saves_pct: f64,
+    /// Implementation simulated.
+    pub variant: String,
+    /// CTAs.
+    pub ctas: u64,
+    /// Waves.
+    pub waves: f64,
+    /// Occupancy, in percent.
+    pub occupancy_pct: f64,
+    /// What limits it.
+    pub occupancy_limit: &'static str,
+    /// DRAM traffic, in MB.
+    pub dram_mb: f64,
+    /// Share of L2 traffic that DRAM was spared, in percent.
+    pub l2_hit_pct: f64,
+    /// Energy, in mJ.
+    pub energy_mj: f64,
+    /// Why there is no prediction, where there is none.
+    pub note: Option<String>,
+}
+
+#[derive(Default, Clone, Copy)]
+struct Sum {
+    events: u64,
+    recorded_ps: f64,
+    predicted_ps: f64,
+    /// Recorded and predicted time of what was predicted at all.
+    compared: (f64, f64),
+    roofline: (f64, f64),
+    energy_pj: f64,
+}
+
+impl Sum {
+    fn add(&mut self, count: u64, recorded_ps: f64, priced: &Priced) {
+        self.events += count;
+        self.recorded_ps += recorded_ps;
+        let n = count as f64;
+        match &priced.cost {
+            Some(cost) => {
+                let predicted = cost.time_ns * 1e3 * n;
+                self.predicted_ps += predicted;
+                self.compared.0 += recorded_ps;
+                self.compared.1 += predicted;
+                self.energy_pj += cost.energy.total_pj() * n;
+                if let Some(ns) = priced.roofline_ns {
+                    self.roofline.0 += recorded_ps;
+                    self.roofline.1 += ns * 1e3 * n;
+                }
+            }
+            None => self.predicted_ps += recorded_ps,
+        }
+    }
+}
+
+fn error_pct((recorded, predicted): (f64, f64), wanted: bool) -> Option<f64> {
+    (wanted && recorded > 0.0).then(|| (predicted - recorded) / recorded * 100.0)
+}
+
+const PS_PER_MS: f64 = 1e9;
+const PJ_PER_MJ: f64 = 1e9;
+
+pub(super) fn assemble(
+    recording: &Recording,
+    entry: &Entry,
+    engine: &GpuEngine<'_>,
+    options: &ReplayOptions,
+    priced: &[Option<Priced>],
+    ran: &[Ran],
+) -> ReplayResult {
+    let own = options.on_recorded_gpu;
+    let mut counts = vec![(0_u64, 0.0_f64); priced.len()];
+    for event in &recording.events {
+        let (count, total) = &mut counts[event.signature as usize];
+        *count += 1;
+        *total += event.duration_ps as f64;
+    }
+    let mut all = Sum::default();
+    let mut classes: Vec<(KernelClass, Sum)> = Vec::new();
+    let mut degrees: Vec<(Known, Sum)> = Vec::new();
+    let mut bound: Vec<(Resource, f64, f64)> = Vec::new();
+    let mut kernels = Vec::new();
+    for (index, (priced, &(count, recorded_ps))) in priced.iter().zip(&counts).enumerate() {
+        let Some(priced) = priced else { continue };
+        all.add(count, recorded_ps, priced);
+        entry_of(&mut classes, priced.classified.class).add(count, recorded_ps, priced);
+        entry_of(&mut degrees, priced.classified.known).add(count, recorded_ps, priced);
+        if let Some(cost) = &priced.cost {
+            let time = cost.time_ns * 1e3 * count as f64;
+            let saved = time * priced.relief;
+            match bound.iter_mut().find(|(resource, ..)| *resource == cost.binding) {
+                Some((_, total, relief)) => (*total, *relief) = (*total + time, *relief + saved),
+                None => bound.push((cost.binding, time, saved)),
+            }
+        }
+        kernels.push(row(recording, index, priced, count, recorded_ps, own));
+    }
+    classes.sort_by(|a, b| b.1.recorded_ps.total_cmp(&a.1.recorded_ps).then(a.0.cmp(&b.0)));
+    degrees.sort_by_key(|(known, _)| *known);
+    bound.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    kernels.sort_by(|a: &KernelRow, b| {
+        let time = |row: &KernelRow| row.predicted_us * row.count as f64;
+        time(b).total_cmp(&time(a)).then_with(|| a.name.cmp(&b.name))
+    });
+    let predicted_total = all.predicted_ps.max(f64::MIN_POSITIVE);
+    ReplayResult {
+        version: VERSION,
+        recording: recording.name.clone(),
+        rank: recording.rank,
+        recorded_gpu: recording.main_device().map(|device| device.name.clone()),
+        gpu: entry.id.clone(),
+        gpu_name: entry.gpu.gpu.name.clone(),
+        on_recorded_gpu: own,
+        clock_mhz: engine.clock_hz() / 1e6,
+        events: recording.events.len(),
+        distinct: kernels.len(),
+        totals: totals(recording, ran, &all),
+        classes: classes
+            .into_iter()
+            .map(|(class, sum)| ClassRow {
+                class,
+                events: sum.events,
+                recorded_ms: sum.recorded_ps / PS_PER_MS,
+                predicted_ms: sum.predicted_ps / PS_PER_MS,
+                error_pct: error_pct(sum.compared, own),
+                roofline_error_pct: error_pct(sum.roofline, own),
+                energy_mj: sum.energy_pj / PJ_PER_MJ,
+            })
+            .collect(),
+        known: degrees
+            .into_iter()
+            .map(|(known, sum)| KnownRow {
+                known,
+                meaning: known.describe(),
+                events: sum.events,
+                recorded_pct: sum.recorded_ps / all.recorded_ps.max(f64::MIN_POSITIVE) * 100.0,
+                error_pct: error_pct(sum.compared, own),
+            })
+            .collect(),
+        bound_by: bound
+            .into_iter()
+            .map(|(resource, time, saved)| BoundRow {
+                resource,
+                predicted_pct: time / predicted_total * 100.0,
+                tenth_more_saves_pct: saved / predicted_total * 100.0,
+            })
+            .collect(),
+        kernels,
+        skipped: recording.skipped.clone(),
+        assumptions: assumptions(engine),
+        cut: recording.cut.clone(),
+    }
+}
+
+fn entry_of<K: PartialEq>(list: &mut Vec<(K, Sum)>, key: K) -> &mut Sum {
+    let at = list.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
+        list.push((key, Sum::default()));
+        list.len() - 1
+    });
+    &mut list[at].1
+}
+
+fn totals(recording: &Recording, ran: &[Ran], all: &Sum) -> Totals {
+    let recorded: Vec<_> = recording.events.iter().map(|e| (e.start_ps, e.end_ps())).collect();
+    let simulated: Vec<_> = ran.iter().map(|r| (r.start_ps, r.end_ps)).collect();
+    let span = |intervals: &[(i64, i64)]| {
+        let first = intervals.iter().map(|i| i.0).min().unwrap_or(0);
+        let last = intervals.iter().map(|i| i.1).max().unwrap_or(0);
+        (last - first) as f64 / PS_PER_MS
+    };
+    let predicted_s = all.compared.1 / 1e12;
+    let energy_j = all.energy_pj / 1e12;
+    Totals {
+        recorded_sum_ms: all.recorded_ps / PS_PER_MS,
+        predicted_sum_ms: all.predicted_ps / PS_PER_MS,
+        recorded_span_ms: span(&recorded),
+        predicted_span_ms: span(&simulated),
+        recorded_busy_ms: schedule::busy_ps(recorded) as f64 / PS_PER_MS,
+        predicted_busy_ms: schedule::busy_ps(simulated) as f64 / PS_PER_MS,
+        kept_ms: (all.recorded_ps - all.compared.0) / PS_PER_MS,
+        energy_mj: energy_j * 1e3,
+        mean_power_w: if predicted_s > 0.0 { energy_j / predicted_s } else { 0.0 },
+        roofline_sum_ms: all.roofline.1 / PS_PER_MS,
+    }
+}
+
+fn row(
+    recording: &Recording,
+    index: usize,
+    priced: &Priced,
+    count: u64,
+    recorded_ps: f64,
+    own: bool,
+) -> KernelRow {
+    let signature = &recording.signatures[index];
+    let recorded_us = recorded_ps / count.max(1) as f64 / 1e6;
+    let cost = priced.cost.as_ref();
+    let longest =
+        cost.and_then(|cost| cost.kernels.iter().max_by(|a, b| a.time_ns.total_cmp(&b.time_ns)));
+    let predicted_us = cost.map_or(recorded_us, |cost| cost.time_ns / 1e3);
+    let note = match (&priced.failure, priced.classified.known) {
+        (Some(error), _) => Some(format!("recorded duration kept: {error}")),
+        (None, Known::Kept) => Some(match signature.kind {
+            EventKind::Memcpy => "recorded duration kept: the host sets the pace".to_owned(),
+            _ => "recorded duration kept: the recording does not say enough".to_owned(),
+        }),
+        _ => None,
+    };
+    KernelRow {
+        name: signature.name.to_string(),
+        operator: signature.operator.as_ref().map(|operator| operator.name.to_string()),
+        class: priced.classified.class,
+        known: priced.classified.known,
+        count,
+        recorded_us,
+        predicted_us,
+        error_pct: cost.and_then(|_| error_pct((recorded_us, predicted_us), own)),
+        roofline_us: priced.roofline_ns.map(|ns| ns / 1e3),
+        bound_by: cost.map(|cost| cost.binding),
+        tenth_more_saves_pct: priced.relief * 100.0,
+        variant: longest.map_or_else(String::new, |kernel| kernel.variant.clone()),
+        ctas: signature.launch.map_or(0, |launch| launch.ctas()),
+        waves: longest.map_or(0.0, |kernel| kernel.waves),
+        occupancy_pct: longest.map_or(0.0, |kernel| kernel.occupancy.share * 100.0),
+        occupancy_limit: longest.map_or("none", |kernel| kernel.occupancy.limit),
+        dram_mb: cost.map_or(0.0, |cost| {
+            (cost.traffic.dram_read_bytes + cost.traffic.dram_write_bytes) / 1e6
+        }),
+        l2_hit_pct: cost.map_or(0.0, |cost| cost.traffic.l2_hit_rate() * 100.0),
+        energy_mj: cost.map_or(0.0, |cost| cost.energy.total_pj() / PJ_PER_MJ),
+        note,
+    }
+}
+
+fn assumptions(engine: &GpuEngine<'_>) -> Vec<String> {
+    let l2 = match engine.options.l2 {
+        lumacycle_engines::L2Start::Warm => {
+            "L2 holds what a kernel touches at its start as far as it fits"
+        }
+        lumacycle_engines::L2Start::Cold => "L2 is empty at the start of each kernel",
+    };
+    vec![
+        format!("SMs run at {:.0} MHz throughout", engine.clock_hz() / 1e6),
+        l2.to_owned(),
+        "gaps that the host caused are kept as recorded".to_owned(),
+        "lookup indices are spread uniformly".to_owned(),
+        "energy is a first figure from events, not yet calibrated".to_owned(),
+    ]
+}

@@ -1,0 +1,227 @@
+//! Elementwise kernels, copies, pooling, optimizer steps and random numbers.
+
+use std::sync::LazyLock;
+
+use lumacycle_workloads::ops::{Operation, Streaming};
+use lumacycle_workloads::{DType, KernelClass};
+use regex::Regex;
+
+use super::{Classified, Known, Launched, dtype_in, volume};
+use crate::recording::Operator;
+
+#[expect(clippy::expect_used, reason = "the pattern is a constant, compiled by a test")]
+static TENSORS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(?:Array|array)<char ?\*, (\d+)").expect("constant pattern"));
+
+/// Elements that one thread of a multi-tensor kernel handles: chunks of 65,536 over 512 threads.
+const MULTI_TENSOR_ELEMENTS: f64 = 128.0;
+
+/// Kind of a kernel by its name alone.
+pub(super) fn class_of(launched: &Launched<'_>) -> KernelClass {
+    let has = |words: &[&str]| launched.name_has(words);
+    if has(&["multi_tensor_apply", "adam", "Adam", "sgd", "adagrad"]) {
+        KernelClass::Optimizer
+    } else if has(&["distribution_", "philox", "curand", "random"]) {
+        KernelClass::Random
+    } else if has(&["copy", "CatArray", "transpose", "permute", "direct_copy"]) {
+        KernelClass::Copy
+    } else if has(&["pool"]) {
+        KernelClass::Pooling
+    } else if has(&["elementwise", "triton", "dropout", "cast"]) {
+        KernelClass::Elementwise
+    } else {
+        KernelClass::Unclassified
+    }
+}
+
+/// Elements per thread that the kernel's template fixes.
+fn per_thread(name: &str) -> Option<f64> {
+    if name.contains("vectorized_elementwise_kernel")
+        || name.contains("unrolled_elementwise_kernel")
+    {
+        return Some(4.0);
+    }
+    let at = name.find("elementwise_kernel<")?;
+    let inner = &name[at + "elementwise_kernel<".len()..];
+    let second = inner.split(',').nth(1)?.trim();
+    second.parse().ok().filter(|n: &f64| *n <= 64.0).or(Some(1.0))
+}
+
+/// Shapes broadcast against each other.
+fn broadcast(operator: &Operator) -> Vec<i64> {
+    let mut out: Vec<i64> = Vec::new();
+    for shape in operator.shapes.iter().filter(|shape| !shape.is_empty()) {
+        if shape.len() > out.len() {
+            let missing = shape.len() - out.len();
+            out.splice(0..0, std::iter::repeat_n(1, missing));
+        }
+        for (out, dim) in out.iter_mut().rev().zip(shape.iter().rev()) {
+            *out = (*out).max(*dim);
+        }
+    }
+    out
+}
+
+/// Bytes read and written according to the operator's arguments.
+fn bytes_of(operator: &Operator, elements: f64, fallback: DType) -> (f64, f64) {
+    let name = operator.name.as_ref();
+    let dtype_of = |argument: u32| {
+        operator
+            .types
+            .get(argument as usize)
+            .and_then(|text| DType::parse(text))
+            .unwrap_or(fallback)
+    };
+    let mut read = 0.0;
+    let fills = name.contains("fill_") || name.contains("zero_") || name.contains("arange");
+    for (argument, shape) in operator.arguments.iter().zip(&operator.shapes) {
+        let destination = *argument == 0 && name.contains("copy_");
+        if !(fills || destination) {
+            read += volume(shape) * dtype_of(*argument).bytes();
+        }
+    }
+    // Comparisons write bytes, everything else its first argument's type.
+    let compares = ["aten::eq", "aten::ne", "aten::lt", "aten::gt", "aten::le", "aten::ge"];
+    let result = if compares.contains(&name) { DType::Bool } else { dtype_of(0) };
+    (read, elements * result.bytes())
+}
+
+/// Special functions per element that the functor's name gives away.
+fn special_functions(name: &str) -> f64 {
+    let transcendental = [
+        "Gelu", "gelu", "exp", "sigmoid", "tanh", "sin", "cos", "log", "pow", "rsqrt", "sqrt",
+        "silu", "div",
+    ];
+    if transcendental.iter().any(|word| name.contains(word)) { 2.0 } else { 0.0 }
+}
+
+pub(super) fn classify(launched: &Launched<'_>) -> Option<Classified> {
+    let name = launched.name;
+    let class = match class_of(launched) {
+        KernelClass::Unclassified => return None,
+        class => class,
+    };
+    let threads = launched.ctas() as f64 * launched.recorded.launch.threads() as f64;
+    if name.contains("multi_tensor_apply") {
+        return Some(multi_tensor(launched, threads));
+    }
+    if name.contains("CatArray") {
+        return concatenation(launched);
+    }
+    if class == KernelClass::Pooling {
+        return pooling(launched);
+    }
+    // What the launch could cover: the last CTA may be partly idle.
+    let per_thread = per_thread(name);
+    let dtype = dtype_in(name).unwrap_or_else(|| launched.dtype());
+    let by_operator = launched.operator.and_then(|operator| {
+        let elements = volume(&broadcast(operator));
+        let plausible = match per_thread {
+            Some(each) => {
+                let most = threads * each;
+                let least = most - launched.recorded.launch.threads() as f64 * each;
+                elements > least && elements <= most
+            }
+            None => elements > 0.0 && !operator.shapes.is_empty(),
+        };
+        (plausible && elements > 0.0).then(|| (elements, bytes_of(operator, elements, dtype)))
+    });
+    let (elements, (read, write), known) = match (by_operator, per_thread) {
+        (Some((elements, bytes)), _) => (elements, bytes, Known::Kernel),
+        (None, Some(each)) => {
+            let half_cta = 0.5 * launched.recorded.launch.threads() as f64 * each;
+            let elements = (threads * each - half_cta).max(1.0);
+            let tensors = TENSORS
+                .captures(name)
+                .and_then(|found| found.get(1)?.as_str().parse::<f64>().ok())
+                .unwrap_or(2.0);
+            let fills = name.contains("FillFunctor");
+            let read = if fills { 0.0 } else { (tensors - 1.0).max(0.0) };
+            (elements, (elements * dtype.bytes() * read, elements * dtype.bytes()), Known::Launch)
+        }
+        (None, None) => return None,
+    };
+    // Kernels that compute offsets per element (strided or broadcast operands) pay for it.
+    let strided = name.contains("elementwise_kernel<") && !name.contains("vectorized");
+    let streaming = Streaming {
+        read_bytes: read,
+        write_bytes: write,
+        flops_per_element: 1.0,
+        sfu_per_element: special_functions(name),
+        int_per_element: if strided { 20.0 } else { 2.0 },
+        recorded: Some(launched.recorded),
+        ..Streaming::new(class, elements)
+    };
+    Some(Classified::new(Operation::Streaming(streaming), dtype, known))
+}
+
+/// Optimizer steps over lists of tensors: `depth` lists are read, most often one is written.
+fn multi_tensor(launched: &Launched<'_>, threads: f64) -> Classified {
+    let depth = launched
+        .name
+        .split("TensorListMetadata<")
+        .nth(1)
+        .and_then(|rest| rest.split('>').next()?.trim().parse::<f64>().ok())
+        .unwrap_or(2.0);
+    let dtype = dtype_in(launched.name).unwrap_or(DType::Fp32);
+    // Chunks are rarely full: tensors end inside them.
+    let elements = threads * MULTI_TENSOR_ELEMENTS * 0.5;
+    let streaming = Streaming {
+        read_bytes: elements * dtype.bytes() * depth,
+        write_bytes: elements * dtype.bytes(),
+        flops_per_element: 4.0,
+        recorded: Some(launched.recorded),
+        ..Streaming::new(KernelClass::Optimizer, elements)
+    };
+    Classified::new(Operation::Streaming(streaming), dtype, Known::Assumed)
+}
+
+fn concatenation(launched: &Launched<'_>) -> Option<Classified> {
+    let operator = launched.operator.filter(|operator| !operator.shapes.is_empty())?;
+    let elements: f64 =
+        operator.shapes.iter().filter(|shape| !shape.is_empty()).map(|shape| volume(shape)).sum();
+    let dtype = dtype_in(launched.name).unwrap_or(DType::Fp32);
+    // "OpaqueType<2u>" gives the element size when the type is hidden.
+    let bytes = launched
+        .name
+        .split("OpaqueType<")
+        .nth(1)
+        .and_then(|rest| rest.split('u').next()?.parse::<f64>().ok())
+        .unwrap_or(dtype.bytes());
+    (elements > 0.0).then(|| {
+        let streaming = Streaming {
+            read_bytes: elements * bytes,
+            write_bytes: elements * bytes,
+            flops_per_element: 0.0,
+            int_per_element: 12.0,
+            recorded: Some(launched.recorded),
+            ..Streaming::new(KernelClass::Copy, elements)
+        };
+        Classified::new(Operation::Streaming(streaming), dtype, Known::Kernel)
+    })
+}
+
+/// Pooling: a thread per output, each looking at a window of inputs.
+fn pooling(launched: &Launched<'_>) -> Option<Classified> {
+    let operator = launched.operator?;
+    let largest = operator.shapes.iter().map(|shape| volume(shape)).fold(0.0, f64::max);
+    if largest <= 0.0 {
+        return None;
+    }
+    let backward = launched.name.contains("backward");
+    let dtype = launched.dtype();
+    // Strides of two are the rule: a quarter as many outputs as inputs; the index of each
+    // maximum is kept as an int64.
+    let outputs = largest / 4.0;
+    let small = outputs * (dtype.bytes() + 8.0);
+    let large = largest * dtype.bytes();
+    let streaming = Streaming {
+        read_bytes: if backward { small } else { large },
+        write_bytes: if backward { large } else { small },
+        flops_per_element: 9.0,
+        int_per_element: 30.0,
+        recorded: Some(launched.recorded),
+        ..Streaming::new(KernelClass::Pooling, largest)
+    };
+    Some(Classified::new(Operation::Streaming(streaming), dtype, Known::Shape))
+}

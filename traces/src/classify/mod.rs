@@ -1,0 +1,184 @@
+//! From a recorded launch to work: which operation it is, on which shapes.
+//!
+//! Two witnesses are heard: the operator with its argument shapes, and the kernel's own name
+//! and launch shape. Where they disagree (an operator often launches helpers on other tensors)
+//! the launch wins. What neither explains stays unclassified and says so.
+
+mod convolution;
+mod elementwise;
+mod matrix;
+mod other;
+
+use lumacycle_workloads::ops::{Operation, Recorded, Unknown};
+use lumacycle_workloads::{DType, KernelClass};
+use serde::{Deserialize, Serialize};
+
+use crate::recording::{EventKind, Operator, Signature};
+
+/// How much of a launch is known, from best to worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Known {
+    /// Shapes and implementation (tile or launch) are recorded.
+    Kernel,
+    /// Shapes are recorded, the implementation is chosen as a library would.
+    Shape,
+    /// Sizes are worked out from the launch shape and the kernel's name.
+    Launch,
+    /// Only the launch shape is known; the work is assumed.
+    Assumed,
+    /// Not modelled: the recorded duration is kept.
+    Kept,
+}
+
+impl Known {
+    /// All values, from best to worst.
+    pub const ALL: [Self; 5] = [Self::Kernel, Self::Shape, Self::Launch, Self::Assumed, Self::Kept];
+
+    /// Words for a report.
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Kernel => "shape and kernel recorded",
+            Self::Shape => "shape recorded, kernel chosen",
+            Self::Launch => "size worked out from the launch",
+            Self::Assumed => "work assumed from the launch shape",
+            Self::Kept => "recorded duration kept",
+        }
+    }
+}
+
+/// What a launch turned out to be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Classified {
+    /// The work; `None` where the recorded duration has to be kept.
+    pub operation: Option<Operation>,
+    /// Kind of work.
+    pub class: KernelClass,
+    /// Type that decides the arithmetic rate.
+    pub dtype: DType,
+    /// How well it is known.
+    pub known: Known,
+}
+
+impl Classified {
+    fn new(operation: Operation, dtype: DType, known: Known) -> Self {
+        Self { class: operation.class(), operation: Some(operation), dtype, known }
+    }
+
+    fn kept(class: KernelClass) -> Self {
+        Self { operation: None, class, dtype: DType::Fp32, known: Known::Kept }
+    }
+}
+
+/// A kernel launch with what the classifiers look at.
+struct Launched<'a> {
+    name: &'a str,
+    recorded: Recorded,
+    operator: Option<&'a Operator>,
+}
+
+impl Launched<'_> {
+    /// Whether the operator's name contains one of the words.
+    fn operator_has(&self, words: &[&str]) -> bool {
+        self.operator.is_some_and(|op| words.iter().any(|word| op.name.contains(word)))
+    }
+
+    fn name_has(&self, words: &[&str]) -> bool {
+        words.iter().any(|word| self.name.contains(word))
+    }
+
+    fn ctas(&self) -> u64 {
+        self.recorded.launch.ctas()
+    }
+
+    /// Element type of the operator's first typed tensor, else of the kernel's template.
+    fn dtype(&self) -> DType {
+        self.operator
+            .and_then(|op| op.types.iter().find_map(|text| DType::parse(text)))
+            .or_else(|| dtype_in(self.name))
+            .unwrap_or(DType::Fp32)
+    }
+}
+
+/// The first element type that a kernel name's template arguments spell out.
+fn dtype_in(name: &str) -> Option<DType> {
+    const WORDS: [(&str, DType); 8] = [
+        ("bfloat16", DType::Bf16),
+        ("BFloat16", DType::Bf16),
+        ("Half", DType::Fp16),
+        ("__half", DType::Fp16),
+        ("double", DType::Fp64),
+        ("float", DType::Fp32),
+        ("long", DType::Int64),
+        ("bool", DType::Bool),
+    ];
+    WORDS
+        .iter()
+        .filter_map(|(word, dtype)| name.find(word).map(|at| (at, *dtype)))
+        .min_by_key(|(at, _)| *at)
+        .map(|(_, dtype)| dtype)
+}
+
+/// Classifies one distinct launch of a recording made on `compute_capability` (× 10; 0 = not
+/// known).
+pub fn classify(signature: &Signature, compute_capability: u32) -> Classified {
+    if let Some(work) = &signature.work {
+        let dtype = dtype_of(work);
+        return Classified::new(work.clone(), dtype, Known::Kernel);
+    }
+    match signature.kind {
+        EventKind::Memcpy | EventKind::Memset => other::transfer(signature),
+        EventKind::Kernel => {
+            if let Some(collective) = other::collective(signature) {
+                return collective;
+            }
+            let Some(launch) = signature.launch else {
+                // Without even a launch shape there is nothing to simulate.
+                return Classified::kept(KernelClass::Unclassified);
+            };
+            let launched = Launched {
+                name: &signature.name,
+                recorded: Recorded { launch, compute_capability },
+                operator: signature.operator.as_deref(),
+            };
+            kernel(&launched)
+        }
+    }
+}
+
+fn dtype_of(work: &Operation) -> DType {
+    match work {
+        Operation::Gemm(gemm) => gemm.dtype,
+        Operation::Convolution(convolution) => convolution.dtype,
+        Operation::Attention(attention) => attention.dtype,
+        Operation::Rows(rows) => rows.dtype,
+        Operation::Reduction(reduction) => reduction.dtype,
+        Operation::Embedding(embedding) => embedding.dtype,
+        _ => DType::Fp32,
+    }
+}
+
+fn kernel(launched: &Launched<'_>) -> Classified {
+    let found = convolution::classify(launched)
+        .or_else(|| matrix::attention(launched))
+        .or_else(|| matrix::gemm(launched))
+        .or_else(|| other::rows(launched))
+        .or_else(|| other::gather_and_sort(launched))
+        .or_else(|| elementwise::classify(launched))
+        .or_else(|| other::reduction(launched));
+    found.unwrap_or_else(|| {
+        let class = elementwise::class_of(launched);
+        let unknown = Unknown { recorded: launched.recorded, class };
+        Classified::new(Operation::Unknown(unknown), launched.dtype(), Known::Assumed)
+    })
+}
+
+/// Product of dimensions.
+fn volume(dims: &[i64]) -> f64 {
+    dims.iter().map(|&dim| dim.max(0) as f64).product()
+}
+
+/// A dimension as a size of at least one.
+fn size(dim: i64) -> u64 {
+    dim.max(1).cast_unsigned()
+}

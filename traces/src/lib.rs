@@ -1,0 +1,21 @@
+//! Recorded work: readers of profiler formats, our own trace format, and the step from a
+//! recorded launch (a kernel name, an operator with its shapes, a launch shape) to an
+//! [`Operation`](lumacycle_workloads::ops::Operation).
+//!
+//! Readers stream: memory grows with the number of distinct launches and with a few dozen bytes
+//! per event, not with the size of the file. What cannot be understood is counted by reason.
+
+pub mod classify;
+pub mod error;
+pub mod kineto;
+pub mod names;
+pub mod own;
+pub mod recording;
+pub mod source;
+
+pub use classify::{Classified, Known, classify};
+pub use error::TraceError;
+pub use recording::{
+    CollectiveInfo, Device, Event, EventKind, Mark, Operator, Recording, Signature, Skipped,
+};
+pub use source::{ReadOptions, read};

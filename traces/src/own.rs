@@ -1,0 +1,191 @@
+//! The lumacycle trace format, version 1: JSON lines, meant to be written by other tools and
+//! read in a diff.
+//!
+//! The first line names the format; then one line per distinct launch (`"launch"`), per event
+//! (`"at"`) and per named range (`"range"`), in any order as long as a launch stands before its
+//! events. Times are picoseconds. `docs/trace-format.md` is the reference.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::recording::{Device, Event, Mark, Recording, Signature};
+use crate::source::ParseProblem;
+
+/// The version that is written and read.
+pub const VERSION: u32 = 1;
+const FORMAT: &str = "lumacycle-trace";
+/// A line longer than this is no trace line.
+const LONGEST_LINE: u64 = 64 << 20;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    format: String,
+    version: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rank: Option<i64>,
+    #[serde(default)]
+    devices: Vec<Device>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LaunchLine {
+    launch: u32,
+    is: Signature,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventLine {
+    at: i64,
+    dur: i64,
+    run: u32,
+    #[serde(default)]
+    stream: u32,
+    #[serde(default)]
+    device: i32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    launched: Option<i64>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RangeLine {
+    range: Arc<str>,
+    from: i64,
+    to: i64,
+}
+
+/// Whether a text starts like a lumacycle trace.
+pub(crate) fn looks_like(head: &[u8]) -> bool {
+    let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let needle = format!("\"{FORMAT}\"");
+    line.windows(needle.len()).any(|window| window == needle.as_bytes())
+}
+
+/// Writes a recording.
+///
+/// # Errors
+/// Whatever the writer says.
+pub fn write(recording: &Recording, out: &mut impl Write) -> std::io::Result<()> {
+    let mut line = |value: serde_json::Result<String>| -> std::io::Result<()> {
+        out.write_all(value?.as_bytes())?;
+        out.write_all(b"\n")
+    };
+    line(serde_json::to_string(&Header {
+        format: FORMAT.to_owned(),
+        version: VERSION,
+        rank: recording.rank,
+        devices: recording.devices.clone(),
+    }))?;
+    for (number, signature) in recording.signatures.iter().enumerate() {
+        let launch = u32::try_from(number).unwrap_or(u32::MAX);
+        line(serde_json::to_string(&LaunchLine { launch, is: signature.clone() }))?;
+    }
+    for mark in &recording.marks {
+        let range = Arc::clone(&mark.name);
+        line(serde_json::to_string(&RangeLine { range, from: mark.start_ps, to: mark.end_ps }))?;
+    }
+    for event in &recording.events {
+        line(serde_json::to_string(&EventLine {
+            at: event.start_ps,
+            dur: event.duration_ps,
+            run: event.signature,
+            stream: event.stream,
+            device: event.device,
+            launched: event.launched_ps,
+        }))?;
+    }
+    Ok(())
+}
+
+/// Reads a recording; on an error, what was read so far stays in `recording`.
+pub(crate) fn read(reader: impl Read, recording: &mut Recording) -> Result<(), ParseProblem> {
+    let mut reader = BufReader::with_capacity(1 << 16, reader);
+    let mut text = Vec::new();
+    let mut number = 0_u64;
+    let mut launches: std::collections::HashMap<u32, u32> = std::collections::HashMap::new();
+    loop {
+        text.clear();
+        number += 1;
+        let n = (&mut reader).take(LONGEST_LINE).read_until(b'\n', &mut text).map_err(|error| {
+            ParseProblem {
+                message: error.to_string(),
+                line: number,
+                column: 1,
+                io: true,
+                cut_short: false,
+                help: None,
+            }
+        })?;
+        if n == 0 {
+            return Ok(());
+        }
+        if text.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        let problem = |message: String, column: u64, help: &str| ParseProblem {
+            message,
+            line: number,
+            column: column.max(1),
+            io: false,
+            cut_short: false,
+            help: Some(help.to_owned()),
+        };
+        let parse_error = |error: serde_json::Error| {
+            let message = error.to_string();
+            let message = message.split(" at line ").next().unwrap_or_default().to_owned();
+            let help = "see docs/trace-format.md for what a line may hold";
+            problem(message, error.column() as u64, help)
+        };
+        if number == 1 {
+            let header: Header = serde_json::from_slice(&text).map_err(parse_error)?;
+            if header.version != VERSION {
+                return Err(problem(
+                    format!("this is version {} of the format", header.version),
+                    1,
+                    "this build reads version 1: convert the trace again with a matching build",
+                ));
+            }
+            recording.rank = header.rank;
+            recording.devices = header.devices;
+            continue;
+        }
+        // The first key says which kind of line it is; untagged enums would ruin the messages.
+        let has = |key: &str| text.windows(key.len()).take(4).any(|w| w == key.as_bytes());
+        if has("\"launch\"") {
+            let line: LaunchLine = serde_json::from_slice(&text).map_err(parse_error)?;
+            let index = u32::try_from(recording.signatures.len()).unwrap_or(u32::MAX);
+            recording.signatures.push(line.is);
+            launches.insert(line.launch, index);
+        } else if has("\"range\"") {
+            let line: RangeLine = serde_json::from_slice(&text).map_err(parse_error)?;
+            recording.marks.push(Mark { name: line.range, start_ps: line.from, end_ps: line.to });
+        } else {
+            let line: EventLine = serde_json::from_slice(&text).map_err(parse_error)?;
+            let Some(&signature) = launches.get(&line.run) else {
+                return Err(problem(
+                    format!("event of launch {}, which no line before it describes", line.run),
+                    1,
+                    "put the {\"launch\": …} line before the events that run it",
+                ));
+            };
+            let limit = i64::MAX / 4;
+            if line.dur < 0 || line.at.abs() > limit || line.dur > limit {
+                recording.skip("event with a negative or absurd time", &line.at.to_string());
+                continue;
+            }
+            recording.events.push(Event {
+                signature,
+                stream: line.stream,
+                device: line.device,
+                start_ps: line.at,
+                duration_ps: line.dur,
+                launched_ps: line.launched,
+            });
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What reality says: measurement tables and recorded traces, set against the models.
+//!
+//! A suite turns each measured row into the operation that was run, prices it on the GPU of
+//! that row, and reports the distribution of errors by GPU, data type and size, beside a
+//! spec-sheet roofline. Rows that cannot be used are counted by reason. Nothing here feeds back
+//! into a model.
+
+pub mod measurements;
+pub mod stats;
+pub mod suite;
+pub mod traces;
+
+use std::path::PathBuf;
+
+use miette::Diagnostic;
+
+pub use stats::Figures;
+pub use suite::{Group, SUITES, SuiteReport, run};
+pub use traces::{TraceReport, TraceRow};
+
+/// Why a comparison could not be made.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum ValidateError {
+    /// No such suite.
+    #[error("there is no suite called \"{name}\"")]
+    #[diagnostic(help("suites: {known}"))]
+    UnknownSuite {
+        /// The name asked for.
+        name: String,
+        /// Those there are.
+        known: String,
+    },
+    /// The data cannot be read.
+    #[error("cannot read {}: {reason}", path.display())]
+    #[diagnostic(help("give the folder that holds SUITE.csv or SUITE.csv.gz, or the file itself"))]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The table is not what it should be.
+    #[error("{}:{line}: {reason}", path.display())]
+    #[diagnostic(help("{help}"))]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// What is wrong.
+        reason: String,
+        /// How to mend it.
+        help: String,
+    },
+}

@@ -1,0 +1,92 @@
+//! Reading measurement tables: CSV, plain or gzip, columns by name.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+
+use crate::ValidateError;
+
+/// One row, cells by column name.
+#[derive(Debug, Clone)]
+pub struct Row {
+    columns: std::sync::Arc<HashMap<String, usize>>,
+    record: csv::StringRecord,
+}
+
+impl Row {
+    /// A cell's text; empty where there is none.
+    pub fn text(&self, column: &str) -> &str {
+        self.columns.get(column).and_then(|&i| self.record.get(i)).unwrap_or_default().trim()
+    }
+
+    /// A cell's number.
+    pub fn number(&self, column: &str) -> Option<f64> {
+        self.text(column).parse().ok().filter(|number: &f64| number.is_finite())
+    }
+
+    /// A positive whole number.
+    pub fn count(&self, column: &str) -> Option<u64> {
+        self.number(column).filter(|n| *n >= 1.0 && *n < 1e15).map(|n| n as u64)
+    }
+}
+
+/// The file of a suite: the path itself, or `SUITE.csv(.gz)` in a folder.
+pub fn locate(data: &Path, suite: &str) -> Option<PathBuf> {
+    if data.is_file() {
+        return Some(data.to_owned());
+    }
+    [data.to_owned(), data.join("measurements")]
+        .iter()
+        .flat_map(|folder| ["csv.gz", "csv"].map(|end| folder.join(format!("{suite}.{end}"))))
+        .find(|path| path.is_file())
+}
+
+/// Reads all rows.
+///
+/// # Errors
+/// When the file cannot be read, is no CSV, or lacks the columns.
+pub fn read(path: &Path, needed: &[&str]) -> Result<Vec<Row>, ValidateError> {
+    let unreadable = |reason: String| ValidateError::Unreadable { path: path.to_owned(), reason };
+    let mut file = File::open(path).map_err(|e| unreadable(e.to_string()))?;
+    let mut magic = [0_u8; 2];
+    let n = file.read(&mut magic).map_err(|e| unreadable(e.to_string()))?;
+    let file = File::open(path).map_err(|e| unreadable(e.to_string()))?;
+    let source: Box<dyn Read> = if n == 2 && magic == [0x1f, 0x8b] {
+        Box::new(MultiGzDecoder::new(BufReader::new(file)))
+    } else {
+        Box::new(BufReader::new(file))
+    };
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(source);
+    let header = reader.headers().map_err(|e| unreadable(e.to_string()))?.clone();
+    let columns: HashMap<String, usize> = header
+        .iter()
+        .enumerate()
+        .map(|(i, name)| (name.trim_start_matches('\u{feff}').to_owned(), i))
+        .collect();
+    for column in needed {
+        if !columns.contains_key(*column) {
+            return Err(ValidateError::Malformed {
+                path: path.to_owned(),
+                line: 1,
+                reason: format!("the header has no column \"{column}\""),
+                help: format!("this suite needs the columns {}", needed.join(", ")),
+            });
+        }
+    }
+    let columns = std::sync::Arc::new(columns);
+    reader
+        .records()
+        .map(|record| match record {
+            Ok(record) => Ok(Row { columns: std::sync::Arc::clone(&columns), record }),
+            Err(error) => Err(ValidateError::Malformed {
+                path: path.to_owned(),
+                line: error.position().map_or(0, csv::Position::line),
+                reason: error.to_string(),
+                help: "mend or remove this line".to_owned(),
+            }),
+        })
+        .collect()
+}

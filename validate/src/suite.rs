@@ -1,0 +1,275 @@
+//! Suites of measured kernels: rows become operations, operations become errors.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use lumacycle_arch::{Catalog, Entry};
+use lumacycle_engines::gpu::roofline;
+use lumacycle_engines::{Engine, GpuEngine};
+use lumacycle_workloads::ops::gemm::{Epilogue, Math, Tile};
+use lumacycle_workloads::ops::{
+    Attention, Gemm, NormKind, Operation, Recorded, RowOperation, Rows, Streaming,
+};
+use lumacycle_workloads::{DType, KernelClass, Launch};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::ValidateError;
+use crate::measurements::{self, Row};
+use crate::stats::{Figures, bucket};
+
+/// Suites that exist.
+pub const SUITES: &[&str] = &["gemm", "elementwise_norm_softmax", "attention"];
+
+/// A group of rows.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Group {
+    /// Catalogue entry.
+    pub gpu: String,
+    /// Element type.
+    pub dtype: String,
+    /// Size by measured time.
+    pub bucket: &'static str,
+    /// Our errors.
+    #[serde(flatten)]
+    pub figures: Figures,
+    /// A spec-sheet roofline's.
+    pub roofline: Figures,
+}
+
+/// Baselines over all rows.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Baselines {
+    /// Spec-sheet roofline.
+    pub roofline: Figures,
+}
+
+/// The outcome of a suite.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SuiteReport {
+    /// Suite name.
+    pub suite: String,
+    /// Rows compared.
+    pub rows_used: usize,
+    /// Rows left out, by reason.
+    pub rows_left_out: BTreeMap<String, usize>,
+    /// All rows.
+    pub overall: Figures,
+    /// By GPU, type and size.
+    pub groups: Vec<Group>,
+    /// Baselines.
+    pub baselines: Baselines,
+}
+
+struct Compared {
+    gpu: String,
+    dtype: String,
+    measured_us: f64,
+    predicted_us: f64,
+    roofline_us: f64,
+}
+
+/// Runs a suite over a measurement file or folder; `gpus` limits it to some (empty = all).
+///
+/// # Errors
+/// When the suite does not exist or its data cannot be read.
+pub fn run(suite: &str, data: &Path, gpus: &[String]) -> Result<SuiteReport, ValidateError> {
+    if !SUITES.contains(&suite) {
+        return Err(ValidateError::UnknownSuite {
+            name: suite.to_owned(),
+            known: format!("{}, traces, all", SUITES.join(", ")),
+        });
+    }
+    let path = measurements::locate(data, suite).ok_or_else(|| ValidateError::Unreadable {
+        path: data.to_owned(),
+        reason: format!("no {suite}.csv or {suite}.csv.gz there"),
+    })?;
+    let rows = measurements::read(&path, &["gpu", "dtype", "runtime_us", "timing"])?;
+    let catalog = Catalog::embedded();
+    // Look each spelling up once.
+    let mut entries: BTreeMap<String, Option<Entry>> = BTreeMap::new();
+    for row in &rows {
+        let name = row.text("gpu");
+        if !entries.contains_key(name) {
+            entries.insert(name.to_owned(), catalog.get(name).ok());
+        }
+    }
+    let wanted: Vec<String> =
+        gpus.iter().filter_map(|name| catalog.get(name).ok()).map(|entry| entry.id).collect();
+    let results: Vec<Result<Compared, String>> = rows
+        .par_iter()
+        .map(|row| {
+            let Some(Some(entry)) = entries.get(row.text("gpu")) else {
+                return Err(format!("GPU not in the catalogue: {}", row.text("gpu")));
+            };
+            if !wanted.is_empty() && !wanted.contains(&entry.id) {
+                return Err("GPU not selected".to_owned());
+            }
+            compare(suite, row, entry)
+        })
+        .collect();
+    let mut rows_left_out = BTreeMap::new();
+    let mut compared = Vec::new();
+    for result in results {
+        match result {
+            Ok(row) => compared.push(row),
+            Err(reason) => *rows_left_out.entry(reason).or_insert(0) += 1,
+        }
+    }
+    let mut groups: BTreeMap<(String, String, &'static str), Vec<&Compared>> = BTreeMap::new();
+    for row in &compared {
+        let key = (row.gpu.clone(), row.dtype.clone(), bucket(row.measured_us));
+        groups.entry(key).or_default().push(row);
+    }
+    let ours = |rows: &[&Compared]| {
+        Figures::of(rows.iter().map(|row| (row.predicted_us, row.measured_us)))
+    };
+    let roofline =
+        |rows: &[&Compared]| Figures::of(rows.iter().map(|row| (row.roofline_us, row.measured_us)));
+    let all: Vec<&Compared> = compared.iter().collect();
+    Ok(SuiteReport {
+        suite: suite.to_owned(),
+        rows_used: compared.len(),
+        rows_left_out,
+        overall: ours(&all),
+        groups: groups
+            .into_iter()
+            .map(|((gpu, dtype, bucket), rows)| Group {
+                gpu,
+                dtype,
+                bucket,
+                figures: ours(&rows),
+                roofline: roofline(&rows),
+            })
+            .collect(),
+        baselines: Baselines { roofline: roofline(&all) },
+    })
+}
+
+fn compare(suite: &str, row: &Row, entry: &Entry) -> Result<Compared, String> {
+    if row.text("goal_set") == "False" {
+        return Err("marked as not clean".to_owned());
+    }
+    let measured_us = row.number("runtime_us").filter(|t| *t > 0.0).ok_or("no measured time")?;
+    // "bf16/fp16": the two run at one rate.
+    let text = row.text("dtype").split(['/', '|']).next().unwrap_or_default();
+    let dtype = DType::parse(text).ok_or_else(|| format!("unknown type {text}"))?;
+    let operation = match suite {
+        "gemm" => gemm(row, dtype),
+        "attention" => attention(row, dtype),
+        _ => row_operation(row, dtype),
+    }?;
+    let engine = GpuEngine::new(&entry.gpu);
+    let cost = engine.price(&operation).map_err(|error| error.to_string())?;
+    // Where one launch sits between host events, the host's own time is a floor.
+    let floor = match row.text("timing") {
+        "E" | "W" => row.number("host_floor_us").unwrap_or(0.0),
+        _ => 0.0,
+    };
+    Ok(Compared {
+        gpu: entry.id.clone(),
+        dtype: dtype.name().to_owned(),
+        measured_us,
+        predicted_us: (cost.time_ns / 1e3).max(floor),
+        roofline_us: (roofline::time_ns(&entry.gpu, &operation, dtype) / 1e3).max(floor),
+    })
+}
+
+fn gemm(row: &Row, dtype: DType) -> Result<Operation, String> {
+    let dim = |name| row.count(name).ok_or_else(|| format!("no {name}"));
+    let mut gemm = Gemm::new(dim("m")?, dim("n")?, dim("k")?, dtype);
+    gemm.batch = row.count("batch").unwrap_or(1);
+    let kernel = row.text("kernel");
+    if kernel.starts_with("mysgemm") || kernel.as_bytes().first().is_some_and(u8::is_ascii_digit) {
+        return Err("a teaching kernel, not a library's".to_owned());
+    }
+    gemm.epilogue = Epilogue {
+        reads_c: row.text("epilogue") == "beta_nonzero",
+        bias: row.text("epilogue") == "bias",
+    };
+    if let (Some(m), Some(n)) = (row.count("tile_m"), row.count("tile_n")) {
+        let named = lumacycle_traces::names::parse(kernel);
+        let math = named.map_or(Math::Simt, |named| named.tile.math);
+        let small = |value: Option<u64>, default: u32| {
+            value.and_then(|v| u32::try_from(v).ok()).unwrap_or(default)
+        };
+        let named_k = named.map_or(8, |named| named.tile.k);
+        let named_stages = named.map_or(2, |named| named.tile.stages);
+        let threads = small(row.count("block_x"), 0);
+        let warps = match threads {
+            0 => named.map_or(4, |named| named.tile.warps),
+            threads => threads.div_ceil(32),
+        };
+        let tile = Tile {
+            m: small(Some(m), 128),
+            n: small(Some(n), 128),
+            k: small(row.count("tile_k"), named_k).max(named_k),
+            stages: small(row.count("stages"), named_stages),
+            warps: warps.clamp(1, 32),
+            math,
+        };
+        gemm.tile = Some(tile);
+        let tiles = gemm.m.div_ceil(m) * gemm.n.div_ceil(n) * gemm.batch;
+        let grid = ["grid_x", "grid_y", "grid_z"].map(|c| row.count(c).unwrap_or(1));
+        let ctas: u64 = grid.iter().product();
+        if row.count("grid_x").is_some() && ctas > tiles {
+            gemm.split_k = u32::try_from((ctas / tiles).clamp(1, 512)).ok();
+        }
+    }
+    Ok(Operation::Gemm(gemm))
+}
+
+fn attention(row: &Row, dtype: DType) -> Result<Operation, String> {
+    let dim = |name| row.count(name).ok_or_else(|| format!("no {name}"));
+    let implementation = row.text("impl");
+    if implementation.contains("mma(") || implementation.contains("no softmax") {
+        return Err("an experimental kernel, not a library's".to_owned());
+    }
+    Ok(Operation::Attention(Attention {
+        batch: dim("batch")?,
+        heads_q: dim("heads_q")?,
+        heads_kv: dim("heads_kv")?,
+        head_dim: dim("head_dim")?,
+        seq_q: dim("seq_q")?,
+        seq_kv: dim("seq_kv")?,
+        causal: row.text("causal") == "True",
+        dtype,
+        backward: row.text("direction") == "bwd",
+        unfused: implementation.contains("unfused"),
+        recorded: None,
+    }))
+}
+
+fn row_operation(row: &Row, dtype: DType) -> Result<Operation, String> {
+    let (rows, columns) =
+        (row.count("rows").ok_or("no rows")?, row.count("cols").ok_or("no cols")?);
+    let elements = rows as f64 * columns as f64;
+    let launch = match (row.count("grid_x"), row.count("block_x")) {
+        (Some(grid), Some(block)) => Some(Recorded {
+            launch: Launch::linear(grid, u32::try_from(block).unwrap_or(128), 32, 0),
+            compute_capability: 0,
+        }),
+        _ => None,
+    };
+    let by_rows = |operation| {
+        // The recorded block of a two-dimensional CTA is only its x: choose the launch instead.
+        Operation::Rows(Rows { operation, rows, columns, dtype, backward: false, recorded: None })
+    };
+    Ok(match row.text("op") {
+        "ln" | "layer_norm" => by_rows(RowOperation::Norm(NormKind::Layer)),
+        "rms_norm" => by_rows(RowOperation::Norm(NormKind::Rms)),
+        "softmax" => by_rows(RowOperation::Softmax),
+        op => {
+            let bytes = row.number("min_bytes").ok_or("no useful bytes")?;
+            let write = elements * dtype.bytes();
+            let special = ["gelu", "tanh", "pow", "powu", "div", "divu", "silu_mul"];
+            Operation::Streaming(Streaming {
+                read_bytes: (bytes - write).max(0.0),
+                write_bytes: write.min(bytes),
+                sfu_per_element: if special.contains(&op) { 2.0 } else { 0.0 },
+                recorded: launch,
+                ..Streaming::new(KernelClass::Elementwise, elements)
+            })
+        }
+    })
+}

@@ -1,0 +1,394 @@
+//! One kernel launch: its shape, what each CTA does in stages, and which memory it touches.
+//!
+//! All demands are per CTA and per iteration of a stage, because CTAs of a launch are taken to
+//! be alike; an engine multiplies. Left out: divergence inside a warp beyond what the counts
+//! say, and instruction order (an engine sees rates and latency chains, not a program).
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// What kind of work a kernel does, for reports and error statistics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum KernelClass {
+    Gemm,
+    Convolution,
+    Attention,
+    Elementwise,
+    Copy,
+    Reduction,
+    Softmax,
+    Norm,
+    Embedding,
+    SortScan,
+    Pooling,
+    Optimizer,
+    Random,
+    Memcpy,
+    Memset,
+    Collective,
+    /// Known only by its counters.
+    Counters,
+    /// Known only by its launch shape.
+    Unclassified,
+}
+
+impl KernelClass {
+    /// Name as printed and as written in our trace format.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gemm => "gemm",
+            Self::Convolution => "convolution",
+            Self::Attention => "attention",
+            Self::Elementwise => "elementwise",
+            Self::Copy => "copy",
+            Self::Reduction => "reduction",
+            Self::Softmax => "softmax",
+            Self::Norm => "norm",
+            Self::Embedding => "embedding",
+            Self::SortScan => "sort_scan",
+            Self::Pooling => "pooling",
+            Self::Optimizer => "optimizer",
+            Self::Random => "random",
+            Self::Memcpy => "memcpy",
+            Self::Memset => "memset",
+            Self::Collective => "collective",
+            Self::Counters => "counters",
+            Self::Unclassified => "unclassified",
+        }
+    }
+}
+
+impl fmt::Display for KernelClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Launch shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Launch {
+    /// CTAs in x, y, z.
+    pub grid: [u32; 3],
+    /// Threads of a CTA in x, y, z.
+    pub block: [u32; 3],
+    /// 32-bit registers per thread; 0 = not known, taken to be no limit.
+    pub registers: u32,
+    /// Static and dynamic shared memory per CTA, in bytes.
+    pub shared_bytes: u32,
+}
+
+impl Launch {
+    /// A one-dimensional launch.
+    pub fn linear(ctas: u64, threads: u32, registers: u32, shared_bytes: u32) -> Self {
+        let grid = u32::try_from(ctas.max(1)).unwrap_or(u32::MAX);
+        Self { grid: [grid, 1, 1], block: [threads.max(1), 1, 1], registers, shared_bytes }
+    }
+
+    /// Number of CTAs.
+    pub fn ctas(&self) -> u64 {
+        product(self.grid)
+    }
+
+    /// Threads per CTA.
+    pub fn threads(&self) -> u64 {
+        product(self.block)
+    }
+
+    /// Warps per CTA.
+    pub fn warps(&self) -> u64 {
+        self.threads().div_ceil(32)
+    }
+}
+
+fn product(dims: [u32; 3]) -> u64 {
+    dims.iter().fold(1u64, |all, &d| all.saturating_mul(u64::from(d.max(1))))
+}
+
+/// Operand type of a tensor-core operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "operand types; Fp16Acc32 accumulates in fp32")]
+pub enum TensorType {
+    Fp16,
+    Fp16Acc32,
+    Bf16,
+    Tf32,
+    Fp64,
+    Int8,
+    Int4,
+    Fp8,
+    Fp4,
+}
+
+/// What one CTA asks of its SM in one iteration of a stage. Instruction counts are warp
+/// instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Demand {
+    /// fp32 multiply-add class.
+    pub fp32: f64,
+    /// Packed half-precision (two operations a thread).
+    pub fp16x2: f64,
+    /// fp64 multiply-add class.
+    pub fp64: f64,
+    /// Integer, logic, address and predicate instructions.
+    pub int32: f64,
+    /// Special functions.
+    pub sfu: f64,
+    /// Memory instructions (global, shared, atomic).
+    pub memory: f64,
+    /// Dense tensor-core multiply-accumulates.
+    pub tensor_macs: f64,
+    /// Warp-level tensor instructions (for issue and latency).
+    pub tensor_instructions: f64,
+    /// Shared-memory wavefronts (128 B each, conflicts included).
+    pub shared_wavefronts: f64,
+}
+
+impl Demand {
+    /// Warp instructions issued.
+    pub fn instructions(&self) -> f64 {
+        self.fp32
+            + self.fp16x2
+            + self.fp64
+            + self.int32
+            + self.sfu
+            + self.memory
+            + self.tensor_instructions
+    }
+}
+
+/// Reads or writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Direction {
+    Read,
+    Write,
+    /// Read-modify-write performed at L2.
+    Atomic,
+}
+
+/// Along which axis of the CTA raster a tile is shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shared {
+    /// All CTAs of one raster row read the same tile (operand A of a GEMM).
+    Row,
+    /// All CTAs of one raster column read the same tile (operand B).
+    Column,
+    /// Every CTA reads the same bytes (weights, tables, scalars).
+    All,
+}
+
+/// Yields true addresses, warp by warp, for streams without a closed form.
+///
+/// Implementations must be pure functions of the warp number.
+pub trait Addresses: fmt::Debug + Send + Sync {
+    /// Number of warp-level requests in the whole kernel.
+    fn requests(&self) -> u64;
+
+    /// Appends the byte addresses that request number `index` touches, one per 32-byte sector
+    /// or finer (a cache model merges equal sectors).
+    fn request(&self, index: u64, out: &mut Vec<u64>);
+
+    /// Bytes between the lowest and the highest address.
+    fn span_bytes(&self) -> u64;
+}
+
+/// Which addresses a stream touches.
+#[derive(Debug, Clone)]
+pub enum Pattern {
+    /// Consecutive bytes, each touched once by one CTA.
+    Streaming,
+    /// Each access uses `used_bytes` of every `stride_bytes` (sectors are fetched whole).
+    Strided {
+        /// Bytes used per access.
+        used_bytes: f64,
+        /// Distance between accesses, in bytes.
+        stride_bytes: f64,
+    },
+    /// Operand tiles that CTAs of one raster row or column share.
+    Tiled {
+        /// Bytes of the whole operand.
+        footprint_bytes: f64,
+        /// Who shares a tile.
+        shared: Shared,
+    },
+    /// Bytes that the same CTA touched before (a second pass over its rows).
+    Repeated {
+        /// Bytes that one CTA touches between the two uses.
+        distance_bytes: f64,
+    },
+    /// Bytes known to hit L2 (a counter said so).
+    L2Resident,
+    /// Addresses from a generator, run through the cache model.
+    Gathered(Arc<dyn Addresses>),
+}
+
+/// One memory stream of a stage.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    /// What it is, for reports ("A", "table", "output").
+    pub label: &'static str,
+    /// Direction.
+    pub direction: Direction,
+    /// Bytes that one CTA requests in one iteration.
+    pub bytes: f64,
+    /// Which addresses.
+    pub pattern: Pattern,
+}
+
+impl Stream {
+    /// A stream of consecutive bytes.
+    pub const fn streaming(label: &'static str, direction: Direction, bytes: f64) -> Self {
+        Self { label, direction, bytes, pattern: Pattern::Streaming }
+    }
+}
+
+/// One stage of a CTA program.
+#[derive(Debug, Clone)]
+pub struct Stage {
+    /// "prologue", "main loop", "epilogue", …
+    pub name: &'static str,
+    /// How often each CTA runs it.
+    pub iterations: f64,
+    /// Demand per iteration.
+    pub demand: Demand,
+    /// Memory touched per iteration.
+    pub streams: Vec<Stream>,
+    /// Iterations whose loads are in flight at once (software pipelining); 1 = load, wait, use.
+    pub in_flight: f64,
+    /// Dependent global-memory round trips per iteration that no other iteration hides.
+    pub memory_round_trips: f64,
+    /// Dependent arithmetic instructions per iteration (the critical path of one warp).
+    pub dependent_instructions: f64,
+    /// Dependent tensor instructions per iteration.
+    pub dependent_tensor: f64,
+    /// CTA-wide barriers per iteration.
+    pub barriers: f64,
+}
+
+impl Stage {
+    /// A stage that runs once with nothing in it yet.
+    pub const fn once(name: &'static str) -> Self {
+        Self {
+            name,
+            iterations: 1.0,
+            demand: Demand {
+                fp32: 0.0,
+                fp16x2: 0.0,
+                fp64: 0.0,
+                int32: 0.0,
+                sfu: 0.0,
+                memory: 0.0,
+                tensor_macs: 0.0,
+                tensor_instructions: 0.0,
+                shared_wavefronts: 0.0,
+            },
+            streams: Vec::new(),
+            in_flight: 1.0,
+            memory_round_trips: 0.0,
+            dependent_instructions: 0.0,
+            dependent_tensor: 0.0,
+            barriers: 0.0,
+        }
+    }
+}
+
+/// How CTAs are laid out over the output, in dispatch order: rows fastest inside groups of
+/// `group` columns (a swizzle that keeps operand tiles in L2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Raster {
+    /// CTAs along the rows of the output.
+    pub rows: u64,
+    /// CTAs along its columns.
+    pub columns: u64,
+    /// Independent problems (batch, split-K slices).
+    pub batches: u64,
+    /// Columns that are walked together before moving on.
+    pub group: u64,
+}
+
+impl Raster {
+    /// CTAs that share nothing.
+    pub const fn flat(ctas: u64) -> Self {
+        Self { rows: ctas, columns: 1, batches: 1, group: 1 }
+    }
+
+    /// Rows and columns that `ctas` consecutive CTAs of one problem cover.
+    pub fn extent(&self, ctas: u64) -> (f64, f64) {
+        let rows = self.rows.max(1) as f64;
+        let columns = self.columns.max(1) as f64;
+        let ctas = (ctas.max(1) as f64).min(rows * columns);
+        let group = (self.group.max(1) as f64).min(columns);
+        let in_group = rows * group;
+        if ctas <= in_group {
+            // Inside one group the columns of a row come first, then the next row.
+            let covered_columns = group.min(ctas);
+            (libm::ceil(ctas / group).min(rows), covered_columns)
+        } else {
+            (rows, libm::ceil(ctas / rows).min(columns))
+        }
+    }
+}
+
+/// One kernel launch.
+#[derive(Debug, Clone)]
+pub struct Kernel {
+    /// Kind of work.
+    pub class: KernelClass,
+    /// Which implementation this is ("128x64x32 3 stages"), for reports.
+    pub variant: String,
+    /// Launch shape.
+    pub launch: Launch,
+    /// CTA layout.
+    pub raster: Raster,
+    /// Operand type of the tensor instructions, if any.
+    pub tensor: Option<TensorType>,
+    /// What each CTA does.
+    pub stages: Vec<Stage>,
+    /// Distinct bytes read, over the whole launch.
+    pub read_footprint_bytes: f64,
+    /// Distinct bytes written.
+    pub write_footprint_bytes: f64,
+}
+
+impl Kernel {
+    /// Sum of a demand over all stages and iterations of one CTA.
+    pub fn per_cta(&self, demand: impl Fn(&Stage) -> f64) -> f64 {
+        self.stages.iter().map(|stage| stage.iterations * demand(stage)).sum()
+    }
+
+    /// Distinct bytes touched.
+    pub fn footprint_bytes(&self) -> f64 {
+        self.read_footprint_bytes + self.write_footprint_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_group_is_walked_before_the_next() {
+        let raster = Raster { rows: 8, columns: 8, batches: 1, group: 4 };
+        assert_eq!(raster.extent(4), (1.0, 4.0));
+        assert_eq!(raster.extent(8), (2.0, 4.0));
+        assert_eq!(raster.extent(32), (8.0, 4.0));
+        assert_eq!(raster.extent(48), (8.0, 6.0));
+        assert_eq!(raster.extent(1000), (8.0, 8.0));
+    }
+
+    proptest! {
+        #[test]
+        fn an_extent_holds_its_ctas(rows in 1u64..500, columns in 1u64..500, group in 1u64..16, ctas in 1u64..5000) {
+            let raster = Raster { rows, columns, batches: 1, group };
+            let (r, c) = raster.extent(ctas);
+            let held = (ctas as f64).min((rows * columns) as f64);
+            prop_assert!(r * c + 1e-9 >= held);
+            prop_assert!(r <= rows as f64 && c <= columns as f64);
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! Scaled dot-product attention: fused (FlashAttention forward and backward), decode over a
+//! paged KV cache with the sequence split over CTAs, and unfused.
+//!
+//! The fused kernel gives each CTA a tile of queries of one head and walks the keys and values;
+//! the scores never leave the SM. With a causal mask, tiles above the diagonal are skipped.
+//! Decode (one query row per sequence) reads the whole cache once and is bound by memory; query
+//! heads that share a KV head are packed into one tile. Left out: dropout, variable-length
+//! packing, and the block table's own reads.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Candidate, Gemm, Recorded, RowOperation, Rows, Streaming};
+use crate::kernel::{Demand, Direction, Pattern, Shared};
+use crate::{DType, Kernel, KernelClass, Launch, Raster, Stage, Stream, Target, TensorType};
+
+/// An attention call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attention {
+    /// Sequences.
+    pub batch: u64,
+    /// Query heads.
+    pub heads_q: u64,
+    /// Key/value heads.
+    pub heads_kv: u64,
+    /// Elements per head.
+    pub head_dim: u64,
+    /// Query rows per sequence.
+    pub seq_q: u64,
+    /// Key rows per sequence.
+    pub seq_kv: u64,
+    /// Whether later keys are masked.
+    pub causal: bool,
+    /// Element type.
+    pub dtype: DType,
+    /// Gradient instead of the forward pass.
+    #[serde(default)]
+    pub backward: bool,
+    /// Scores written to memory and normalised by a kernel of their own.
+    #[serde(default)]
+    pub unfused: bool,
+    /// The launch, where recorded.
+    #[serde(default)]
+    pub recorded: Option<Recorded>,
+}
+
+impl Attention {
+    /// Share of the score matrix that a causal mask leaves (queries are the last rows).
+    fn visible_share(&self) -> f64 {
+        if !self.causal {
+            return 1.0;
+        }
+        let (q, kv) = (self.seq_q as f64, self.seq_kv as f64);
+        if q <= kv { (kv - (q - 1.0) / 2.0) / kv } else { (kv + 1.0) / (2.0 * q) }
+    }
+
+    /// Two products forward, five backward.
+    pub fn flops(&self) -> f64 {
+        let products = if self.backward { 5.0 } else { 2.0 };
+        let scores = self.seq_q as f64 * self.seq_kv as f64 * self.visible_share();
+        2.0 * products * scores * self.head_dim as f64 * (self.batch * self.heads_q) as f64
+    }
+
+    fn kv_bytes(&self) -> f64 {
+        let rows = (self.batch * self.heads_kv * self.seq_kv) as f64;
+        2.0 * rows * self.head_dim as f64 * self.dtype.bytes()
+    }
+
+    fn q_bytes(&self) -> f64 {
+        let rows = (self.batch * self.heads_q * self.seq_q) as f64;
+        rows * self.head_dim as f64 * self.dtype.bytes()
+    }
+
+    /// Q, K, V and the result, once (twice as many tensors backward).
+    pub fn compulsory_bytes(&self) -> f64 {
+        (self.kv_bytes() + 2.0 * self.q_bytes()) * if self.backward { 2.0 } else { 1.0 }
+    }
+
+    /// Candidates for a target.
+    pub fn lower(&self, target: &Target) -> Vec<Candidate> {
+        if self.unfused {
+            return self.unfused_candidates(target);
+        }
+        let packed = self.heads_q / self.heads_kv.max(1) * self.seq_q;
+        if !self.backward && packed <= 64 && self.seq_kv > 64 {
+            return self.decode_candidates(target);
+        }
+        let tiles: &[(u32, u32, u32)] = if target.compute_capability / 10 == 9 {
+            &[(128, 128, 12), (128, 80, 12), (64, 128, 8)]
+        } else if self.head_dim > 128 {
+            &[(64, 64, 4), (128, 64, 8)]
+        } else {
+            &[(128, 64, 4), (128, 128, 8), (64, 64, 4)]
+        };
+        tiles
+            .iter()
+            .map(|&(rows, columns, warps)| self.fused(rows, columns, warps, target).into())
+            .collect()
+    }
+
+    fn tensor_type(&self) -> TensorType {
+        match self.dtype {
+            DType::Bf16 => TensorType::Bf16,
+            DType::Fp8 => TensorType::Fp8,
+            DType::Fp32 | DType::Tf32 => TensorType::Tf32,
+            _ => TensorType::Fp16Acc32,
+        }
+    }
+
+    /// Demand of one (rows × columns) score tile.
+    fn tile_demand(&self, rows: f64, columns: f64, warps: f64, tensor: bool) -> Demand {
+        let d = self.head_dim as f64;
+        let products = if self.backward { 5.0 } else { 2.0 };
+        let macs = products * rows * columns * d;
+        let bytes = self.dtype.bytes();
+        let scores = rows * columns / 32.0;
+        // Keys and values are read from shared memory by every warp (each warp owns rows).
+        let fragments = 2.0 * columns * d * bytes * warps.min(rows / 16.0).max(1.0);
+        let staged = 2.0 * columns * d * bytes;
+        let mut demand = Demand {
+            // Scale, running maximum, subtract, sum, rescale; about six operations a score.
+            fp32: scores * 6.0 + rows * d / 32.0,
+            // One exponential a score.
+            sfu: scores,
+            int32: scores + warps * 16.0,
+            memory: (fragments + staged) / 512.0,
+            shared_wavefronts: (fragments + staged) / 128.0,
+            ..Demand::default()
+        };
+        if tensor {
+            demand.tensor_macs = macs;
+            demand.tensor_instructions = macs / 2048.0;
+        } else {
+            demand.fp32 += macs / 32.0;
+        }
+        demand
+    }
+
+    fn fused(&self, tile_rows: u32, tile_columns: u32, warps: u32, target: &Target) -> Kernel {
+        let (rows, columns) = (f64::from(tile_rows), f64::from(tile_columns));
+        let d = self.head_dim as f64;
+        let bytes = self.dtype.bytes();
+        let tensor = target.tensor_fp16;
+        // Backward walks queries for each tile of keys.
+        let (outer, inner) =
+            if self.backward { (self.seq_kv, self.seq_q) } else { (self.seq_q, self.seq_kv) };
+        let outer_tiles = outer.div_ceil(tile_rows.into());
+        let heads = self.batch * self.heads_q;
+        let steps = libm::ceil(inner as f64 / columns * self.visible_share()).max(1.0);
+        let shared_rows = rows + 2.0 * columns * if self.backward { 2.0 } else { 1.0 };
+        let shared_bytes = ((shared_rows * d * bytes) as u32).min(target.shared_bytes_per_cta);
+        let launch = match self.recorded {
+            Some(recorded) if recorded.fits(target) => recorded.launch,
+            _ => Launch {
+                grid: [
+                    u32::try_from(outer_tiles).unwrap_or(u32::MAX),
+                    u32::try_from(heads).unwrap_or(u32::MAX),
+                    1,
+                ],
+                block: [warps * 32, 1, 1],
+                registers: if warps >= 12 { 168 } else { 255 },
+                shared_bytes,
+            },
+        };
+        let mut prologue = Stage::once("load outer tile");
+        prologue.demand.int32 = f64::from(warps) * 100.0;
+        prologue.dependent_instructions = 100.0;
+        prologue.memory_round_trips = 2.0;
+        prologue.barriers = 1.0;
+        prologue.streams = vec![Stream::streaming("outer tile", Direction::Read, rows * d * bytes)];
+        let mut main = Stage::once("main loop");
+        main.iterations = steps;
+        main.demand = self.tile_demand(rows, columns, f64::from(warps), tensor);
+        main.in_flight = 2.0;
+        main.memory_round_trips = 1.0;
+        main.barriers = 2.0;
+        // Scores, softmax and output product follow each other for one warp.
+        main.dependent_tensor = 2.0 * d / 16.0;
+        main.dependent_instructions = 60.0;
+        main.streams = vec![Stream {
+            label: "inner tiles",
+            direction: Direction::Read,
+            bytes: 2.0 * columns * d * bytes,
+            pattern: Pattern::Tiled { footprint_bytes: self.kv_bytes(), shared: Shared::Row },
+        }];
+        if self.backward {
+            // dQ accumulates in fp32 at L2.
+            main.streams.push(Stream {
+                label: "dQ",
+                direction: Direction::Atomic,
+                bytes: columns * d * 4.0,
+                pattern: Pattern::L2Resident,
+            });
+        }
+        let mut epilogue = Stage::once("epilogue");
+        let written = if self.backward { 2.0 } else { 1.0 };
+        epilogue.demand.fp32 = rows * d / 32.0;
+        epilogue.demand.memory = 2.0 * rows * d * bytes / 512.0;
+        epilogue.streams =
+            vec![Stream::streaming("output", Direction::Write, written * rows * d * bytes)];
+        Kernel {
+            class: KernelClass::Attention,
+            variant: format!("fused {tile_rows}x{tile_columns}"),
+            launch,
+            raster: Raster { rows: heads, columns: outer_tiles, batches: 1, group: outer_tiles },
+            tensor: tensor.then(|| self.tensor_type()),
+            stages: vec![prologue, main, epilogue],
+            read_footprint_bytes: self.kv_bytes() + self.q_bytes(),
+            write_footprint_bytes: self.q_bytes() * written,
+        }
+    }
+
+    fn decode_candidates(&self, target: &Target) -> Vec<Candidate> {
+        let tasks = self.batch * self.heads_kv;
+        let mut splits = vec![1_u64];
+        while let Some(&last) = splits.last() {
+            let next = last * 2;
+            if tasks * last >= 2 * u64::from(target.sm_count) || self.seq_kv / next < 128 {
+                break;
+            }
+            splits.push(next);
+        }
+        splits.into_iter().map(|split| self.decode(split, target)).collect()
+    }
+
+    fn decode(&self, split: u64, target: &Target) -> Candidate {
+        let d = self.head_dim as f64;
+        let bytes = self.dtype.bytes();
+        let tasks = self.batch * self.heads_kv * split;
+        let group = (self.heads_q / self.heads_kv.max(1) * self.seq_q) as f64;
+        let columns = 64.0;
+        let warps = 4.0;
+        let steps = libm::ceil(self.seq_kv as f64 / split as f64 / columns).max(1.0);
+        // Query rows are padded to the 16 of a tensor instruction.
+        let rows = libm::ceil(group / 16.0) * 16.0;
+        let mut main = Stage::once("main loop");
+        main.iterations = steps;
+        main.demand = self.tile_demand(rows, columns, 1.0, target.tensor_fp16);
+        main.in_flight = 2.0;
+        main.memory_round_trips = 1.0;
+        main.barriers = 2.0;
+        main.dependent_instructions = 60.0;
+        main.dependent_tensor = 2.0 * d / 16.0;
+        let read = self.kv_bytes() / tasks as f64 / steps;
+        main.streams = vec![Stream::streaming("KV cache", Direction::Read, read)];
+        let mut prologue = Stage::once("load query");
+        prologue.demand.int32 = warps * 100.0;
+        prologue.dependent_instructions = 100.0;
+        // Sequence lengths and the block table come before the first keys.
+        prologue.memory_round_trips = 3.0;
+        prologue.streams = vec![Stream::streaming("Q", Direction::Read, group * d * bytes)];
+        let out_bytes = if split > 1 { 4.0 } else { bytes };
+        let mut epilogue = Stage::once("epilogue");
+        epilogue.barriers = 2.0;
+        epilogue.streams =
+            vec![Stream::streaming("output", Direction::Write, group * d * out_bytes)];
+        let shared_bytes = (4.0 * columns * d * bytes + rows * d * bytes) as u32;
+        let launch = match self.recorded {
+            Some(recorded) if recorded.fits(target) => recorded.launch,
+            _ => Launch::linear(tasks, 128, 224, shared_bytes.min(target.shared_bytes_per_cta)),
+        };
+        let mut kernels = vec![Kernel {
+            class: KernelClass::Attention,
+            variant: format!("decode, {split} splits"),
+            launch,
+            raster: Raster::flat(tasks),
+            tensor: target.tensor_fp16.then(|| self.tensor_type()),
+            stages: vec![prologue, main, epilogue],
+            read_footprint_bytes: self.kv_bytes() + self.q_bytes(),
+            write_footprint_bytes: self.q_bytes() / bytes * out_bytes * split as f64,
+        }];
+        if split > 1 && self.recorded.is_none() {
+            let elements = self.q_bytes() / bytes;
+            let combine = Streaming {
+                read_bytes: elements * 4.0 * split as f64,
+                write_bytes: elements * bytes,
+                flops_per_element: 2.0 * split as f64,
+                ..Streaming::new(KernelClass::Attention, elements)
+            };
+            kernels.push(combine.kernel(target));
+        }
+        Candidate { kernels }
+    }
+
+    fn unfused_candidates(&self, target: &Target) -> Vec<Candidate> {
+        let heads = self.batch * self.heads_q;
+        let mut scores = Gemm::new(self.seq_q, self.seq_kv, self.head_dim, self.dtype);
+        scores.batch = heads;
+        let mut values = Gemm::new(self.seq_q, self.head_dim, self.seq_kv, self.dtype);
+        values.batch = heads;
+        let softmax = Rows {
+            operation: RowOperation::Softmax,
+            rows: heads * self.seq_q,
+            columns: self.seq_kv,
+            dtype: self.dtype,
+            backward: self.backward,
+            recorded: None,
+        };
+        // The three choices are independent: the engine prices each list on its own, so the
+        // first of each is enough to state the sequence when there is only one.
+        let mut out = Vec::new();
+        let normalise = softmax.lower(target);
+        for first in scores.lower(target) {
+            for last in values.lower(target).iter().take(4) {
+                if let Some(middle) = normalise.first() {
+                    let mut kernels = first.kernels.clone();
+                    kernels.extend(middle.kernels.iter().cloned());
+                    kernels.extend(last.kernels.iter().cloned());
+                    out.push(Candidate { kernels });
+                }
+            }
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call() -> Attention {
+        Attention {
+            batch: 4,
+            heads_q: 32,
+            heads_kv: 8,
+            head_dim: 128,
+            seq_q: 1,
+            seq_kv: 4096,
+            causal: true,
+            dtype: DType::Fp16,
+            backward: false,
+            unfused: false,
+            recorded: None,
+        }
+    }
+
+    #[test]
+    fn decode_sees_the_whole_cache() {
+        assert!((call().visible_share() - 1.0).abs() < 1e-12);
+        let prefill = Attention { seq_q: 4096, ..call() };
+        assert!((prefill.visible_share() - 0.5).abs() < 1e-3);
+    }
+
+    #[test]
+    fn decode_reads_the_cache_once() {
+        let target = Target {
+            compute_capability: 80,
+            sm_count: 108,
+            shared_bytes_per_cta: 163 * 1024,
+            tensor_fp16: true,
+            tensor_bf16: true,
+            tensor_tf32: true,
+            tensor_int8: true,
+            tensor_fp8: false,
+        };
+        for candidate in call().lower(&target) {
+            let kernel = &candidate.kernels[0];
+            let read = kernel.per_cta(|s| {
+                s.streams.iter().filter(|s| s.label == "KV cache").map(|s| s.bytes).sum()
+            }) * kernel.launch.ctas() as f64;
+            assert!((read / call().kv_bytes() - 1.0).abs() < 1e-9);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! A kernel known only by its profiler counters: instructions by kind and transactions by
+//! memory level, as totals over the launch.
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::{Demand, Direction, Pattern};
+use crate::{Kernel, KernelClass, Launch, Raster, Stage, Stream};
+
+/// Counter totals of a launch. Instruction counts are warp instructions, the rest bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Launch shape.
+    pub launch: Launch,
+    /// fp32 instructions.
+    #[serde(default)]
+    pub fp32: f64,
+    /// fp64 instructions.
+    #[serde(default)]
+    pub fp64: f64,
+    /// Packed half instructions.
+    #[serde(default)]
+    pub fp16x2: f64,
+    /// Integer, logic and control instructions.
+    #[serde(default)]
+    pub int32: f64,
+    /// Special-function instructions.
+    #[serde(default)]
+    pub sfu: f64,
+    /// Memory instructions.
+    #[serde(default)]
+    pub memory: f64,
+    /// Shared-memory wavefronts (transactions).
+    #[serde(default)]
+    pub shared_wavefronts: f64,
+    /// Bytes asked of L2 by reads.
+    #[serde(default)]
+    pub l2_read_bytes: f64,
+    /// Bytes asked of L2 by writes.
+    #[serde(default)]
+    pub l2_write_bytes: f64,
+    /// Bytes read from DRAM.
+    #[serde(default)]
+    pub dram_read_bytes: f64,
+    /// Bytes written to DRAM.
+    #[serde(default)]
+    pub dram_write_bytes: f64,
+}
+
+impl Counters {
+    /// fp32 and fp64 instructions × 32 threads × two operations (taken as multiply-adds).
+    pub fn flops(&self) -> f64 {
+        64.0 * (self.fp32 + self.fp64 + 2.0 * self.fp16x2)
+    }
+
+    /// DRAM traffic.
+    pub fn dram_bytes(&self) -> f64 {
+        self.dram_read_bytes + self.dram_write_bytes
+    }
+
+    /// The launch: a main loop of as many rounds as each warp has memory instructions.
+    pub fn kernel(&self) -> Kernel {
+        let ctas = self.launch.ctas() as f64;
+        let warps = self.launch.warps() as f64 * ctas;
+        let rounds = libm::ceil((self.memory / warps).max(1.0));
+        let per = |total: f64| total / ctas / rounds;
+        let mut stage = Stage::once("main loop");
+        stage.iterations = rounds;
+        stage.demand = Demand {
+            fp32: per(self.fp32),
+            fp64: per(self.fp64),
+            fp16x2: per(self.fp16x2),
+            int32: per(self.int32),
+            sfu: per(self.sfu),
+            memory: per(self.memory),
+            tensor_macs: 0.0,
+            tensor_instructions: 0.0,
+            shared_wavefronts: per(self.shared_wavefronts),
+        };
+        // Compilers keep about four independent accesses in flight.
+        stage.in_flight = 4.0_f64.min(rounds);
+        stage.memory_round_trips = f64::from(u8::from(self.l2_read_bytes > 0.0));
+        let instructions = self.fp32 + self.fp64 + self.fp16x2 + self.int32 + self.sfu;
+        stage.dependent_instructions = instructions / warps / rounds / 2.0;
+        // The part of the L2 traffic that missed is streamed; the rest is re-read from L2.
+        for (label, direction, l2, dram) in [
+            ("reads", Direction::Read, self.l2_read_bytes, self.dram_read_bytes),
+            ("writes", Direction::Write, self.l2_write_bytes, self.dram_write_bytes),
+        ] {
+            let (l2, dram) = (l2.max(dram), dram);
+            if dram > 0.0 {
+                stage.streams.push(Stream::streaming(label, direction, per(dram)));
+            }
+            if l2 > dram {
+                stage.streams.push(Stream {
+                    label: "L2 hits",
+                    direction,
+                    bytes: per(l2 - dram),
+                    pattern: Pattern::L2Resident,
+                });
+            }
+        }
+        Kernel {
+            class: KernelClass::Counters,
+            variant: "from counters".to_owned(),
+            launch: self.launch,
+            raster: Raster::flat(self.launch.ctas()),
+            tensor: None,
+            stages: vec![stage],
+            read_footprint_bytes: self.dram_read_bytes,
+            write_footprint_bytes: self.dram_write_bytes,
+        }
+    }
+}

@@ -1,0 +1,468 @@
+//! General matrix multiplication, C\[m,n\] = A\[m,k\] · B\[k,n\], batched, on CUDA cores or tensor
+//! cores.
+//!
+//! A CTA computes one output tile: a prologue fills the pipeline, a main loop walks k in steps
+//! of the tile depth, an epilogue writes C. Demands follow the structure that CUTLASS documents
+//! and that kernel names show: register tiles fed from shared memory, shared memory fed from L2
+//! by `stages` steps in flight. Split-K divides k over CTAs and adds a reduction kernel. Left
+//! out: register-bank conflicts and instruction scheduling inside a step.
+
+use serde::{Deserialize, Serialize};
+
+use super::library;
+use super::streaming::Streaming;
+use super::{Candidate, Recorded};
+use crate::kernel::{Demand, Direction, Pattern, Shared};
+use crate::{DType, Kernel, KernelClass, Launch, Raster, Stage, Stream, Target, TensorType};
+
+/// Which pipes multiply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Math {
+    /// fp32/fp64/integer pipes.
+    Simt,
+    /// Tensor cores.
+    Tensor,
+}
+
+/// A CTA tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Tile {
+    /// Rows of C.
+    pub m: u32,
+    /// Columns of C.
+    pub n: u32,
+    /// Depth of one k step, in elements.
+    pub k: u32,
+    /// k steps held in shared memory.
+    pub stages: u32,
+    /// Warps of a CTA.
+    pub warps: u32,
+    /// Pipes.
+    pub math: Math,
+}
+
+impl Tile {
+    /// Shared memory of the operand stages, in bytes.
+    pub fn shared_bytes(&self, dtype: DType) -> u32 {
+        let step = f64::from(self.m + self.n) * f64::from(self.k) * dtype.bytes();
+        (step * f64::from(self.stages)) as u32
+    }
+
+    /// Registers per thread: accumulators, operand fragments (double-buffered) and addressing.
+    /// The two latter are what compiled kernels of these tiles show beyond their accumulators.
+    fn registers(&self) -> u32 {
+        let accumulators = self.m * self.n / (self.warps * 32).max(1);
+        let fragments = if self.math == Math::Simt { 58 } else { 90 };
+        (accumulators + fragments).min(255)
+    }
+
+    /// Warps along m and n, as square as the tile allows.
+    fn warp_grid(&self) -> (f64, f64) {
+        let warps = self.warps.max(1);
+        let mut best = (1.0, f64::from(warps));
+        let mut best_cost = f64::INFINITY;
+        for rows in (1..=warps).filter(|rows| warps.is_multiple_of(*rows)) {
+            let (rows, columns) = (f64::from(rows), f64::from(warps / rows));
+            // Bytes that all warps together read from shared memory per k.
+            let cost = columns * f64::from(self.m) + rows * f64::from(self.n);
+            if cost < best_cost {
+                best_cost = cost;
+                best = (rows, columns);
+            }
+        }
+        best
+    }
+}
+
+/// What happens to the result before it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
+pub struct Epilogue {
+    /// C is read as well (beta ≠ 0).
+    #[serde(default)]
+    pub reads_c: bool,
+    /// A bias row is added.
+    #[serde(default)]
+    pub bias: bool,
+}
+
+/// A (batched) matrix multiplication.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gemm {
+    /// Rows of C.
+    pub m: u64,
+    /// Columns of C.
+    pub n: u64,
+    /// Depth.
+    pub k: u64,
+    /// Independent products.
+    pub batch: u64,
+    /// Operand type.
+    pub dtype: DType,
+    /// Result type.
+    pub output: DType,
+    /// Whether fp16 operands accumulate in fp16.
+    #[serde(default)]
+    pub fp16_accumulate: bool,
+    /// Work on the result.
+    #[serde(default)]
+    pub epilogue: Epilogue,
+    /// The tile, where a recording names it.
+    #[serde(default)]
+    pub tile: Option<Tile>,
+    /// Slices of k, where known.
+    #[serde(default)]
+    pub split_k: Option<u32>,
+    /// The launch, where recorded.
+    #[serde(default)]
+    pub recorded: Option<Recorded>,
+}
+
+impl Gemm {
+    /// A plain product with the result in the operand type.
+    pub fn new(m: u64, n: u64, k: u64, dtype: DType) -> Self {
+        let output = if dtype == DType::Tf32 { DType::Fp32 } else { dtype };
+        Self {
+            m: m.max(1),
+            n: n.max(1),
+            k: k.max(1),
+            batch: 1,
+            dtype,
+            output,
+            fp16_accumulate: false,
+            epilogue: Epilogue::default(),
+            tile: None,
+            split_k: None,
+            recorded: None,
+        }
+    }
+
+    /// 2·m·n·k per product.
+    pub fn flops(&self) -> f64 {
+        2.0 * self.m as f64 * self.n as f64 * self.k as f64 * self.batch as f64
+    }
+
+    /// A and B read once, C written once (and read, if asked for).
+    pub fn compulsory_bytes(&self) -> f64 {
+        let (a, b, c) = self.operand_bytes();
+        a + b + c * if self.epilogue.reads_c { 2.0 } else { 1.0 }
+    }
+
+    fn operand_bytes(&self) -> (f64, f64, f64) {
+        let (m, n, k) = (self.m as f64, self.n as f64, self.k as f64);
+        let batch = self.batch as f64;
+        let bytes = self.dtype.bytes();
+        (m * k * bytes * batch, k * n * bytes * batch, m * n * self.output.bytes() * batch)
+    }
+
+    /// Candidates: the recorded kernel where it fits the target, else every tile of the
+    /// generation with the split-K factors that fill the device.
+    pub fn lower(&self, target: &Target) -> Vec<Candidate> {
+        let recorded_fits = self.recorded.is_none_or(|recorded| recorded.fits(target));
+        if let (Some(tile), true) = (self.tile, recorded_fits) {
+            return vec![self.candidate(tile, self.split_k.unwrap_or(1))];
+        }
+        // Another device: the library starts from the shape alone.
+        let free = Self { tile: None, split_k: None, recorded: None, ..self.clone() };
+        let mut candidates = Vec::new();
+        for tile in library::tiles(self.dtype, target) {
+            for &split in library::SPLIT_K {
+                if free.split_is_sensible(tile, split, target) {
+                    candidates.push(free.candidate(tile, split));
+                }
+            }
+        }
+        if self.m == 1 || self.n == 1 {
+            candidates.push(free.vector_kernel().into());
+        }
+        candidates
+    }
+
+    fn split_is_sensible(&self, tile: Tile, split: u32, target: &Target) -> bool {
+        if split == 1 {
+            return true;
+        }
+        let tiles = self.m.div_ceil(tile.m.into()) * self.n.div_ceil(tile.n.into()) * self.batch;
+        let steps = self.k.div_ceil(tile.k.into());
+        // Splitting pays only while the device is not full and each slice keeps a few steps.
+        tiles * u64::from(split) <= 2 * u64::from(target.sm_count) && steps >= 4 * u64::from(split)
+    }
+
+    /// The kernel of one tile, with the reduction of split-K behind it.
+    pub fn candidate(&self, tile: Tile, split_k: u32) -> Candidate {
+        let (a, b, _) = self.operand_bytes();
+        let main = self.kernel(KernelClass::Gemm, tile, split_k, (a, b), 0.0);
+        let mut kernels = vec![main];
+        // A recording shows the reduction as a launch of its own; don't count it twice.
+        if split_k > 1 && self.recorded.is_none() {
+            let elements = (self.m * self.n * self.batch) as f64;
+            let reduce = Streaming {
+                read_bytes: elements * 4.0 * f64::from(split_k),
+                write_bytes: elements * self.output.bytes(),
+                flops_per_element: f64::from(split_k),
+                ..Streaming::new(KernelClass::Reduction, elements)
+            };
+            kernels.push(reduce.default_kernel());
+        }
+        Candidate { kernels }
+    }
+
+    /// Builds the launch. `footprint` are the distinct bytes of A and B (an implicit GEMM reads
+    /// the same input many times); `index_instructions` is extra integer work per loaded vector.
+    pub(super) fn kernel(
+        &self,
+        class: KernelClass,
+        tile: Tile,
+        split_k: u32,
+        (a_bytes, b_bytes): (f64, f64),
+        index_instructions: f64,
+    ) -> Kernel {
+        let split = u64::from(split_k.max(1));
+        let rows = self.m.div_ceil(tile.m.into());
+        let columns = self.n.div_ceil(tile.n.into());
+        let batches = self.batch * split;
+        let threads = tile.warps * 32;
+        let launch = self.recorded.map_or_else(
+            || Launch {
+                grid: [
+                    u32::try_from(rows).unwrap_or(u32::MAX),
+                    u32::try_from(columns).unwrap_or(u32::MAX),
+                    u32::try_from(batches).unwrap_or(u32::MAX),
+                ],
+                block: [threads, 1, 1],
+                registers: tile.registers(),
+                shared_bytes: tile.shared_bytes(self.dtype),
+            },
+            |recorded| recorded.launch,
+        );
+        let k_slice = self.k.div_ceil(split);
+        let steps = k_slice.div_ceil(tile.k.into());
+        let out_bytes = if split > 1 { 4.0 } else { self.output.bytes() };
+        let (_, _, c_bytes) = self.operand_bytes();
+        let written = c_bytes / self.output.bytes() * out_bytes * split as f64;
+        let read_c = if self.epilogue.reads_c { c_bytes } else { 0.0 };
+        Kernel {
+            class,
+            variant: format!(
+                "{}x{}x{} {} stages{}",
+                tile.m,
+                tile.n,
+                tile.k,
+                tile.stages,
+                if split > 1 { format!(" split-K {split}") } else { String::new() }
+            ),
+            launch,
+            raster: Raster { rows, columns, batches, group: 8 },
+            tensor: (tile.math == Math::Tensor).then(|| self.tensor_type()),
+            stages: vec![
+                self.prologue(tile),
+                self.main_loop(tile, steps as f64, (a_bytes, b_bytes), index_instructions),
+                self.epilogue_stage(tile, out_bytes),
+            ],
+            read_footprint_bytes: a_bytes + b_bytes + read_c,
+            write_footprint_bytes: written,
+        }
+    }
+
+    fn tensor_type(&self) -> TensorType {
+        match self.dtype {
+            DType::Bf16 => TensorType::Bf16,
+            DType::Tf32 | DType::Fp32 => TensorType::Tf32,
+            DType::Fp64 => TensorType::Fp64,
+            DType::Int8 => TensorType::Int8,
+            DType::Int4 => TensorType::Int4,
+            DType::Fp8 => TensorType::Fp8,
+            DType::Fp4 => TensorType::Fp4,
+            _ if self.fp16_accumulate => TensorType::Fp16,
+            _ => TensorType::Fp16Acc32,
+        }
+    }
+
+    fn prologue(&self, tile: Tile) -> Stage {
+        let mut stage = Stage::once("prologue");
+        // Parameter loads, address set-up and predicates of each warp.
+        stage.demand.int32 = f64::from(tile.warps) * 80.0;
+        stage.dependent_instructions = 80.0;
+        // The first tile has to arrive before anything can start.
+        stage.memory_round_trips = 1.0;
+        stage.barriers = 1.0;
+        stage
+    }
+
+    fn main_loop(
+        &self,
+        tile: Tile,
+        steps: f64,
+        (a_bytes, b_bytes): (f64, f64),
+        index_instructions: f64,
+    ) -> Stage {
+        let (m, n, k) = (f64::from(tile.m), f64::from(tile.n), f64::from(tile.k));
+        let warps = f64::from(tile.warps);
+        let element = self.dtype.bytes();
+        let step_bytes = (m + n) * k * element;
+        // 16-byte vectors, one per thread: 512 B a warp instruction.
+        let loads = step_bytes / 512.0;
+        let mut demand = Demand::default();
+        let mut stage = Stage::once("main loop");
+        // Shared memory is written once a step.
+        demand.shared_wavefronts = step_bytes / 128.0;
+        match tile.math {
+            Math::Simt => {
+                let outputs = m * n / (warps * 32.0);
+                let macs = m * n * k / 32.0;
+                // Register tile of a thread, as square as its output count allows.
+                let side = libm::sqrt(outputs);
+                let fragment_bytes = 2.0 * side * element.max(4.0);
+                let shared_loads = warps * k * fragment_bytes / 16.0;
+                match self.dtype {
+                    DType::Fp64 => demand.fp64 = macs,
+                    // Packed pairs.
+                    DType::Fp16 | DType::Bf16 if self.fp16_accumulate => {
+                        demand.fp16x2 = macs / 2.0;
+                    }
+                    // Four products an instruction (dp4a).
+                    DType::Int8 => demand.int32 = macs / 4.0,
+                    _ => demand.fp32 = macs,
+                }
+                // A 128-bit shared load takes two wavefronts even when lanes share words.
+                demand.shared_wavefronts += 2.0 * shared_loads;
+                // Loads, stores to shared memory (register-staged), fragments.
+                demand.memory = 2.0 * loads + shared_loads;
+                // Loop control and pointer updates, spread over an unrolled step.
+                demand.int32 += warps * 6.0;
+                stage.dependent_instructions = k;
+            }
+            Math::Tensor => {
+                let macs = m * n * k;
+                demand.tensor_macs = macs;
+                // m16n8k16 at 16 bits: 2048 MACs a warp instruction, the same bytes for others.
+                demand.tensor_instructions = macs / (2048.0 * 2.0 / element);
+                let (warp_rows, warp_columns) = tile.warp_grid();
+                let fragment_bytes = (warp_columns * m + warp_rows * n) * k * element;
+                demand.shared_wavefronts += fragment_bytes / 128.0;
+                // ldmatrix.x4 moves 512 B a warp instruction.
+                demand.memory = loads + fragment_bytes / 512.0;
+                demand.int32 += warps * 8.0;
+                stage.dependent_tensor = k * element / 32.0;
+            }
+        }
+        demand.int32 += loads * index_instructions;
+        stage.iterations = steps;
+        stage.demand = demand;
+        stage.in_flight = f64::from(tile.stages.max(2) - 1);
+        stage.memory_round_trips = 1.0;
+        stage.barriers = 1.0;
+        stage.streams = vec![
+            Stream {
+                label: "A",
+                direction: Direction::Read,
+                bytes: m * k * element,
+                pattern: Pattern::Tiled { footprint_bytes: a_bytes, shared: Shared::Row },
+            },
+            Stream {
+                label: "B",
+                direction: Direction::Read,
+                bytes: n * k * element,
+                pattern: Pattern::Tiled { footprint_bytes: b_bytes, shared: Shared::Column },
+            },
+        ];
+        stage
+    }
+
+    fn epilogue_stage(&self, tile: Tile, out_bytes: f64) -> Stage {
+        // Only the part of the tile that lies inside C is written.
+        let inside = |size: u64, tile: u32| {
+            size as f64 / (size.div_ceil(u64::from(tile)) * u64::from(tile)) as f64
+        };
+        let used = inside(self.m, tile.m) * inside(self.n, tile.n);
+        let elements = f64::from(tile.m) * f64::from(tile.n);
+        let bytes = elements * out_bytes;
+        let mut stage = Stage::once("epilogue");
+        let mut streams = vec![Stream::streaming("C", Direction::Write, bytes * used)];
+        let mut vectors = bytes / 512.0;
+        if self.epilogue.reads_c {
+            streams.push(Stream::streaming("C", Direction::Read, bytes * used));
+            vectors += bytes / 512.0;
+            stage.memory_round_trips = 1.0;
+        }
+        // Results pass through shared memory to be written in rows.
+        stage.demand.shared_wavefronts = 2.0 * elements * 4.0 / 128.0;
+        stage.demand.fp32 = elements / 32.0;
+        stage.demand.int32 = elements / 64.0;
+        stage.demand.memory = vectors + 2.0 * elements * 4.0 / 512.0;
+        stage.dependent_instructions = 40.0;
+        stage.barriers = 2.0;
+        stage.streams = streams;
+        stage
+    }
+
+    /// Matrix times vector: every element of the matrix is used once.
+    fn vector_kernel(&self) -> Kernel {
+        let long = self.m.max(self.n) as f64 * self.batch as f64;
+        let (a, b, c) = self.operand_bytes();
+        let kernel = Streaming {
+            read_bytes: a + b,
+            write_bytes: c,
+            flops_per_element: 2.0,
+            ..Streaming::new(KernelClass::Gemm, long * self.k as f64)
+        };
+        let mut kernel = kernel.default_kernel();
+        "matrix-vector".clone_into(&mut kernel.variant);
+        kernel
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A100: Target = Target {
+        compute_capability: 80,
+        sm_count: 108,
+        shared_bytes_per_cta: 163 * 1024,
+        tensor_fp16: true,
+        tensor_bf16: true,
+        tensor_tf32: true,
+        tensor_int8: true,
+        tensor_fp8: false,
+    };
+
+    #[test]
+    fn tensor_work_is_the_padded_product() {
+        let gemm = Gemm::new(1000, 1000, 1000, DType::Fp16);
+        for candidate in gemm.lower(&A100) {
+            let kernel = &candidate.kernels[0];
+            let macs = kernel.per_cta(|s| s.demand.tensor_macs) * kernel.launch.ctas() as f64;
+            assert!(macs >= gemm.flops() / 2.0, "{}", kernel.variant);
+        }
+    }
+
+    #[test]
+    fn plain_fp32_stays_off_the_tensor_cores() {
+        for candidate in Gemm::new(512, 512, 512, DType::Fp32).lower(&A100) {
+            assert_eq!(candidate.kernels[0].tensor, None);
+        }
+        for candidate in Gemm::new(512, 512, 512, DType::Tf32).lower(&A100) {
+            assert_eq!(candidate.kernels[0].tensor, Some(TensorType::Tf32));
+        }
+    }
+
+    #[test]
+    fn a_recorded_tile_is_kept_on_its_own_generation_only() {
+        let tile = Tile { m: 64, n: 64, k: 64, stages: 5, warps: 4, math: Math::Tensor };
+        let launch = Launch::linear(16, 128, 90, 81920);
+        let mut gemm = Gemm::new(256, 256, 1024, DType::Fp16);
+        gemm.tile = Some(tile);
+        gemm.recorded = Some(Recorded { launch, compute_capability: 80 });
+        assert_eq!(gemm.lower(&A100).len(), 1);
+        let hopper = Target { compute_capability: 90, ..A100 };
+        assert!(gemm.lower(&hopper).len() > 1);
+    }
+
+    #[test]
+    fn split_k_adds_a_reduction() {
+        let gemm = Gemm::new(128, 128, 65536, DType::Fp16);
+        let split = gemm.lower(&A100).into_iter().find(|c| c.kernels.len() == 2);
+        assert_eq!(split.unwrap().kernels[1].class, KernelClass::Reduction);
+    }
+}

@@ -1,0 +1,230 @@
+//! Work on rows: normalisations, softmax and reductions.
+//!
+//! A CTA (or a warp, for short rows) owns a row, reads it, reduces it, and writes the result.
+//! Rows that do not fit in registers or shared memory are read again; whether the second read
+//! hits a cache is for the engine to say. Left out: cluster-wide reductions.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Candidate, Recorded};
+use crate::kernel::{Demand, Direction, Pattern};
+use crate::{DType, Kernel, KernelClass, Launch, Raster, Stage, Stream, Target};
+
+/// Which normalisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NormKind {
+    /// Over the last dimension.
+    Layer,
+    /// Root mean square, no mean.
+    Rms,
+    /// Over batch and space, per channel.
+    Batch,
+    /// Over groups of channels.
+    Group,
+}
+
+/// What is done with each row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RowOperation {
+    /// A normalisation.
+    Norm(NormKind),
+    /// Softmax or log-softmax.
+    Softmax,
+}
+
+/// An operation on `rows` independent rows of `columns` elements.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rows {
+    /// What is done.
+    pub operation: RowOperation,
+    /// Independent rows (channels, for batch normalisation).
+    pub rows: u64,
+    /// Elements per row.
+    pub columns: u64,
+    /// Element type.
+    pub dtype: DType,
+    /// Gradient instead of the forward pass.
+    #[serde(default)]
+    pub backward: bool,
+    /// The launch, where recorded.
+    #[serde(default)]
+    pub recorded: Option<Recorded>,
+}
+
+impl Rows {
+    /// Kind of work.
+    pub const fn class(&self) -> KernelClass {
+        match self.operation {
+            RowOperation::Norm(_) => KernelClass::Norm,
+            RowOperation::Softmax => KernelClass::Softmax,
+        }
+    }
+
+    fn elements(&self) -> f64 {
+        self.rows as f64 * self.columns as f64
+    }
+
+    /// About five operations an element, twice that backward.
+    pub fn flops(&self) -> f64 {
+        self.elements() * if self.backward { 10.0 } else { 5.0 }
+    }
+
+    /// Inputs read once, result written once.
+    pub fn compulsory_bytes(&self) -> f64 {
+        let inputs = if self.backward { 2.0 } else { 1.0 };
+        self.elements() * self.dtype.bytes() * (inputs + 1.0)
+    }
+
+    /// Candidates: the recorded launch; else a warp per row and a CTA per row.
+    pub fn lower(&self, target: &Target) -> Vec<Candidate> {
+        if let Some(recorded) = self.recorded
+            && recorded.launch.shared_bytes <= target.shared_bytes_per_cta
+        {
+            return vec![self.kernel(recorded.launch).into()];
+        }
+        let mut candidates = Vec::new();
+        if self.columns <= 1024 {
+            let launch = Launch::linear(self.rows.div_ceil(4), 128, 40, 0);
+            candidates.push(self.kernel(launch).into());
+        }
+        for threads in [128_u32, 256, 512, 1024] {
+            if self.columns >= u64::from(threads) {
+                let launch = Launch::linear(self.rows, threads, 40, 32 * 8);
+                candidates.push(self.kernel(launch).into());
+            }
+        }
+        if candidates.is_empty() {
+            candidates.push(self.kernel(Launch::linear(self.rows, 128, 40, 256)).into());
+        }
+        candidates
+    }
+
+    fn kernel(&self, launch: Launch) -> Kernel {
+        let ctas = launch.ctas() as f64;
+        let warps = launch.warps() as f64;
+        let per_cta = self.elements() / ctas;
+        let row_bytes = self.columns as f64 * self.dtype.bytes();
+        let inputs = if self.backward { 2.0 } else { 1.0 };
+        let read = per_cta * self.dtype.bytes() * inputs;
+        // Registers hold about 32 elements a thread across passes; longer rows are read again.
+        let kept = per_cta <= launch.threads() as f64 * 32.0;
+        let batch_norm = matches!(self.operation, RowOperation::Norm(NormKind::Batch));
+        let passes: f64 = if kept && !batch_norm { 1.0 } else { 2.0 };
+        let iterations = libm::ceil(per_cta / (launch.threads() as f64 * 8.0)).max(1.0);
+        let exponentials = f64::from(u8::from(self.operation == RowOperation::Softmax));
+        let work = |share: f64| Demand {
+            fp32: per_cta / 32.0 * 3.0 * inputs * share / iterations,
+            sfu: per_cta / 32.0 * exponentials * share / iterations,
+            int32: per_cta / 32.0 * 2.0 / iterations + warps,
+            memory: (read / 512.0 / iterations).max(warps.min(per_cta / 32.0)),
+            ..Demand::default()
+        };
+        let mut reduce = Stage::once("read and reduce");
+        reduce.iterations = iterations;
+        reduce.demand = work(1.0);
+        reduce.memory_round_trips = 1.0;
+        reduce.in_flight = 2.0;
+        reduce.streams = vec![Stream::streaming("input", Direction::Read, read / iterations)];
+        let mut combine = Stage::once("combine");
+        // Five shuffle steps in a warp, then over warps through shared memory.
+        combine.demand.int32 = warps * 10.0;
+        combine.demand.shared_wavefronts = warps * 2.0;
+        combine.demand.memory = warps * 12.0;
+        combine.dependent_instructions = 2.0 * 5.0 * 6.0;
+        combine.barriers = if launch.threads() > 32 { 2.0 } else { 0.0 };
+        let mut write = Stage::once("write");
+        write.iterations = iterations;
+        write.demand = work(1.0);
+        let written = per_cta * self.dtype.bytes() / iterations;
+        write.streams = vec![Stream::streaming("output", Direction::Write, written)];
+        if passes > 1.0 {
+            write.memory_round_trips = 1.0;
+            write.in_flight = 2.0;
+            write.streams.push(Stream {
+                label: "input again",
+                direction: Direction::Read,
+                bytes: read / iterations,
+                pattern: Pattern::Repeated { distance_bytes: read.max(row_bytes) },
+            });
+        }
+        Kernel {
+            class: self.class(),
+            variant: format!("{} rows, {} threads", self.rows, launch.threads()),
+            launch,
+            raster: Raster::flat(launch.ctas()),
+            tensor: None,
+            stages: vec![reduce, combine, write],
+            read_footprint_bytes: self.elements() * self.dtype.bytes() * inputs,
+            write_footprint_bytes: self.elements() * self.dtype.bytes(),
+        }
+    }
+}
+
+/// A reduction of many inputs to fewer outputs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reduction {
+    /// Elements read.
+    pub inputs: f64,
+    /// Elements written.
+    pub outputs: f64,
+    /// Input type.
+    pub dtype: DType,
+    /// The launch, where recorded.
+    #[serde(default)]
+    pub recorded: Option<Recorded>,
+}
+
+impl Reduction {
+    /// Inputs read, outputs written.
+    pub fn compulsory_bytes(&self) -> f64 {
+        (self.inputs + self.outputs) * self.dtype.bytes()
+    }
+
+    /// The launch for a target: recorded where it fits, else CTAs of 512 threads that fill the
+    /// device once, each thread with four elements in flight.
+    pub fn kernel(&self, target: &Target) -> Kernel {
+        let launch = match self.recorded {
+            Some(recorded) if recorded.launch.shared_bytes <= target.shared_bytes_per_cta => {
+                recorded.launch
+            }
+            _ => {
+                let useful = libm::ceil(self.inputs / (512.0 * 16.0)).max(1.0);
+                let full = f64::from(target.sm_count) * 2.0;
+                Launch::linear(useful.min(full) as u64, 512, 32, 2048)
+            }
+        };
+        let ctas = launch.ctas() as f64;
+        let warps = launch.warps() as f64;
+        let per_cta = self.inputs / ctas;
+        let iterations = libm::ceil(per_cta / (launch.threads() as f64 * 4.0)).max(1.0);
+        let mut read = Stage::once("read and reduce");
+        read.iterations = iterations;
+        read.demand.fp32 = per_cta / 32.0 / iterations;
+        read.demand.int32 = per_cta / 32.0 / iterations + 2.0 * warps;
+        let bytes = per_cta * self.dtype.bytes() / iterations;
+        read.demand.memory = (bytes / 512.0).max(warps.min(per_cta / 32.0));
+        read.memory_round_trips = 1.0;
+        read.in_flight = 2.0;
+        read.streams = vec![Stream::streaming("input", Direction::Read, bytes)];
+        let mut combine = Stage::once("combine");
+        combine.demand.memory = warps * 10.0;
+        combine.demand.int32 = warps * 10.0;
+        combine.demand.shared_wavefronts = warps * 2.0;
+        combine.dependent_instructions = 100.0;
+        combine.barriers = 3.0;
+        let out = self.outputs * self.dtype.bytes() / ctas;
+        combine.streams = vec![Stream::streaming("output", Direction::Write, out)];
+        Kernel {
+            class: KernelClass::Reduction,
+            variant: format!("{} x {} threads", launch.ctas(), launch.threads()),
+            launch,
+            raster: Raster::flat(launch.ctas()),
+            tensor: None,
+            stages: vec![read, combine],
+            read_footprint_bytes: self.inputs * self.dtype.bytes(),
+            write_footprint_bytes: self.outputs * self.dtype.bytes(),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Kernels that touch each element once: elementwise, copies, concatenation, transposition,
+//! pooling, optimizer steps, random numbers.
+//!
+//! One thread handles a short vector of elements; PyTorch's elementwise kernels (128 threads,
+//! four elements each) are the default shape. Transposing kernels pay for the side that is not
+//! contiguous through `contiguous_share`.
+
+use serde::{Deserialize, Serialize};
+
+use super::Recorded;
+use crate::kernel::{Demand, Direction, Pattern};
+use crate::{Kernel, KernelClass, Launch, Raster, Stage, Stream, Target};
+
+/// Elements of the default kernel that one thread handles.
+const ELEMENTS_PER_THREAD: f64 = 4.0;
+/// Threads of the default CTA.
+const THREADS: u32 = 128;
+
+/// A pass over elements.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Streaming {
+    /// Kind of work.
+    pub class: KernelClass,
+    /// Elements handled.
+    pub elements: f64,
+    /// Bytes read, all operands.
+    pub read_bytes: f64,
+    /// Bytes written.
+    pub write_bytes: f64,
+    /// Floating-point operations per element.
+    pub flops_per_element: f64,
+    /// Special functions per element.
+    #[serde(default)]
+    pub sfu_per_element: f64,
+    /// Integer instructions per element (index arithmetic of strided tensors).
+    #[serde(default)]
+    pub int_per_element: f64,
+    /// Share of each fetched sector that is used; 1 = contiguous.
+    pub contiguous_share: f64,
+    /// The launch, where recorded.
+    #[serde(default)]
+    pub recorded: Option<Recorded>,
+}
+
+impl Streaming {
+    /// A pass that touches nothing yet.
+    pub const fn new(class: KernelClass, elements: f64) -> Self {
+        Self {
+            class,
+            elements,
+            read_bytes: 0.0,
+            write_bytes: 0.0,
+            flops_per_element: 1.0,
+            sfu_per_element: 0.0,
+            int_per_element: 2.0,
+            contiguous_share: 1.0,
+            recorded: None,
+        }
+    }
+
+    /// The launch for a target: recorded where it fits, else the default shape.
+    pub fn kernel(&self, target: &Target) -> Kernel {
+        match self.recorded {
+            // The grid follows the element count, not the device: it carries over.
+            Some(recorded) if recorded.launch.shared_bytes <= target.shared_bytes_per_cta => {
+                self.kernel_with(recorded.launch)
+            }
+            _ => self.default_kernel(),
+        }
+    }
+
+    /// The default shape.
+    pub(super) fn default_kernel(&self) -> Kernel {
+        let ctas = libm::ceil(self.elements / (f64::from(THREADS) * ELEMENTS_PER_THREAD));
+        self.kernel_with(Launch::linear(ctas as u64, THREADS, 32, 0))
+    }
+
+    fn kernel_with(&self, launch: Launch) -> Kernel {
+        let ctas = launch.ctas() as f64;
+        let threads = launch.threads() as f64;
+        let warps = launch.warps() as f64;
+        // Idle threads still launch: a thread handles at least its share of one element.
+        let per_thread = self.elements / (ctas * threads);
+        let iterations = libm::ceil(per_thread / ELEMENTS_PER_THREAD).max(1.0);
+        let per_iteration = self.elements / ctas / iterations;
+        let warp_elements = per_iteration / 32.0;
+        let (read, write) =
+            (self.read_bytes / ctas / iterations, self.write_bytes / ctas / iterations);
+        let mut stage = Stage::once("body");
+        stage.iterations = iterations;
+        // Vectors of up to 16 bytes; scattered elements need an instruction each.
+        let instruction_bytes = if self.contiguous_share < 1.0 { 128.0 } else { 512.0 };
+        let streams = f64::from(u8::from(read > 0.0)) + f64::from(u8::from(write > 0.0));
+        stage.demand = Demand {
+            fp32: warp_elements * self.flops_per_element.min(1e6),
+            sfu: warp_elements * self.sfu_per_element,
+            int32: warp_elements * self.int_per_element + warps * 4.0,
+            memory: ((read + write) / instruction_bytes).max(streams * warps.min(warp_elements)),
+            ..Demand::default()
+        };
+        stage.memory_round_trips = f64::from(u8::from(read > 0.0));
+        stage.dependent_instructions = 10.0 + self.flops_per_element.min(64.0);
+        for (label, direction, bytes) in
+            [("input", Direction::Read, read), ("output", Direction::Write, write)]
+        {
+            if bytes > 0.0 {
+                // The scattered side of a transposition is usually the read one.
+                let pattern = if self.contiguous_share < 1.0 && direction == Direction::Read {
+                    let used = 32.0 * self.contiguous_share;
+                    Pattern::Strided { used_bytes: used, stride_bytes: 32.0 }
+                } else {
+                    Pattern::Streaming
+                };
+                stage.streams.push(Stream { label, direction, bytes, pattern });
+            }
+        }
+        let mut prologue = Stage::once("prologue");
+        prologue.demand.int32 = warps * 20.0;
+        prologue.dependent_instructions = 20.0;
+        Kernel {
+            class: self.class,
+            variant: format!("{} x {} threads", launch.ctas(), launch.threads()),
+            launch,
+            raster: Raster::flat(launch.ctas()),
+            tensor: None,
+            stages: vec![prologue, stage],
+            read_footprint_bytes: self.read_bytes,
+            write_footprint_bytes: self.write_bytes,
+        }
+    }
+}
