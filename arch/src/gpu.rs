@@ -138,6 +138,8 @@ section! {
         sfu: f64,
         /// Load/store lanes (addresses per clock).
         lsu: f64,
+        /// Warp-wide operands that the register files of all sub-partitions deliver per clock.
+        register_operands_per_clock: f64,
         /// Dependent-issue latency of FMA and integer instructions, in SM cycles.
         alu_latency_cycles: f64,
         /// Cost of a CTA-wide barrier, in SM cycles.
@@ -412,6 +414,7 @@ impl Gpu {
             ("pipes.int32", self.pipes.int32),
             ("pipes.sfu", self.pipes.sfu),
             ("pipes.lsu", self.pipes.lsu),
+            ("pipes.register_operands_per_clock", self.pipes.register_operands_per_clock),
             ("pipes.alu_latency_cycles", self.pipes.alu_latency_cycles),
             ("shared.bytes_per_clock", self.shared.bytes_per_clock),
             ("l1.capacity", self.l1.capacity.bytes()),

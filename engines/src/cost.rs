@@ -11,6 +11,8 @@ use serde::Serialize;
 #[expect(missing_docs, reason = "the names are the field's own")]
 pub enum Resource {
     Issue,
+    /// Operand reads from the register file.
+    RegisterFile,
     Fp32,
     Fp64,
     Fp16,
@@ -37,6 +39,7 @@ impl Resource {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Issue => "issue slots",
+            Self::RegisterFile => "register file",
             Self::Fp32 => "fp32 pipe",
             Self::Fp64 => "fp64 pipe",
             Self::Fp16 => "fp16 pipe",

@@ -105,7 +105,7 @@ fn default_warps(tile: Tile) -> u32 {
     match tile.m * tile.n {
         0..=4096 if tile.math == Math::Simt => 2,
         0..=16383 => 4,
-        16384 if tile.math == Math::Tensor => 4,
+        16384 if tile.math != Math::Simt => 4,
         _ => 8,
     }
 }
@@ -128,7 +128,14 @@ fn math(name: &str) -> Math {
         "16832",
     ];
     let simt = name.contains("simt") || name.contains("scudnn") || name.contains("sgemm");
-    if !simt && tensor.iter().any(|word| name.contains(word)) { Math::Tensor } else { Math::Simt }
+    let warp_group = ["sm90_", "nvjet", "Sm90", "device_kernel"];
+    if simt || !tensor.iter().any(|word| name.contains(word)) {
+        Math::Simt
+    } else if warp_group.iter().any(|word| name.contains(word)) {
+        Math::WarpGroup
+    } else {
+        Math::Tensor
+    }
 }
 
 fn dtype(name: &str, math: Math) -> DType {
@@ -149,7 +156,7 @@ fn dtype(name: &str, math: Math) -> DType {
         DType::Int8
     } else if has("dgemm") || has("f64f64") {
         DType::Fp64
-    } else if math == Math::Tensor {
+    } else if math != Math::Simt {
         // s1688 without a 16-bit word multiplies TF32.
         DType::Tf32
     } else {

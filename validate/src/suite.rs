@@ -59,14 +59,32 @@ pub struct SuiteReport {
     pub groups: Vec<Group>,
     /// Baselines.
     pub baselines: Baselines,
+    /// Each row used, for a closer look.
+    #[serde(skip)]
+    pub rows: Vec<Compared>,
 }
 
-struct Compared {
-    gpu: String,
-    dtype: String,
-    measured_us: f64,
-    predicted_us: f64,
-    roofline_us: f64,
+/// One row with its prediction.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Compared {
+    /// Where the row comes from.
+    pub reference: String,
+    /// Catalogue entry.
+    pub gpu: String,
+    /// Element type.
+    pub dtype: String,
+    /// Measured time, in us.
+    pub measured_us: f64,
+    /// Predicted time, in us.
+    pub predicted_us: f64,
+    /// Roofline, in us.
+    pub roofline_us: f64,
+    /// Binding resource.
+    pub bound_by: &'static str,
+    /// Implementation simulated.
+    pub variant: String,
+    /// Waves of its longest kernel.
+    pub waves: f64,
 }
 
 /// Runs a suite over a measurement file or folder; `gpus` limits it to some (empty = all).
@@ -127,12 +145,8 @@ pub fn run(suite: &str, data: &Path, gpus: &[String]) -> Result<SuiteReport, Val
     let roofline =
         |rows: &[&Compared]| Figures::of(rows.iter().map(|row| (row.roofline_us, row.measured_us)));
     let all: Vec<&Compared> = compared.iter().collect();
-    Ok(SuiteReport {
-        suite: suite.to_owned(),
-        rows_used: compared.len(),
-        rows_left_out,
-        overall: ours(&all),
-        groups: groups
+    let (overall, baseline) = (ours(&all), roofline(&all));
+    let groups = groups
             .into_iter()
             .map(|((gpu, dtype, bucket), rows)| Group {
                 gpu,
@@ -141,8 +155,15 @@ pub fn run(suite: &str, data: &Path, gpus: &[String]) -> Result<SuiteReport, Val
                 figures: ours(&rows),
                 roofline: roofline(&rows),
             })
-            .collect(),
-        baselines: Baselines { roofline: roofline(&all) },
+            .collect();
+    Ok(SuiteReport {
+        suite: suite.to_owned(),
+        rows_used: compared.len(),
+        rows_left_out,
+        overall,
+        groups,
+        baselines: Baselines { roofline: baseline },
+        rows: compared,
     })
 }
 
@@ -166,7 +187,12 @@ fn compare(suite: &str, row: &Row, entry: &Entry) -> Result<Compared, String> {
         "E" | "W" => row.number("host_floor_us").unwrap_or(0.0),
         _ => 0.0,
     };
+    let longest = cost.kernels.iter().max_by(|a, b| a.time_ns.total_cmp(&b.time_ns));
     Ok(Compared {
+        reference: format!("{} {}", row.text("source"), row.text("ref")).trim().to_owned(),
+        bound_by: cost.binding.name(),
+        variant: longest.map_or_else(String::new, |kernel| kernel.variant.clone()),
+        waves: longest.map_or(0.0, |kernel| kernel.waves),
         gpu: entry.id.clone(),
         dtype: dtype.name().to_owned(),
         measured_us,
@@ -179,6 +205,7 @@ fn gemm(row: &Row, dtype: DType) -> Result<Operation, String> {
     let dim = |name| row.count(name).ok_or_else(|| format!("no {name}"));
     let mut gemm = Gemm::new(dim("m")?, dim("n")?, dim("k")?, dtype);
     gemm.batch = row.count("batch").unwrap_or(1);
+    gemm.fp16_accumulate = row.text("accum") == "fp16";
     let kernel = row.text("kernel");
     if kernel.starts_with("mysgemm") || kernel.as_bytes().first().is_some_and(u8::is_ascii_digit) {
         return Err("a teaching kernel, not a library's".to_owned());
@@ -260,6 +287,13 @@ fn row_operation(row: &Row, dtype: DType) -> Result<Operation, String> {
         "rms_norm" => by_rows(RowOperation::Norm(NormKind::Rms)),
         "softmax" => by_rows(RowOperation::Softmax),
         op => {
+            // vLLM's activation kernels: a CTA per token, threads looping over single elements.
+            let by_token = row.text("source") == "vidur_mlp" && op != "add";
+            let threads = u32::try_from(columns.clamp(32, 1024)).unwrap_or(1024);
+            let token_launch = by_token.then(|| Recorded {
+                launch: Launch::linear(rows, threads, 32, 0),
+                compute_capability: 0,
+            });
             let bytes = row.number("min_bytes").ok_or("no useful bytes")?;
             let write = elements * dtype.bytes();
             let special = ["gelu", "tanh", "pow", "powu", "div", "divu", "silu_mul"];
@@ -267,7 +301,8 @@ fn row_operation(row: &Row, dtype: DType) -> Result<Operation, String> {
                 read_bytes: (bytes - write).max(0.0),
                 write_bytes: write.min(bytes),
                 sfu_per_element: if special.contains(&op) { 2.0 } else { 0.0 },
-                recorded: launch,
+                vector_bytes: if by_token { dtype.bytes() } else { 16.0 },
+                recorded: token_launch.or(launch),
                 ..Streaming::new(KernelClass::Elementwise, elements)
             })
         }

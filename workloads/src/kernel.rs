@@ -148,6 +148,12 @@ pub struct Demand {
 }
 
 impl Demand {
+    /// Warp-wide register operands read: three by a multiply-add or an integer instruction, two
+    /// by a memory instruction (address and value), one by a special function.
+    pub fn register_operands(&self) -> f64 {
+        3.0 * (self.fp32 + self.fp16x2 + self.fp64 + self.int32) + 2.0 * self.memory + self.sfu
+    }
+
     /// Warp instructions issued.
     pub fn instructions(&self) -> f64 {
         self.fp32
@@ -265,33 +271,31 @@ pub struct Stage {
     pub dependent_instructions: f64,
     /// Dependent tensor instructions per iteration.
     pub dependent_tensor: f64,
+    /// Dependent shared-memory round trips per iteration (loading the first fragments of a
+    /// step, passing values between warps).
+    pub shared_round_trips: f64,
     /// CTA-wide barriers per iteration.
     pub barriers: f64,
+    /// Whether a warp uses its pipes one after another (a product, then its softmax, then the
+    /// next product) so that only other warps fill the pipes it leaves idle.
+    pub in_sequence: bool,
 }
 
 impl Stage {
     /// A stage that runs once with nothing in it yet.
-    pub const fn once(name: &'static str) -> Self {
+    pub fn once(name: &'static str) -> Self {
         Self {
             name,
             iterations: 1.0,
-            demand: Demand {
-                fp32: 0.0,
-                fp16x2: 0.0,
-                fp64: 0.0,
-                int32: 0.0,
-                sfu: 0.0,
-                memory: 0.0,
-                tensor_macs: 0.0,
-                tensor_instructions: 0.0,
-                shared_wavefronts: 0.0,
-            },
+            demand: Demand::default(),
             streams: Vec::new(),
             in_flight: 1.0,
             memory_round_trips: 0.0,
             dependent_instructions: 0.0,
             dependent_tensor: 0.0,
+            shared_round_trips: 0.0,
             barriers: 0.0,
+            in_sequence: false,
         }
     }
 }

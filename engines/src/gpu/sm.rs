@@ -17,8 +17,9 @@ use crate::cost::Resource;
 pub const WARP: f64 = 32.0;
 
 /// The per-SM resources, in the order of [`pipe_cycles`].
-pub const PIPES: [Resource; 11] = [
+pub const PIPES: [Resource; 12] = [
     Resource::Issue,
+    Resource::RegisterFile,
     Resource::Fp32,
     Resource::Fp64,
     Resource::Fp16,
@@ -73,6 +74,7 @@ fn pipe_cycles(
     let port = gpu.l2.sm_bytes_per_clock.min(in_flight_bytes / latency.max(1.0));
     let mut cycles = [
         stage.demand.instructions() / gpu.sm.issue_per_clock,
+        stage.demand.register_operands() / gpu.pipes.register_operands_per_clock,
         fp32_work * WARP / pipes.fp32,
         fp64 * WARP / pipes.fp64,
         fp16x2 * 2.0 * WARP / pipes.fp16,
@@ -131,23 +133,33 @@ pub fn resident_set(
         let cycles = pipe_cycles(engine, kernel, stage, movement);
         let mut longest = 0.0_f64;
         for (index, (total, cycles)) in busy.iter_mut().zip(cycles).enumerate() {
-            // The first eight are per scheduler; shared memory, L1 and L2 port are not.
-            let scale = if index < 8 { schedulers } else { 1.0 };
+            // The first nine are per scheduler; shared memory, L1 and L2 port are not.
+            let scale = if index < 9 { schedulers } else { 1.0 };
             let set = cycles * resident / scale;
             *total += set * stage.iterations;
             longest = longest.max(set);
         }
-        let one = longest / resident;
+        let own = longest / resident;
+        // What one CTA needs when it has the SM to itself.
+        let one = if stage.in_sequence {
+            let arithmetic: f64 = cycles[2..9].iter().sum();
+            own.max(arithmetic / schedulers)
+        } else {
+            own
+        };
         let dependent = stage.dependent_instructions * gpu.pipes.alu_latency_cycles
-            + stage.dependent_tensor * gpu.tensor.latency_cycles
+            + stage.dependent_tensor * gpu.tensor.latency_cycles;
+        // Between a barrier and the first use of shared memory a CTA's own pipes run dry.
+        let bubble = stage.shared_round_trips * gpu.shared.latency_cycles
             + stage.barriers * gpu.pipes.barrier_cycles;
         let memory = stage.memory_round_trips * latency;
+        let work = dependent.max(one) + bubble;
         // Loads of later iterations are under way while this one computes; without software
         // pipelining a CTA waits for its loads, then works.
         let per_iteration = if stage.in_flight > 1.0 {
-            (memory / stage.in_flight).max(dependent.max(one))
+            (memory / stage.in_flight).max(work)
         } else {
-            memory + dependent.max(one)
+            memory + work
         };
         chain += stage.iterations * per_iteration;
         in_step += stage.iterations * per_iteration.max(longest);

@@ -268,6 +268,9 @@ pub struct ValidateArgs {
     /// Only this GPU; repeatable
     #[arg(long = "gpu", value_name = "NAME")]
     pub gpus: Vec<String>,
+    /// Write every row with its prediction to this CSV file
+    #[arg(long, value_name = "FILE")]
+    pub rows: Option<PathBuf>,
     /// Exit with 1 when the overall MAPE of a suite exceeds this many percent
     #[arg(long, value_name = "PERCENT")]
     pub max_mape: Option<f64>,

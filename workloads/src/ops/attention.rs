@@ -174,6 +174,8 @@ impl Attention {
         main.memory_round_trips = 1.0;
         main.barriers = 2.0;
         // Scores, softmax and output product follow each other for one warp.
+        main.in_sequence = true;
+        main.shared_round_trips = 2.0;
         main.dependent_tensor = 2.0 * d / 16.0;
         main.dependent_instructions = 60.0;
         main.streams = vec![Stream {
@@ -238,6 +240,8 @@ impl Attention {
         main.in_flight = 2.0;
         main.memory_round_trips = 1.0;
         main.barriers = 2.0;
+        main.in_sequence = true;
+        main.shared_round_trips = 2.0;
         main.dependent_instructions = 60.0;
         main.dependent_tensor = 2.0 * d / 16.0;
         let read = self.kv_bytes() / tasks as f64 / steps;

@@ -21,8 +21,13 @@ use crate::{DType, Kernel, KernelClass, Launch, Raster, Stage, Stream, Target, T
 pub enum Math {
     /// fp32/fp64/integer pipes.
     Simt,
-    /// Tensor cores.
+    /// Tensor cores fed from registers (`mma`).
     Tensor,
+    /// Tensor cores that four warps drive together out of shared memory (`wgmma`).
+    WarpGroup,
+    /// Tensor cores that one thread drives out of shared memory, accumulating in their own
+    /// memory (`tcgen05`).
+    TensorMemory,
 }
 
 /// A CTA tile.
@@ -53,8 +58,28 @@ impl Tile {
     /// The two latter are what compiled kernels of these tiles show beyond their accumulators.
     fn registers(&self) -> u32 {
         let accumulators = self.m * self.n / (self.warps * 32).max(1);
-        let fragments = if self.math == Math::Simt { 58 } else { 90 };
-        (accumulators + fragments).min(255)
+        match self.math {
+            Math::Simt => (accumulators + 58).min(255),
+            Math::Tensor => (accumulators + 90).min(255),
+            // Producer warps give most of their registers to the consumers.
+            Math::WarpGroup => 168,
+            Math::TensorMemory => 128,
+        }
+    }
+
+    /// Bytes that the warps together read from shared memory in one k step.
+    fn fragment_bytes(&self, element: f64) -> f64 {
+        let (m, n, k) = (f64::from(self.m), f64::from(self.n), f64::from(self.k));
+        let rows_read = match self.math {
+            Math::Simt | Math::Tensor => {
+                let (warp_rows, warp_columns) = self.warp_grid();
+                warp_columns * m + warp_rows * n
+            }
+            // Each group of four warps owns 64 rows and reads all of B.
+            Math::WarpGroup => m + libm::ceil(m / 64.0) * n,
+            Math::TensorMemory => m + n,
+        };
+        rows_read * k * element
     }
 
     /// Warps along m and n, as square as the tile allows.
@@ -253,7 +278,7 @@ impl Gemm {
             ),
             launch,
             raster: Raster { rows, columns, batches, group: 8 },
-            tensor: (tile.math == Math::Tensor).then(|| self.tensor_type()),
+            tensor: (tile.math != Math::Simt).then(|| self.tensor_type()),
             stages: vec![
                 self.prologue(tile),
                 self.main_loop(tile, steps as f64, (a_bytes, b_bytes), index_instructions),
@@ -312,7 +337,7 @@ impl Gemm {
                 let macs = m * n * k / 32.0;
                 // Register tile of a thread, as square as its output count allows.
                 let side = libm::sqrt(outputs);
-                let fragment_bytes = 2.0 * side * element.max(4.0);
+                let fragment_bytes = 2.0 * side * element;
                 let shared_loads = warps * k * fragment_bytes / 16.0;
                 match self.dtype {
                     DType::Fp64 => demand.fp64 = macs,
@@ -337,12 +362,22 @@ impl Gemm {
                 demand.tensor_macs = macs;
                 // m16n8k16 at 16 bits: 2048 MACs a warp instruction, the same bytes for others.
                 demand.tensor_instructions = macs / (2048.0 * 2.0 / element);
-                let (warp_rows, warp_columns) = tile.warp_grid();
-                let fragment_bytes = (warp_columns * m + warp_rows * n) * k * element;
+                let fragment_bytes = tile.fragment_bytes(element);
                 demand.shared_wavefronts += fragment_bytes / 128.0;
                 // ldmatrix.x4 moves 512 B a warp instruction.
                 demand.memory = loads + fragment_bytes / 512.0;
                 demand.int32 += warps * 8.0;
+                stage.dependent_tensor = k * element / 32.0;
+            }
+            Math::WarpGroup | Math::TensorMemory => {
+                let macs = m * n * k;
+                demand.tensor_macs = macs;
+                // One instruction covers a 64-row slab and 32 bytes of depth for four warps.
+                demand.tensor_instructions = 4.0 * libm::ceil(m / 64.0) * k * element / 32.0;
+                demand.shared_wavefronts += tile.fragment_bytes(element) / 128.0;
+                // Bulk copies: a handful of instructions whatever the size.
+                demand.memory = 4.0;
+                demand.int32 += warps * 4.0;
                 stage.dependent_tensor = k * element / 32.0;
             }
         }
@@ -352,17 +387,26 @@ impl Gemm {
         stage.in_flight = f64::from(tile.stages.max(2) - 1);
         stage.memory_round_trips = 1.0;
         stage.barriers = 1.0;
+        // After the barrier the first fragments of the step have to come out of shared memory.
+        stage.shared_round_trips = 1.0;
+        // Clusters of two CTAs fetch the operand they share once (multicast); pairs that drive
+        // one tensor core each hold half of both operands.
+        let (a_share, b_share) = match tile.math {
+            Math::Simt | Math::Tensor => (1.0, 1.0),
+            Math::WarpGroup => (1.0, 0.5),
+            Math::TensorMemory => (0.5, 0.5),
+        };
         stage.streams = vec![
             Stream {
                 label: "A",
                 direction: Direction::Read,
-                bytes: m * k * element,
+                bytes: m * k * element * a_share,
                 pattern: Pattern::Tiled { footprint_bytes: a_bytes, shared: Shared::Row },
             },
             Stream {
                 label: "B",
                 direction: Direction::Read,
-                bytes: n * k * element,
+                bytes: n * k * element * b_share,
                 pattern: Pattern::Tiled { footprint_bytes: b_bytes, shared: Shared::Column },
             },
         ];

@@ -85,20 +85,26 @@ pub fn math_for(dtype: DType, target: &Target) -> Math {
         DType::Fp64 => target.compute_capability == 80 || target.compute_capability == 90,
         _ => false,
     };
-    if tensor { Math::Tensor } else { Math::Simt }
+    match target.compute_capability {
+        _ if !tensor => Math::Simt,
+        90..=99 => Math::WarpGroup,
+        100..=119 => Math::TensorMemory,
+        _ => Math::Tensor,
+    }
 }
 
 /// Tiles to choose from.
 pub fn tiles(dtype: DType, target: &Target) -> Vec<Tile> {
-    if math_for(dtype, target) == Math::Simt {
+    let math = math_for(dtype, target);
+    if math == Math::Simt {
         return SIMT
             .iter()
             .map(|&(m, n, k, warps)| Tile { m, n, k, stages: 2, warps, math: Math::Simt })
             .collect();
     }
-    let list = match target.compute_capability {
-        0..=79 => TENSOR_REGISTER_STAGED,
-        90..=109 => TENSOR_WARP_GROUP,
+    let list = match math {
+        Math::WarpGroup | Math::TensorMemory => TENSOR_WARP_GROUP,
+        _ if target.compute_capability < 80 => TENSOR_REGISTER_STAGED,
         _ => TENSOR_ASYNC,
     };
     list.iter()
@@ -108,7 +114,7 @@ pub fn tiles(dtype: DType, target: &Target) -> Vec<Tile> {
             k: (f64::from(k_bytes) / dtype.bytes()) as u32,
             stages,
             warps,
-            math: Math::Tensor,
+            math,
         })
         .filter(|tile| tile.shared_bytes(dtype) <= target.shared_bytes_per_cta)
         .collect()

@@ -111,7 +111,13 @@ impl Rows {
         // Registers hold about 32 elements a thread across passes; longer rows are read again.
         let kept = per_cta <= launch.threads() as f64 * 32.0;
         let batch_norm = matches!(self.operation, RowOperation::Norm(NormKind::Batch));
-        let passes: f64 = if kept && !batch_norm { 1.0 } else { 2.0 };
+        // Softmax by CTA reads its row for the maximum, the sum and the result.
+        let softmax_by_cta = self.operation == RowOperation::Softmax && self.columns > 1024;
+        let passes: f64 = match () {
+            () if softmax_by_cta => 3.0,
+            () if kept && !batch_norm => 1.0,
+            () => 2.0,
+        };
         let iterations = libm::ceil(per_cta / (launch.threads() as f64 * 8.0)).max(1.0);
         let exponentials = f64::from(u8::from(self.operation == RowOperation::Softmax));
         let work = |share: f64| Demand {
@@ -127,25 +133,31 @@ impl Rows {
         reduce.memory_round_trips = 1.0;
         reduce.in_flight = 2.0;
         reduce.streams = vec![Stream::streaming("input", Direction::Read, read / iterations)];
+        // A CTA that owns a row reduces over warps through shared memory; PyTorch's softmax does
+        // so twice (maximum, sum), one lane adding up the 32 warp results in turn.
+        let per_row = self.rows as f64 >= ctas && launch.threads() > 32 && self.rows as f64 <= ctas * 1.5;
+        let reductions = if per_row { 1.0 + exponentials } else { 0.0 };
+        let serial = if exponentials > 0.0 { warps.min(32.0) + warps } else { 4.0 };
         let mut combine = Stage::once("combine");
-        // Five shuffle steps in a warp, then over warps through shared memory.
+        // Five shuffle steps in a warp, each a trip through the shared-memory crossbar.
         combine.demand.int32 = warps * 10.0;
-        combine.demand.shared_wavefronts = warps * 2.0;
+        combine.demand.shared_wavefronts = warps * (2.0 + serial / warps) * reductions.max(1.0);
         combine.demand.memory = warps * 12.0;
-        combine.dependent_instructions = 2.0 * 5.0 * 6.0;
-        combine.barriers = if launch.threads() > 32 { 2.0 } else { 0.0 };
+        combine.dependent_instructions = 20.0;
+        combine.shared_round_trips = 5.0 * (1.0 + exponentials) + serial * reductions;
+        combine.barriers = 3.0 * reductions;
         let mut write = Stage::once("write");
         write.iterations = iterations;
         write.demand = work(1.0);
         let written = per_cta * self.dtype.bytes() / iterations;
         write.streams = vec![Stream::streaming("output", Direction::Write, written)];
         if passes > 1.0 {
-            write.memory_round_trips = 1.0;
-            write.in_flight = 2.0;
+            write.memory_round_trips = passes - 1.0;
+            write.in_flight = if softmax_by_cta { 1.0 } else { 2.0 };
             write.streams.push(Stream {
                 label: "input again",
                 direction: Direction::Read,
-                bytes: read / iterations,
+                bytes: read * (passes - 1.0) / iterations,
                 pattern: Pattern::Repeated { distance_bytes: read.max(row_bytes) },
             });
         }

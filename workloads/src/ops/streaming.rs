@@ -35,11 +35,20 @@ pub struct Streaming {
     /// Integer instructions per element (index arithmetic of strided tensors).
     #[serde(default)]
     pub int_per_element: f64,
+    /// Bytes that one thread moves in one memory instruction: 16 where the compiler vectorises,
+    /// an element's size where the source loops over single elements.
+    #[serde(default = "full_vector")]
+    pub vector_bytes: f64,
     /// Share of each fetched sector that is used; 1 = contiguous.
     pub contiguous_share: f64,
     /// The launch, where recorded.
     #[serde(default)]
     pub recorded: Option<Recorded>,
+}
+
+/// Vectors of 16 bytes.
+const fn full_vector() -> f64 {
+    16.0
 }
 
 impl Streaming {
@@ -53,6 +62,7 @@ impl Streaming {
             flops_per_element: 1.0,
             sfu_per_element: 0.0,
             int_per_element: 2.0,
+            vector_bytes: full_vector(),
             contiguous_share: 1.0,
             recorded: None,
         }
@@ -81,7 +91,9 @@ impl Streaming {
         let warps = launch.warps() as f64;
         // Idle threads still launch: a thread handles at least its share of one element.
         let per_thread = self.elements / (ctas * threads);
-        let iterations = libm::ceil(per_thread / ELEMENTS_PER_THREAD).max(1.0);
+        // Without vectors a thread has one element of each operand under way.
+        let at_once = if self.vector_bytes < 8.0 { 1.0 } else { ELEMENTS_PER_THREAD };
+        let iterations = libm::ceil(per_thread / at_once).max(1.0);
         let per_iteration = self.elements / ctas / iterations;
         let warp_elements = per_iteration / 32.0;
         let (read, write) =
@@ -89,7 +101,8 @@ impl Streaming {
         let mut stage = Stage::once("body");
         stage.iterations = iterations;
         // Vectors of up to 16 bytes; scattered elements need an instruction each.
-        let instruction_bytes = if self.contiguous_share < 1.0 { 128.0 } else { 512.0 };
+        let vector = if self.contiguous_share < 1.0 { 4.0 } else { self.vector_bytes };
+        let instruction_bytes = 32.0 * vector;
         let streams = f64::from(u8::from(read > 0.0)) + f64::from(u8::from(write > 0.0));
         stage.demand = Demand {
             fp32: warp_elements * self.flops_per_element.min(1e6),

@@ -30,6 +30,9 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
         reports.push(lumacycle_validate::run(&args.suite, &args.data, &args.gpus)?);
     }
     print(args, &reports, traces.as_ref())?;
+    if let Some(path) = &args.rows {
+        write_rows(path, &reports)?;
+    }
     if let Some(bound) = args.max_mape
         && let Some(report) = reports.iter().find(|report| report.overall.mape_pct > bound)
     {
@@ -41,6 +44,30 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
         });
     }
     Ok(())
+}
+
+fn write_rows(path: &std::path::Path, reports: &[SuiteReport]) -> Result<(), Failure> {
+    let header = [
+        "suite", "gpu", "dtype", "measured_us", "predicted_us", "roofline_us", "bound_by", "variant",
+        "waves", "reference",
+    ];
+    let rows = reports.iter().flat_map(|report| {
+        report.rows.iter().map(|row| {
+            vec![
+                report.suite.clone(),
+                row.gpu.clone(),
+                row.dtype.clone(),
+                format!("{:.4}", row.measured_us),
+                format!("{:.4}", row.predicted_us),
+                format!("{:.4}", row.roofline_us),
+                row.bound_by.to_owned(),
+                row.variant.clone(),
+                format!("{:.3}", row.waves),
+                row.reference.clone(),
+            ]
+        })
+    });
+    output::write(Some(path), &csv(&header, rows)?)
 }
 
 fn print(
