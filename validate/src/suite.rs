@@ -147,15 +147,15 @@ pub fn run(suite: &str, data: &Path, gpus: &[String]) -> Result<SuiteReport, Val
     let all: Vec<&Compared> = compared.iter().collect();
     let (overall, baseline) = (ours(&all), roofline(&all));
     let groups = groups
-            .into_iter()
-            .map(|((gpu, dtype, bucket), rows)| Group {
-                gpu,
-                dtype,
-                bucket,
-                figures: ours(&rows),
-                roofline: roofline(&rows),
-            })
-            .collect();
+        .into_iter()
+        .map(|((gpu, dtype, bucket), rows)| Group {
+            gpu,
+            dtype,
+            bucket,
+            figures: ours(&rows),
+            roofline: roofline(&rows),
+        })
+        .collect();
     Ok(SuiteReport {
         suite: suite.to_owned(),
         rows_used: compared.len(),

@@ -22,6 +22,8 @@ pub struct TraceRow {
     pub events: u64,
     /// Recorded time of what was predicted, in ms.
     pub recorded_ms: f64,
+    /// Share of all recorded time of this kind that was predicted independently, in percent.
+    pub coverage_pct: f64,
     /// Error of the summed time, in percent.
     pub error_pct: f64,
     /// The roofline's error, in percent; none where it has nothing to say.
@@ -46,6 +48,7 @@ pub struct TraceReport {
 #[derive(Default)]
 struct Sum {
     events: u64,
+    everything: f64,
     recorded: f64,
     predicted: f64,
     absolute: f64,
@@ -85,11 +88,7 @@ pub fn run(folder: &Path) -> Result<TraceReport, ValidateError> {
                 reason = format!("GPU not in the catalogue: {}", device.name);
                 continue;
             };
-            let options = ReplayOptions {
-                recorded_capability: entry.gpu.gpu.compute_capability,
-                on_recorded_gpu: true,
-                ..ReplayOptions::default()
-            };
+            let options = ReplayOptions { recorded_on: Some(&entry), ..ReplayOptions::default() };
             match replay(recording, &entry, options) {
                 Ok(result) => {
                     any = true;
@@ -112,6 +111,7 @@ pub fn run(folder: &Path) -> Result<TraceReport, ValidateError> {
             class,
             events: sum.events,
             recorded_ms: sum.recorded,
+            coverage_pct: sum.recorded / sum.everything.max(f64::MIN_POSITIVE) * 100.0,
             error_pct: (sum.predicted / sum.recorded - 1.0) * 100.0,
             roofline_error_pct: (sum.roofline.0 > 0.0)
                 .then(|| (sum.roofline.1 / sum.roofline.0 - 1.0) * 100.0),
@@ -123,13 +123,12 @@ pub fn run(folder: &Path) -> Result<TraceReport, ValidateError> {
 
 fn add(sums: &mut BTreeMap<(String, String), Sum>, result: &lumacycle_sim::replay::ReplayResult) {
     for kernel in &result.kernels {
-        let Some(error) = kernel.error_pct else {
-            continue;
-        };
         let count = kernel.count as f64;
         let recorded = kernel.recorded_us * count / 1e3;
         for class in [kernel.class.name(), "all"] {
             let sum = sums.entry((result.gpu.clone(), class.to_owned())).or_default();
+            sum.everything += recorded;
+            let Some(error) = kernel.error_pct else { continue };
             sum.events += kernel.count;
             sum.recorded += recorded;
             sum.predicted += kernel.predicted_us * count / 1e3;

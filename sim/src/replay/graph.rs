@@ -33,10 +33,11 @@ pub(super) fn build(recording: &Recording, priced: &[Option<Priced>]) -> WorkGra
     let mut open: BinaryHeap<Reverse<(i64, usize)>> = BinaryHeap::new();
     let mut last_ended: Option<(i64, usize)> = None;
     for (index, event) in recording.events.iter().enumerate() {
-        let cost = priced[event.signature as usize].as_ref().and_then(|p| p.cost.as_ref());
-        let (alone_ps, shared) = cost.map_or((durations[index], SharedUse::default()), |cost| {
-            ((cost.time_ns * 1e3).round() as i64, cost.shared_use)
-        });
+        let piece = priced[event.signature as usize].as_ref();
+        let (alone_ps, shared) = match piece.and_then(|p| p.time_ns().zip(p.cost.as_ref())) {
+            Some((time_ns, cost)) => ((time_ns * 1e3).round() as i64, cost.shared_use),
+            None => (durations[index], SharedUse::default()),
+        };
         let node = graph.add_node(Piece { alone_ps, shared, not_before_ps: 0 });
         while let Some(&Reverse((end, ended))) = open.peek() {
             if end > event.start_ps {

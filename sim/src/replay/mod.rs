@@ -13,6 +13,8 @@ use lumacycle_arch::Entry;
 use lumacycle_engines::gpu::roofline;
 use lumacycle_engines::{Cost, Engine, EngineError, GpuEngine, Options, Resource};
 use lumacycle_traces::{Classified, Known, Recording, Signature, classify};
+use lumacycle_workloads::KernelClass;
+use lumacycle_workloads::ops::Operation;
 use rayon::prelude::*;
 
 use crate::schedule;
@@ -21,13 +23,18 @@ pub use select::{Selection, SelectionError};
 
 /// What replay needs beside the recording.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct ReplayOptions {
+pub struct ReplayOptions<'a> {
     /// How the engine simulates.
     pub engine: Options,
-    /// Compute capability × 10 of the recording device; 0 = not known.
-    pub recorded_capability: u32,
-    /// Whether the simulated GPU is the one that recorded.
-    pub on_recorded_gpu: bool,
+    /// The GPU that recorded, where known.
+    pub recorded_on: Option<&'a Entry>,
+}
+
+impl ReplayOptions<'_> {
+    /// Whether `entry` is the GPU that recorded.
+    fn is_own(&self, entry: &Entry) -> bool {
+        self.recorded_on.is_some_and(|own| own.id == entry.id)
+    }
 }
 
 /// Why a replay is no prediction.
@@ -58,6 +65,22 @@ struct Priced {
     /// Share of time saved by 10 % more of the binding resource.
     relief: f64,
     roofline_ns: Option<f64>,
+    /// Time spent waiting for others, carried over from the recording.
+    waiting_ns: f64,
+}
+
+impl Priced {
+    /// Duration on the simulated GPU, in nanoseconds; `None` where the recorded one is kept.
+    fn time_ns(&self) -> Option<f64> {
+        self.cost.as_ref().map(|cost| cost.time_ns + self.waiting_ns)
+    }
+
+    /// Whether the prediction owes nothing to the recorded duration.
+    fn independent(&self) -> bool {
+        self.cost.is_some()
+            && self.waiting_ns == 0.0
+            && !matches!(self.classified.known, Known::Inferred | Known::Kept)
+    }
 }
 
 /// Replays a recording on one GPU.
@@ -67,21 +90,31 @@ struct Priced {
 pub fn replay(
     recording: &Recording,
     entry: &Entry,
-    options: ReplayOptions,
+    options: ReplayOptions<'_>,
 ) -> Result<ReplayResult, ReplayError> {
     let engine = GpuEngine::new(&entry.gpu).with(options.engine);
     check_capacity(recording, entry)?;
     // Only what is run is priced: a selection may have left launches without events.
-    let mut used = vec![false; recording.signatures.len()];
+    let mut recorded: Vec<(u64, f64)> = vec![(0, 0.0); recording.signatures.len()];
     for event in &recording.events {
-        used[event.signature as usize] = true;
+        let (count, total_ns) = &mut recorded[event.signature as usize];
+        *count += 1;
+        *total_ns += event.duration_ps as f64 / 1e3;
     }
+    let capability = options.recorded_on.map_or_else(
+        || recording.main_device().map_or(0, |device| device.compute_capability),
+        |own| own.gpu.gpu.compute_capability,
+    );
+    let own = options.recorded_on.map(|entry| GpuEngine::new(&entry.gpu));
     let priced: Vec<Option<Priced>> = recording
         .signatures
         .par_iter()
-        .zip(&used)
-        .map(|(signature, used)| {
-            used.then(|| price(&engine, signature, options.recorded_capability))
+        .zip(&recorded)
+        .map(|(signature, &(count, total_ns))| {
+            (count > 0).then(|| {
+                let mean_ns = total_ns / count as f64;
+                price(&engine, own.as_ref(), signature, capability, mean_ns)
+            })
         })
         .collect();
     for (signature, priced) in recording.signatures.iter().zip(&priced) {
@@ -94,20 +127,43 @@ pub fn replay(
     Ok(result::assemble(recording, entry, &engine, &options, &priced, &ran))
 }
 
-fn price(engine: &GpuEngine<'_>, signature: &Signature, capability: u32) -> Priced {
-    let classified = classify(signature, capability);
-    let mut priced =
-        Priced { classified, cost: None, failure: None, relief: 0.0, roofline_ns: None };
-    let Some(operation) = &priced.classified.operation else {
-        return priced;
+fn price(
+    engine: &GpuEngine<'_>,
+    own: Option<&GpuEngine<'_>>,
+    signature: &Signature,
+    capability: u32,
+    recorded_ns: f64,
+) -> Priced {
+    let mut priced = Priced {
+        classified: classify(signature, capability),
+        cost: None,
+        failure: None,
+        relief: 0.0,
+        roofline_ns: None,
+        waiting_ns: 0.0,
     };
-    if priced.classified.known != Known::Assumed {
+    if priced.classified.known == Known::Assumed
+        && let (Some(own), Some(work)) = (own, &priced.classified.operation)
+        && let Some(inferred) = infer(own, work, recorded_ns)
+    {
+        priced.classified.operation = Some(inferred);
+        priced.classified.known = Known::Inferred;
+    }
+    let Some(operation) = &priced.classified.operation else { return priced };
+    if priced.classified.known < Known::Assumed {
         priced.roofline_ns =
             Some(roofline::time_ns(engine.gpu, operation, priced.classified.dtype));
     }
     match engine.price(operation) {
         Ok(cost) => {
             priced.relief = relief(engine, operation, &cost);
+            // One rank's recording of a collective holds the wait for the slowest rank: what
+            // the link does not explain stays.
+            if priced.classified.class == KernelClass::Collective
+                && let Some(Ok(link)) = own.map(|own| own.price(operation))
+            {
+                priced.waiting_ns = (recorded_ns - link.time_ns).max(0.0);
+            }
             priced.cost = Some(cost);
         }
         Err(error) => {
@@ -118,12 +174,24 @@ fn price(engine: &GpuEngine<'_>, signature: &Signature, capability: u32) -> Pric
     priced
 }
 
+/// The amount of work that explains a recorded duration on the GPU that recorded it.
+fn infer(own: &GpuEngine<'_>, work: &Operation, recorded_ns: f64) -> Option<Operation> {
+    let time = |log2: f64| -> Option<f64> {
+        let scaled = work.scaled(2.0_f64.powf(log2))?;
+        own.price(&scaled).ok().map(|cost| cost.time_ns)
+    };
+    // Time grows with work, so halving the interval finds the amount; beyond these ends the
+    // nearest is taken.
+    let (mut low, mut high) = (-10.0_f64, 14.0_f64);
+    for _ in 0..24 {
+        let middle = f64::midpoint(low, high);
+        if time(middle)? < recorded_ns { low = middle } else { high = middle }
+    }
+    work.scaled(2.0_f64.powf(f64::midpoint(low, high)))
+}
+
 /// What a tenth more of the binding resource would save, as a share of the time.
-fn relief(
-    engine: &GpuEngine<'_>,
-    operation: &lumacycle_workloads::ops::Operation,
-    cost: &Cost,
-) -> f64 {
+fn relief(engine: &GpuEngine<'_>, operation: &Operation, cost: &Cost) -> f64 {
     if cost.binding == Resource::KernelLaunch {
         return 0.0;
     }

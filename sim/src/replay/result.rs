@@ -66,8 +66,11 @@ pub struct Totals {
     pub recorded_span_ms: f64,
     /// Simulated end minus start, in ms.
     pub predicted_span_ms: f64,
-    /// Of the recorded sum, how much kept its recorded duration, in ms.
-    pub kept_ms: f64,
+    /// Share of the recorded sum whose prediction owes nothing to the recorded durations, in
+    /// percent; errors are stated on this share only.
+    pub independent_pct: f64,
+    /// Error of the sum over that share, on the recording GPU, in percent.
+    pub error_pct: Option<f64>,
     /// Energy of the predicted kernels, in mJ (first figures).
     pub energy_mj: f64,
     /// That energy over the predicted sum, in W.
@@ -172,7 +175,9 @@ struct Sum {
     events: u64,
     recorded_ps: f64,
     predicted_ps: f64,
-    /// Recorded and predicted time of what was predicted at all.
+    /// Predicted time of what was priced at all.
+    priced_ps: f64,
+    /// Recorded and predicted time of what was predicted independently of the recording.
     compared: (f64, f64),
     roofline: (f64, f64),
     energy_pj: f64,
@@ -183,19 +188,23 @@ impl Sum {
         self.events += count;
         self.recorded_ps += recorded_ps;
         let n = count as f64;
-        match &priced.cost {
-            Some(cost) => {
-                let predicted = cost.time_ns * 1e3 * n;
+        match (priced.time_ns(), &priced.cost) {
+            (Some(time_ns), Some(cost)) => {
+                let predicted = time_ns * 1e3 * n;
                 self.predicted_ps += predicted;
+                self.energy_pj += cost.energy.total_pj() * n;
+                self.priced_ps += predicted;
+                if !priced.independent() {
+                    return;
+                }
                 self.compared.0 += recorded_ps;
                 self.compared.1 += predicted;
-                self.energy_pj += cost.energy.total_pj() * n;
                 if let Some(ns) = priced.roofline_ns {
                     self.roofline.0 += recorded_ps;
                     self.roofline.1 += ns * 1e3 * n;
                 }
             }
-            None => self.predicted_ps += recorded_ps,
+            _ => self.predicted_ps += recorded_ps,
         }
     }
 }
@@ -211,11 +220,11 @@ pub(super) fn assemble(
     recording: &Recording,
     entry: &Entry,
     engine: &GpuEngine<'_>,
-    options: &ReplayOptions,
+    options: &ReplayOptions<'_>,
     priced: &[Option<Priced>],
     ran: &[Ran],
 ) -> ReplayResult {
-    let own = options.on_recorded_gpu;
+    let own = options.is_own(entry);
     let mut counts = vec![(0_u64, 0.0_f64); priced.len()];
     for event in &recording.events {
         let (count, total) = &mut counts[event.signature as usize];
@@ -261,7 +270,7 @@ pub(super) fn assemble(
         clock_mhz: engine.clock_hz() / 1e6,
         events: recording.events.len(),
         distinct: kernels.len(),
-        totals: totals(recording, ran, &all),
+        totals: totals(recording, ran, &all, own),
         classes: classes
             .into_iter()
             .map(|(class, sum)| ClassRow {
@@ -307,7 +316,7 @@ fn entry_of<K: PartialEq>(list: &mut Vec<(K, Sum)>, key: K) -> &mut Sum {
     &mut list[at].1
 }
 
-fn totals(recording: &Recording, ran: &[Ran], all: &Sum) -> Totals {
+fn totals(recording: &Recording, ran: &[Ran], all: &Sum, own: bool) -> Totals {
     let recorded: Vec<_> = recording.events.iter().map(|e| (e.start_ps, e.end_ps())).collect();
     let simulated: Vec<_> = ran.iter().map(|r| (r.start_ps, r.end_ps)).collect();
     let span = |intervals: &[(i64, i64)]| {
@@ -315,7 +324,7 @@ fn totals(recording: &Recording, ran: &[Ran], all: &Sum) -> Totals {
         let last = intervals.iter().map(|i| i.1).max().unwrap_or(0);
         (last - first) as f64 / PS_PER_MS
     };
-    let predicted_s = all.compared.1 / 1e12;
+    let predicted_s = all.priced_ps / 1e12;
     let energy_j = all.energy_pj / 1e12;
     Totals {
         recorded_sum_ms: all.recorded_ps / PS_PER_MS,
@@ -324,7 +333,8 @@ fn totals(recording: &Recording, ran: &[Ran], all: &Sum) -> Totals {
         predicted_span_ms: span(&simulated),
         recorded_busy_ms: schedule::busy_ps(recorded) as f64 / PS_PER_MS,
         predicted_busy_ms: schedule::busy_ps(simulated) as f64 / PS_PER_MS,
-        kept_ms: (all.recorded_ps - all.compared.0) / PS_PER_MS,
+        independent_pct: all.compared.0 / all.recorded_ps.max(f64::MIN_POSITIVE) * 100.0,
+        error_pct: error_pct(all.compared, own),
         energy_mj: energy_j * 1e3,
         mean_power_w: if predicted_s > 0.0 { energy_j / predicted_s } else { 0.0 },
         roofline_sum_ms: all.roofline.1 / PS_PER_MS,
@@ -344,13 +354,19 @@ fn row(
     let cost = priced.cost.as_ref();
     let longest =
         cost.and_then(|cost| cost.kernels.iter().max_by(|a, b| a.time_ns.total_cmp(&b.time_ns)));
-    let predicted_us = cost.map_or(recorded_us, |cost| cost.time_ns / 1e3);
+    let predicted_us = priced.time_ns().map_or(recorded_us, |ns| ns / 1e3);
     let note = match (&priced.failure, priced.classified.known) {
         (Some(error), _) => Some(format!("recorded duration kept: {error}")),
         (None, Known::Kept) => Some(match signature.kind {
             EventKind::Memcpy => "recorded duration kept: the host sets the pace".to_owned(),
             _ => "recorded duration kept: the recording does not say enough".to_owned(),
         }),
+        (None, Known::Inferred) => {
+            Some("work inferred from the recorded duration: no error is stated".to_owned())
+        }
+        _ if priced.waiting_ns > 0.0 => {
+            Some("includes the recorded wait for other ranks".to_owned())
+        }
         _ => None,
     };
     KernelRow {
@@ -361,7 +377,7 @@ fn row(
         count,
         recorded_us,
         predicted_us,
-        error_pct: cost.and_then(|_| error_pct((recorded_us, predicted_us), own)),
+        error_pct: error_pct((recorded_us, predicted_us), own && priced.independent()),
         roofline_us: priced.roofline_ns.map(|ns| ns / 1e3),
         bound_by: cost.map(|cost| cost.binding),
         tenth_more_saves_pct: priced.relief * 100.0,

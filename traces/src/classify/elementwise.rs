@@ -16,6 +16,11 @@ static TENSORS: LazyLock<Regex> =
 /// Elements that one thread of a multi-tensor kernel handles: chunks of 65,536 over 512 threads.
 const MULTI_TENSOR_ELEMENTS: f64 = 128.0;
 
+/// Integer instructions per element of kernels that work offsets out of strides: three
+/// dimensions that did not fold into one, each a division by multiplication (its high half at a
+/// quarter of the rate) and a multiply-add per operand.
+const STRIDED_INTEGER_WORK: f64 = 36.0;
+
 /// Kind of a kernel by its name alone.
 pub(super) fn class_of(launched: &Launched<'_>) -> KernelClass {
     let has = |words: &[&str]| launched.name_has(words);
@@ -31,6 +36,30 @@ pub(super) fn class_of(launched: &Launched<'_>) -> KernelClass {
         KernelClass::Elementwise
     } else {
         KernelClass::Unclassified
+    }
+}
+
+/// Kind of a launch that nothing else could be made of, for the reports.
+pub(super) fn rough_class(launched: &Launched<'_>) -> KernelClass {
+    let has = |words: &[&str]| launched.name_has(words);
+    if has(&["softmax", "SoftMax"]) {
+        KernelClass::Softmax
+    } else if has(&["bn_fw", "bn_bw", "norm", "Norm"]) {
+        KernelClass::Norm
+    } else if has(&["flash", "fmha", "attention", "Attn"]) {
+        KernelClass::Attention
+    } else if has(&["cudnn", "conv", "dgrad", "wgrad", "winograd"]) {
+        KernelClass::Convolution
+    } else if has(&["gemm", "Gemm", "cutlass", "nvjet"]) {
+        KernelClass::Gemm
+    } else if has(&["embedding", "index", "gather", "scatter"]) {
+        KernelClass::Embedding
+    } else if has(&["reduce", "Reduce"]) {
+        KernelClass::Reduction
+    } else if has(&["Sort", "Scan"]) {
+        KernelClass::SortScan
+    } else {
+        class_of(launched)
     }
 }
 
@@ -148,7 +177,8 @@ pub(super) fn classify(launched: &Launched<'_>) -> Option<Classified> {
         write_bytes: write,
         flops_per_element: 1.0,
         sfu_per_element: special_functions(name),
-        int_per_element: if strided { 20.0 } else { 2.0 },
+        int_per_element: if strided { STRIDED_INTEGER_WORK } else { 2.0 },
+        vector_bytes: if strided { dtype.bytes() } else { 16.0 },
         recorded: Some(launched.recorded),
         ..Streaming::new(class, elements)
     };

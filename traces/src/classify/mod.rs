@@ -27,13 +27,17 @@ pub enum Known {
     Launch,
     /// Only the launch shape is known; the work is assumed.
     Assumed,
+    /// The work was worked out from the recorded duration on the recording GPU: it can be
+    /// carried to another GPU, but says nothing about errors.
+    Inferred,
     /// Not modelled: the recorded duration is kept.
     Kept,
 }
 
 impl Known {
     /// All values, from best to worst.
-    pub const ALL: [Self; 5] = [Self::Kernel, Self::Shape, Self::Launch, Self::Assumed, Self::Kept];
+    pub const ALL: [Self; 6] =
+        [Self::Kernel, Self::Shape, Self::Launch, Self::Assumed, Self::Inferred, Self::Kept];
 
     /// Words for a report.
     pub const fn describe(self) -> &'static str {
@@ -42,6 +46,7 @@ impl Known {
             Self::Shape => "shape recorded, kernel chosen",
             Self::Launch => "size worked out from the launch",
             Self::Assumed => "work assumed from the launch shape",
+            Self::Inferred => "work inferred from the recorded duration",
             Self::Kept => "recorded duration kept",
         }
     }
@@ -167,8 +172,8 @@ fn kernel(launched: &Launched<'_>) -> Classified {
         .or_else(|| elementwise::classify(launched))
         .or_else(|| other::reduction(launched));
     found.unwrap_or_else(|| {
-        let class = elementwise::class_of(launched);
-        let unknown = Unknown { recorded: launched.recorded, class };
+        let class = elementwise::rough_class(launched);
+        let unknown = Unknown { recorded: launched.recorded, class, scale: 1.0 };
         Classified::new(Operation::Unknown(unknown), launched.dtype(), Known::Assumed)
     })
 }

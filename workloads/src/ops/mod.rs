@@ -157,6 +157,29 @@ impl Operation {
         }
     }
 
+    /// The same operation with `factor` times the work along the axis that a launch does not
+    /// show: the depth of a product, the elements per thread of anything else. `None` for
+    /// operations whose work is not in question.
+    #[must_use]
+    pub fn scaled(&self, factor: f64) -> Option<Self> {
+        match self {
+            Self::Gemm(gemm) => {
+                let k = libm::round(gemm.k as f64 * factor).clamp(1.0, 1e9) as u64;
+                Some(Self::Gemm(Gemm { k, ..gemm.clone() }))
+            }
+            Self::Streaming(s) => Some(Self::Streaming(Streaming {
+                elements: s.elements * factor,
+                read_bytes: s.read_bytes * factor,
+                write_bytes: s.write_bytes * factor,
+                ..s.clone()
+            })),
+            Self::Unknown(u) => {
+                Some(Self::Unknown(Unknown { scale: u.scale * factor, ..u.clone() }))
+            }
+            _ => None,
+        }
+    }
+
     /// Device memory that must be allocated at once, in bytes (operands and results).
     pub fn resident_bytes(&self) -> f64 {
         match self {

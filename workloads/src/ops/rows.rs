@@ -135,7 +135,8 @@ impl Rows {
         reduce.streams = vec![Stream::streaming("input", Direction::Read, read / iterations)];
         // A CTA that owns a row reduces over warps through shared memory; PyTorch's softmax does
         // so twice (maximum, sum), one lane adding up the 32 warp results in turn.
-        let per_row = self.rows as f64 >= ctas && launch.threads() > 32 && self.rows as f64 <= ctas * 1.5;
+        let per_row =
+            self.rows as f64 >= ctas && launch.threads() > 32 && self.rows as f64 <= ctas * 1.5;
         let reductions = if per_row { 1.0 + exponentials } else { 0.0 };
         let serial = if exponentials > 0.0 { warps.min(32.0) + warps } else { 4.0 };
         let mut combine = Stage::once("combine");

@@ -20,6 +20,8 @@ pub struct Unknown {
     pub recorded: Recorded,
     /// The kind of work, where the name gives that much away.
     pub class: KernelClass,
+    /// Multiple of the assumed work; 1 unless something better is known.
+    pub scale: f64,
 }
 
 impl Unknown {
@@ -29,7 +31,7 @@ impl Unknown {
 
     /// What the assumption amounts to.
     pub fn assumed_bytes(&self) -> f64 {
-        self.threads() * (READ_BYTES_PER_THREAD + WRITE_BYTES_PER_THREAD)
+        self.threads() * (READ_BYTES_PER_THREAD + WRITE_BYTES_PER_THREAD) * self.scale
     }
 
     /// The launch with the assumed work.
@@ -39,11 +41,11 @@ impl Unknown {
         // A build for another device would ask for what that device has.
         launch.shared_bytes = launch.shared_bytes.min(target.shared_bytes_per_cta);
         let mut kernel = Streaming {
-            read_bytes: threads * READ_BYTES_PER_THREAD,
-            write_bytes: threads * WRITE_BYTES_PER_THREAD,
+            read_bytes: threads * READ_BYTES_PER_THREAD * self.scale,
+            write_bytes: threads * WRITE_BYTES_PER_THREAD * self.scale,
             int_per_element: 8.0,
             recorded: Some(Recorded { launch, ..self.recorded }),
-            ..Streaming::new(self.class, threads * 4.0)
+            ..Streaming::new(self.class, threads * 4.0 * self.scale)
         }
         .kernel(target);
         "work assumed from the launch shape".clone_into(&mut kernel.variant);

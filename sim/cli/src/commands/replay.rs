@@ -33,16 +33,8 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
         let own = recorded_gpu
             .clone()
             .or_else(|| recording.main_device().and_then(|device| catalog.get(&device.name).ok()));
-        let capability = own.as_ref().map_or_else(
-            || recording.main_device().map_or(0, |device| device.compute_capability),
-            |entry| entry.gpu.gpu.compute_capability,
-        );
         for entry in &gpus {
-            let options = ReplayOptions {
-                engine,
-                recorded_capability: capability,
-                on_recorded_gpu: own.as_ref().is_some_and(|own| own.id == entry.id),
-            };
+            let options = ReplayOptions { engine, recorded_on: own.as_ref() };
             let mut result = replay(recording, entry, options)?;
             if let Some(own) = &own {
                 result.recorded_gpu = Some(own.gpu.gpu.name.clone());
@@ -180,11 +172,14 @@ fn side_by_side(results: &[ReplayResult]) -> String {
     ]);
     for result in results {
         let t = &result.totals;
-        let versus = if result.on_recorded_gpu {
-            let error = (t.predicted_sum_ms / t.recorded_sum_ms - 1.0) * 100.0;
-            format!("error {error:+.1} %")
-        } else {
-            format!("{:.2}x", t.recorded_sum_ms / t.predicted_sum_ms.max(f64::MIN_POSITIVE))
+        let versus = match (result.on_recorded_gpu, t.error_pct) {
+            (true, Some(error)) => {
+                format!("error {error:+.1} % on {:.0} % of it", t.independent_pct)
+            }
+            (true, None) => "the same".to_owned(),
+            (false, _) => {
+                format!("{:.2}x", t.recorded_sum_ms / t.predicted_sum_ms.max(f64::MIN_POSITIVE))
+            }
         };
         let bound = result.bound_by.first();
         table.add_row(vec![

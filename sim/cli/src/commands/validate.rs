@@ -48,8 +48,16 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
 
 fn write_rows(path: &std::path::Path, reports: &[SuiteReport]) -> Result<(), Failure> {
     let header = [
-        "suite", "gpu", "dtype", "measured_us", "predicted_us", "roofline_us", "bound_by", "variant",
-        "waves", "reference",
+        "suite",
+        "gpu",
+        "dtype",
+        "measured_us",
+        "predicted_us",
+        "roofline_us",
+        "bound_by",
+        "variant",
+        "waves",
+        "reference",
     ];
     let rows = reports.iter().flat_map(|report| {
         report.rows.iter().map(|row| {
@@ -194,6 +202,7 @@ fn trace_table(report: &TraceReport) -> String {
         "class",
         "launches",
         "recorded ms",
+        "of all",
         "error of sum",
         "roofline's",
         "mean |error| by time",
@@ -205,6 +214,7 @@ fn trace_table(report: &TraceReport) -> String {
             row.class.clone(),
             row.events.to_string(),
             short(row.recorded_ms),
+            format!("{:.0} %", row.coverage_pct),
             percent(Some(row.error_pct)),
             percent(row.roofline_error_pct),
             format!("{:.1} %", row.weighted_ape_pct),
