@@ -142,8 +142,10 @@ pub fn resident_set(
         let own = longest / resident;
         // What one CTA needs when it has the SM to itself.
         let one = if stage.in_sequence {
+            // Warps of a CTA that share a scheduler fill each other's gaps.
             let arithmetic: f64 = cycles[2..9].iter().sum();
-            own.max(arithmetic / schedulers)
+            let sharing = (kernel.launch.warps() as f64 / gpu.sm.issue_per_clock).max(1.0);
+            own.max(arithmetic / schedulers / sharing)
         } else {
             own
         };

@@ -17,6 +17,8 @@ pub struct ReplayResult {
     pub version: &'static str,
     /// The recording: file, or member of an archive.
     pub recording: String,
+    /// BLAKE3 hash of the input file, where there is one.
+    pub input_hash: Option<String>,
     /// Rank, where recorded.
     pub rank: Option<i64>,
     /// GPU that recorded, as the trace or the user names it.
@@ -128,6 +130,8 @@ pub struct BoundRow {
 /// One distinct launch.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct KernelRow {
+    /// Number of the distinct launch in the recording; the same on every GPU.
+    pub launch: usize,
     /// Name as recorded.
     pub name: String,
     /// Operator that launched it.
@@ -262,6 +266,7 @@ pub(super) fn assemble(
     ReplayResult {
         version: VERSION,
         recording: recording.name.clone(),
+        input_hash: None,
         rank: recording.rank,
         recorded_gpu: recording.main_device().map(|device| device.name.clone()),
         gpu: entry.id.clone(),
@@ -370,6 +375,7 @@ fn row(
         _ => None,
     };
     KernelRow {
+        launch: index,
         name: signature.name.to_string(),
         operator: signature.operator.as_ref().map(|operator| operator.name.to_string()),
         class: priced.classified.class,

@@ -4,6 +4,7 @@ pub mod catalog;
 pub mod completions;
 pub mod kernel;
 pub mod replay;
+mod tables;
 pub mod trace;
 pub mod validate;
 

@@ -9,10 +9,11 @@ use regex::Regex;
 use serde_json::json;
 
 use super::catalog::{csv, json_out};
+use super::tables;
 use super::trace::read_options;
 use crate::args::{Format, ReadArgs, ReplayArgs, SelectArgs};
 use crate::failure::Failure;
-use crate::output::{self, percent, short};
+use crate::output;
 
 pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
     // Everything that can be wrong with the command line is found before a file is read.
@@ -28,6 +29,7 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
             "no GPU kernels: the trace is readable, but holds (or the selection leaves) no GPU activity",
         );
     }
+    let input_hash = hash(&args.file)?;
     let mut results = Vec::new();
     for recording in &recordings {
         let own = recorded_gpu
@@ -36,6 +38,7 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
         for entry in &gpus {
             let options = ReplayOptions { engine, recorded_on: own.as_ref() };
             let mut result = replay(recording, entry, options)?;
+            result.input_hash = Some(input_hash.clone());
             if let Some(own) = &own {
                 result.recorded_gpu = Some(own.gpu.gpu.name.clone());
             }
@@ -46,6 +49,14 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
         talk(recording);
     }
     print(args, &gpus, &results)
+}
+
+fn hash(path: &Path) -> Result<String, Failure> {
+    let failed =
+        |error: std::io::Error| Failure::Input { path: path.to_owned(), reason: error.to_string() };
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(std::fs::File::open(path).map_err(failed)?).map_err(failed)?;
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 /// What the reader left out belongs to the person, not into the data.
@@ -123,161 +134,15 @@ fn print(args: &ReplayArgs, gpus: &[Entry], results: &[ReplayResult]) -> Result<
         Format::Table => {
             let mut text = String::new();
             for per_recording in results.chunks(gpus.len().max(1)) {
-                text.push_str(&side_by_side(per_recording));
-                for result in per_recording {
-                    text.push_str(&one_gpu(result, args.top));
+                text.push_str(&tables::summary(per_recording));
+                match per_recording {
+                    [only] => text.push_str(&tables::one_gpu(only, args.top)),
+                    several => text.push_str(&tables::several_gpus(several, args.top)),
                 }
             }
             output::write(args.output.output.as_deref(), text.as_bytes())
         }
     }
-}
-
-/// The first screen: all GPUs next to each other.
-fn side_by_side(results: &[ReplayResult]) -> String {
-    let Some(first) = results.first() else {
-        return String::new();
-    };
-    let recorded_on = first.recorded_gpu.as_deref().unwrap_or("a GPU that the trace does not name");
-    let totals = &first.totals;
-    let mut text = format!(
-        "{}{}: {} events, {} distinct launches, recorded on {recorded_on}\n",
-        first.recording,
-        first.rank.map_or_else(String::new, |rank| format!(" (rank {rank})")),
-        first.events,
-        first.distinct,
-    );
-    let header = [
-        "GPU",
-        "kernels ms",
-        "busy ms",
-        "span ms",
-        "vs recorded",
-        "bound mostly by",
-        "10 % more saves",
-        "energy mJ",
-        "mean W",
-    ];
-    let mut table = output::table(&header, 1);
-    table.add_row(vec![
-        "(recorded)".to_owned(),
-        short(totals.recorded_sum_ms),
-        short(totals.recorded_busy_ms),
-        short(totals.recorded_span_ms),
-        String::new(),
-        String::new(),
-        String::new(),
-        String::new(),
-        String::new(),
-    ]);
-    for result in results {
-        let t = &result.totals;
-        let versus = match (result.on_recorded_gpu, t.error_pct) {
-            (true, Some(error)) => {
-                format!("error {error:+.1} % on {:.0} % of it", t.independent_pct)
-            }
-            (true, None) => "the same".to_owned(),
-            (false, _) => {
-                format!("{:.2}x", t.recorded_sum_ms / t.predicted_sum_ms.max(f64::MIN_POSITIVE))
-            }
-        };
-        let bound = result.bound_by.first();
-        table.add_row(vec![
-            result.gpu_name.clone(),
-            short(t.predicted_sum_ms),
-            short(t.predicted_busy_ms),
-            short(t.predicted_span_ms),
-            if t.recorded_sum_ms > 0.0 { versus } else { String::new() },
-            bound
-                .map_or_else(String::new, |b| format!("{} ({:.0} %)", b.resource, b.predicted_pct)),
-            bound.map_or_else(String::new, |b| format!("{:.1} %", b.tenth_more_saves_pct)),
-            short(t.energy_mj),
-            format!("{:.0}", t.mean_power_w),
-        ]);
-    }
-    text.push_str(&format!("{table}\n\n"));
-    text
-}
-
-fn one_gpu(result: &ReplayResult, top: usize) -> String {
-    let mut text = format!("{} at {:.0} MHz\n", result.gpu_name, result.clock_mhz);
-    let header = ["class", "events", "recorded ms", "predicted ms", "error", "roofline's error"];
-    let mut table = output::table(&header, 1);
-    for class in &result.classes {
-        table.add_row(vec![
-            class.class.to_string(),
-            class.events.to_string(),
-            short(class.recorded_ms),
-            short(class.predicted_ms),
-            percent(class.error_pct),
-            percent(class.roofline_error_pct),
-        ]);
-    }
-    text.push_str(&format!("{table}\n"));
-    for row in &result.known {
-        text.push_str(&format!("  {:5.1} % of recorded time: {}", row.recorded_pct, row.meaning));
-        match row.error_pct {
-            Some(error) => text.push_str(&format!(" (error {error:+.1} %)\n")),
-            None => text.push('\n'),
-        }
-    }
-    text.push_str(&kernel_table(result, top));
-    text.push_str("  assuming: ");
-    text.push_str(&result.assumptions.join("; "));
-    text.push_str("\n\n");
-    text
-}
-
-fn kernel_table(result: &ReplayResult, top: usize) -> String {
-    let header = [
-        "kernel",
-        "class",
-        "n",
-        "recorded us",
-        "predicted us",
-        "error",
-        "bound by",
-        "10 % more saves",
-        "waves",
-        "occ.",
-    ];
-    let mut table = output::table(&header, 2);
-    let shown = if top == 0 { result.kernels.len() } else { top.min(result.kernels.len()) };
-    for kernel in &result.kernels[..shown] {
-        table.add_row(vec![
-            shorten(&kernel.name, 44),
-            kernel.class.to_string(),
-            kernel.count.to_string(),
-            short(kernel.recorded_us),
-            short(kernel.predicted_us),
-            percent(kernel.error_pct),
-            kernel.bound_by.map_or_else(|| "(kept)".to_owned(), |r| r.to_string()),
-            format!("{:.1} %", kernel.tenth_more_saves_pct),
-            short(kernel.waves),
-            format!("{:.0} %", kernel.occupancy_pct),
-        ]);
-    }
-    let mut text = format!("{table}\n");
-    if shown < result.kernels.len() {
-        text.push_str(&format!(
-            "  {} more distinct launches; --top 0 or --format csv shows all\n",
-            result.kernels.len() - shown
-        ));
-    }
-    text
-}
-
-/// The telling part of a kernel name: without `void`, namespaces of the framework, arguments.
-fn shorten(name: &str, width: usize) -> String {
-    let mut name = name.trim_start_matches("void ");
-    for prefix in ["at::native::", "(anonymous namespace)::", "cutlass::", "cudnn::"] {
-        name = name.trim_start_matches(prefix);
-    }
-    if name.chars().count() <= width {
-        return name.to_owned();
-    }
-    let kept: String = name.chars().take(width - 1).collect();
-    format!("{kept}…")
 }
 
 fn kernels_csv(results: &[ReplayResult]) -> Result<Vec<u8>, Failure> {
