@@ -282,7 +282,7 @@ impl<'a> Layer<'a> {
                     layer.bases.push((base.to_string(), value.span()));
                 }
                 ("base", DeValue::Array(list)) => {
-                    for item in list.iter() {
+                    for item in list {
                         let DeValue::String(base) = item.get_ref() else {
                             return Err(layer.wrong_base(item.span()));
                         };
@@ -523,6 +523,6 @@ mod tests {
         assert!(message(&format!("{base}[dram]\nefficiency = 1.5\n")).contains("cannot exceed 1"));
         assert!(message("base = \"rtx309\"\n").contains("did you mean \"rtx3090\"?"));
         assert!(message("[l2]\ncapacity = \"6 MiB\"\n").contains("incomplete"));
-        assert!(message("[l2\n").contains('['));
+        assert!(message("[l2\n").contains("unclosed table"), "{}", message("[l2\n"));
     }
 }

@@ -153,7 +153,7 @@ section! {
     Tensor / TensorPartial {
         /// fp16 operands, fp16 accumulation.
         fp16: f64,
-        /// fp16 operands, fp32 accumulation (half the rate on most GeForce boards).
+        /// fp16 operands, fp32 accumulation (half the rate on most `GeForce` boards).
         fp16_fp32: f64,
         /// bf16 operands, fp32 accumulation.
         bf16: f64,

@@ -12,6 +12,7 @@ pub mod memory;
 pub use cost::{Cost, Energy, KernelCost, Occupancy, Resource, Traffic};
 pub use gpu::{GpuEngine, L2Start, Options};
 
+use lumacycle_workloads::TensorType;
 use lumacycle_workloads::ops::Operation;
 
 /// Why work cannot run.
@@ -26,6 +27,12 @@ pub enum EngineError {
         needs: u64,
         /// How much there is.
         has: u64,
+    },
+    /// The tensor cores do not multiply this type.
+    #[error("this device has no tensor cores for {kind:?}")]
+    NoTensorCores {
+        /// Operand type.
+        kind: TensorType,
     },
     /// No implementation exists for this device.
     #[error("no kernel of the library fits this device")]

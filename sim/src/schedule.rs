@@ -38,6 +38,9 @@ pub struct Ran {
     pub end_ps: i64,
 }
 
+/// No piece runs longer than this (twelve days), so that sums of times cannot overflow.
+const LONGEST_PS: i64 = 1_000_000_000_000_000_000;
+
 struct Running {
     node: NodeIndex,
     /// Picoseconds of lone running left.
@@ -70,6 +73,10 @@ pub fn run(graph: &WorkGraph) -> Vec<Ran> {
             (Some(end), Some(start)) => end.min(start),
             (Some(only), None) | (None, Some(only)) => only,
         };
+        if next == i64::MAX {
+            // Beyond the end of time; what still runs ends there.
+            break;
+        }
         let elapsed = (next - now) as f64;
         for piece in &mut running {
             piece.left -= elapsed * piece.speed;
@@ -85,7 +92,7 @@ pub fn run(graph: &WorkGraph) -> Vec<Ran> {
             ran[piece.node.index()].end_ps = now;
             for edge in graph.edges_directed(piece.node, Direction::Outgoing) {
                 let target = edge.target().index();
-                ready_at[target] = ready_at[target].max(now + edge.weight());
+                ready_at[target] = ready_at[target].max(now.saturating_add(*edge.weight()));
                 waiting[target] -= 1;
                 if waiting[target] == 0 {
                     queue.push(Reverse((ready_at[target], target)));
@@ -103,7 +110,7 @@ pub fn run(graph: &WorkGraph) -> Vec<Ran> {
             ran[node.index()].start_ps = now;
             running.push(Running {
                 node,
-                left: piece.alone_ps.max(0) as f64,
+                left: piece.alone_ps.clamp(0, LONGEST_PS) as f64,
                 speed: 1.0,
                 uses: piece.shared.as_array(),
             });

@@ -158,6 +158,10 @@ pub(crate) fn read(reader: impl Read, recording: &mut Recording) -> Result<(), P
         let has = |key: &str| text.windows(key.len()).take(4).any(|w| w == key.as_bytes());
         if has("\"launch\"") {
             let line: LaunchLine = serde_json::from_slice(&text).map_err(parse_error)?;
+            if line.is.launch.is_some_and(|launch| !launch.is_possible()) {
+                let help = "a grid holds at most 2147483647 x 65535 x 65535 CTAs of 1024 threads";
+                return Err(problem("launch shape beyond CUDA's limits".to_owned(), 1, help));
+            }
             let index = u32::try_from(recording.signatures.len()).unwrap_or(u32::MAX);
             recording.signatures.push(line.is);
             launches.insert(line.launch, index);
@@ -173,8 +177,9 @@ pub(crate) fn read(reader: impl Read, recording: &mut Recording) -> Result<(), P
                     "put the {\"launch\": …} line before the events that run it",
                 ));
             };
-            let limit = i64::MAX / 4;
-            if line.dur < 0 || line.at.abs() > limit || line.dur > limit {
+            // Eleven days; longer recordings would overflow sums of picoseconds.
+            let limit = 1_000_000_000_000_000_000;
+            if line.dur < 0 || line.at.abs() > limit || line.dur > limit / 10 {
                 recording.skip("event with a negative or absurd time", &line.at.to_string());
                 continue;
             }

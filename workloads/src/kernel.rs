@@ -88,6 +88,13 @@ impl Launch {
         Self { grid: [grid, 1, 1], block: [threads.max(1), 1, 1], registers, shared_bytes }
     }
 
+    /// Whether CUDA would accept this shape: at most 2³¹ − 1 × 65,535 × 65,535 CTAs of 1024
+    /// threads. (Longer grids in y and z occur in no profile of a kernel that ran.)
+    pub fn is_possible(&self) -> bool {
+        let [x, y, z] = self.grid;
+        x <= 0x7fff_ffff && y <= 65_535 && z <= 65_535 && self.threads() <= 1024
+    }
+
     /// Number of CTAs.
     pub fn ctas(&self) -> u64 {
         product(self.grid)

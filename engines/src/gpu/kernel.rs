@@ -49,6 +49,11 @@ fn part(traffic: &Traffic, share: f64) -> Traffic {
 pub(super) fn price(engine: &GpuEngine<'_>, kernel: &Kernel) -> Result<KernelCost, EngineError> {
     let gpu = engine.gpu;
     let occupancy = occupancy(gpu, &kernel.launch)?;
+    if let Some(kind) = kernel.tensor
+        && sm::tensor_rate(gpu, kind) <= 0.0
+    {
+        return Err(EngineError::NoTensorCores { kind });
+    }
     let sms = f64::from(gpu.sm.count);
     // Persistent launches walk several tiles per CTA: count tiles, run as many as are resident.
     let ctas = traffic::kernel_ctas(kernel).max(kernel.launch.ctas()) as f64;

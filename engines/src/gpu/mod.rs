@@ -7,6 +7,8 @@
 
 pub mod energy;
 pub mod kernel;
+#[cfg(test)]
+mod laws;
 pub mod occupancy;
 pub mod roofline;
 pub mod sm;
@@ -100,7 +102,7 @@ impl<'a> GpuEngine<'a> {
         kernel::price(self, kernel)
     }
 
-    fn shares(&self, kernels: &[KernelCost]) -> SharedUse {
+    fn shares(kernels: &[KernelCost]) -> SharedUse {
         let total: f64 = kernels.iter().map(|kernel| kernel.time_ns).sum();
         let busy = |wanted: &[Resource]| -> f64 {
             let sum: f64 = kernels
@@ -148,7 +150,7 @@ impl Engine for GpuEngine<'_> {
                     }
                 }
                 let (_, kernels) = best.ok_or(failure)?;
-                let shares = self.shares(&kernels);
+                let shares = Self::shares(&kernels);
                 Ok(Cost::sequence(kernels, shares))
             }
         }

@@ -56,8 +56,8 @@ impl Failure {
         match self {
             Self::Bound { .. } => 1,
             Self::Usage { .. } | Self::Selection(_) => 2,
-            Self::Catalog(lumacycle_arch::Error::Unknown { .. }) => 4,
-            Self::Validate(ValidateError::UnknownSuite { .. }) => 4,
+            Self::Catalog(lumacycle_arch::Error::Unknown { .. })
+            | Self::Validate(ValidateError::UnknownSuite { .. }) => 4,
             Self::Catalog(_)
             | Self::Trace(_)
             | Self::Replay(_)

@@ -29,9 +29,8 @@ fn main() -> ExitCode {
         Command::Completions(args) => commands::completions::run(&args),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
         // Somebody closed the pipe (`| head`): nothing is wrong.
-        Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
+        Ok(()) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
         Err(failure) => {
             let code = failure.exit_code();
             failure.print();

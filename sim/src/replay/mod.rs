@@ -118,7 +118,11 @@ pub fn replay(
         })
         .collect();
     for (signature, priced) in recording.signatures.iter().zip(&priced) {
-        if let Some(Priced { classified: Classified { operation: Some(work), .. }, .. }) = priced {
+        // What was assumed or inferred says nothing about how much memory was allocated.
+        if let Some(Priced { classified: Classified { operation: Some(work), known, .. }, .. }) =
+            priced
+            && *known <= Known::Shape
+        {
             fits(&signature.name, work.resident_bytes(), entry)?;
         }
     }

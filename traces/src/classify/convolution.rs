@@ -42,17 +42,17 @@ pub(super) fn classify(launched: &Launched<'_>) -> Option<Classified> {
     }
     let call = launched.operator.and_then(|operator| Call::of(operator, launched));
     if launched.name_has(&["winogradForward", "winogradWgrad"]) {
-        return winograd_transform(launched, call.as_ref()?);
+        return call.as_ref().map(|call| winograd_transform(launched, call));
     }
     if launched.name_has(&HELPERS) {
         return helper(launched, call.as_ref());
     }
     if launched.name_has(&["fft2d", "fft1d", "pointwise_mult", "transpose_readWrite"]) {
-        return spectral_helper(launched);
+        return Some(spectral_helper(launched));
     }
     let named = names::parse(launched.name);
     if launched.name_has(&["gemm"]) && by_operator && !launched.name_has(&["implicit_gemm"]) {
-        return batched_product(launched, call.as_ref()?, named?);
+        return Some(batched_product(launched, call.as_ref()?, named?));
     }
     let named = named?;
     match call {
@@ -287,7 +287,7 @@ fn unnamed_shape(launched: &Launched<'_>, named: &NamedKernel) -> Option<Classif
 }
 
 /// The batched product inside a non-fused Winograd or FFT convolution: one per frequency.
-fn batched_product(launched: &Launched<'_>, call: &Call, named: NamedKernel) -> Option<Classified> {
+fn batched_product(launched: &Launched<'_>, call: &Call, named: NamedKernel) -> Classified {
     let [x, y, z] = launched.recorded.launch.grid.map(u64::from);
     let complex = launched.name_has(&["cgemm"]);
     let tile = named.tile;
@@ -311,7 +311,7 @@ fn batched_product(launched: &Launched<'_>, call: &Call, named: NamedKernel) -> 
     gemm.recorded = Some(launched.recorded);
     let mut found = Classified::new(Operation::Gemm(gemm), named.dtype, Known::Launch);
     found.class = KernelClass::Convolution;
-    Some(found)
+    found
 }
 
 fn streaming(
@@ -333,7 +333,7 @@ fn streaming(
 }
 
 /// Transforms of F(4×4, 3×3): each 4×4 patch of outputs works on 36 values.
-fn winograd_transform(launched: &Launched<'_>, call: &Call) -> Option<Classified> {
+fn winograd_transform(launched: &Launched<'_>, call: &Call) -> Classified {
     let bytes = call.dtype.bytes();
     let x = (call.batch * call.in_channels * call.in_pixels) as f64 * bytes;
     let y = (call.batch * call.out_channels * call.out_pixels) as f64 * bytes;
@@ -355,7 +355,7 @@ fn winograd_transform(launched: &Launched<'_>, call: &Call) -> Option<Classified
         (result * expanded, result)
     };
     let elements = read.max(write) / bytes;
-    Some(streaming(launched, elements, read, write, 8.0))
+    streaming(launched, elements, read, write, 8.0)
 }
 
 /// Layout changes, offset tables, scaling and split-K sums beside the main kernel.
@@ -391,11 +391,11 @@ fn helper(launched: &Launched<'_>, call: Option<&Call>) -> Option<Classified> {
 
 /// Forward and inverse transforms of an FFT convolution: a CTA reads its threads' patch and
 /// writes the half spectrum as complex numbers.
-fn spectral_helper(launched: &Launched<'_>) -> Option<Classified> {
+fn spectral_helper(launched: &Launched<'_>) -> Classified {
     let threads = launched.ctas() as f64 * launched.recorded.launch.threads() as f64;
     let elements = threads * 4.0;
     let (read, write) = if launched.name_has(&["r2c"]) { (4.0, 8.0) } else { (8.0, 4.0) };
     let mut found = streaming(launched, elements, elements * read, elements * write, 10.0);
     found.known = Known::Assumed;
-    Some(found)
+    found
 }

@@ -76,8 +76,9 @@ fn per_thread(name: &str) -> Option<f64> {
     second.parse().ok().filter(|n: &f64| *n <= 64.0).or(Some(1.0))
 }
 
-/// Shapes broadcast against each other.
-fn broadcast(operator: &Operator) -> Vec<i64> {
+/// Shapes broadcast against each other; `None` where they don't fit together, as when the
+/// operator is a whole compiled graph.
+fn broadcast(operator: &Operator) -> Option<Vec<i64>> {
     let mut out: Vec<i64> = Vec::new();
     for shape in operator.shapes.iter().filter(|shape| !shape.is_empty()) {
         if shape.len() > out.len() {
@@ -85,10 +86,15 @@ fn broadcast(operator: &Operator) -> Vec<i64> {
             out.splice(0..0, std::iter::repeat_n(1, missing));
         }
         for (out, dim) in out.iter_mut().rev().zip(shape.iter().rev()) {
-            *out = (*out).max(*dim);
+            match (*out, *dim) {
+                (_, 1) => {}
+                (1, dim) => *out = dim,
+                (out, dim) if out == dim => {}
+                _ => return None,
+            }
         }
     }
-    out
+    (!out.is_empty()).then_some(out)
 }
 
 /// Bytes read and written according to the operator's arguments.
@@ -144,14 +150,14 @@ pub(super) fn classify(launched: &Launched<'_>) -> Option<Classified> {
     let per_thread = per_thread(name);
     let dtype = dtype_in(name).unwrap_or_else(|| launched.dtype());
     let by_operator = launched.operator.and_then(|operator| {
-        let elements = volume(&broadcast(operator));
+        let elements = volume(&broadcast(operator)?);
         let plausible = match per_thread {
             Some(each) => {
                 let most = threads * each;
                 let least = most - launched.recorded.launch.threads() as f64 * each;
                 elements > least && elements <= most
             }
-            None => elements > 0.0 && !operator.shapes.is_empty(),
+            None => operator.name.starts_with("aten::"),
         };
         (plausible && elements > 0.0).then(|| (elements, bytes_of(operator, elements, dtype)))
     });

@@ -17,8 +17,9 @@ fn product(operator: &Operator) -> Option<(u64, u64, u64, u64, bool)> {
     let name = operator.name.as_ref();
     let (a, b, bias) = match name {
         "aten::mm" | "aten::bmm" | "aten::matmul" => (0, 1, false),
-        "aten::addmm" | "aten::baddbmm" | "aten::addbmm" => (1, 2, true),
-        "aten::_addmm_activation" => (1, 2, true),
+        "aten::addmm" | "aten::baddbmm" | "aten::addbmm" | "aten::_addmm_activation" => {
+            (1, 2, true)
+        }
         "aten::linear" => {
             let (x, w) = (operator.shape(0)?, operator.shape(1)?);
             let k = *w.last()?;

@@ -407,6 +407,7 @@ fn text<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<String>, A::Error>
     Ok(Some(map.next_value_seed(ScalarSeed)?.text()).filter(|text| !text.is_empty()))
 }
 
+/// Extents of a grid or block; `None` for anything that is not three small numbers.
 fn dims(value: &Value) -> Option<[u32; 3]> {
     let list = value.as_array()?;
     let mut out = [1_u32; 3];

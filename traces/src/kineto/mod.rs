@@ -151,9 +151,7 @@ impl<'a> Collector<'a> {
             }
         };
         let args = event.args;
-        let grid = args.grid;
-        let block = args.block;
-        let launch = match (kind, grid, block) {
+        let launch = match (kind, args.grid, args.block) {
             (EventKind::Kernel, Some(grid), Some(block)) => Some(Launch {
                 grid,
                 block,
@@ -162,6 +160,13 @@ impl<'a> Collector<'a> {
             }),
             _ => None,
         };
+        let launch = launch.filter(|launch| {
+            let possible = launch.is_possible();
+            if !possible {
+                self.recording.skip("launch shape beyond CUDA's limits", &event.name);
+            }
+            possible
+        });
         let collective = args.collective_name.as_ref().map(|name| CollectiveInfo {
             name: name.clone(),
             elements: args.collective_elements.unwrap_or(0.0).max(0.0) as u64,
@@ -193,13 +198,12 @@ impl<'a> Collector<'a> {
         let external_id = event.args.external_id.map_or(-1, |id| id as i64);
         let operator = Arc::new(operator(name, event.args));
         let next = u32::try_from(self.operators.len()).unwrap_or(u32::MAX);
-        let operator = match self.operator_index.get(&operator) {
-            Some(&known) => known,
-            None => {
-                self.operators.push(Arc::clone(&operator));
-                self.operator_index.insert(operator, next);
-                next
-            }
+        let operator = if let Some(&known) = self.operator_index.get(&operator) {
+            known
+        } else {
+            self.operators.push(Arc::clone(&operator));
+            self.operator_index.insert(operator, next);
+            next
         };
         let end_ps = start_ps + duration_ps;
         self.calls.push(Call { thread, start_ps, end_ps, operator, external_id });

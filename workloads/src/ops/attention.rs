@@ -97,6 +97,16 @@ impl Attention {
             .collect()
     }
 
+    /// Whether the target's tensor cores multiply this type.
+    fn on_tensor_cores(&self, target: &Target) -> bool {
+        match self.dtype {
+            DType::Bf16 => target.tensor_bf16,
+            DType::Fp8 => target.tensor_fp8,
+            DType::Fp32 | DType::Tf32 => target.tensor_tf32,
+            _ => target.tensor_fp16,
+        }
+    }
+
     fn tensor_type(&self) -> TensorType {
         match self.dtype {
             DType::Bf16 => TensorType::Bf16,
@@ -139,7 +149,7 @@ impl Attention {
         let (rows, columns) = (f64::from(tile_rows), f64::from(tile_columns));
         let d = self.head_dim as f64;
         let bytes = self.dtype.bytes();
-        let tensor = target.tensor_fp16;
+        let tensor = self.on_tensor_cores(target);
         // Backward walks queries for each tile of keys.
         let (outer, inner) =
             if self.backward { (self.seq_kv, self.seq_q) } else { (self.seq_q, self.seq_kv) };
@@ -236,7 +246,7 @@ impl Attention {
         let rows = libm::ceil(group / 16.0) * 16.0;
         let mut main = Stage::once("main loop");
         main.iterations = steps;
-        main.demand = self.tile_demand(rows, columns, 1.0, target.tensor_fp16);
+        main.demand = self.tile_demand(rows, columns, 1.0, self.on_tensor_cores(target));
         main.in_flight = 2.0;
         main.memory_round_trips = 1.0;
         main.barriers = 2.0;
@@ -267,7 +277,7 @@ impl Attention {
             variant: format!("decode, {split} splits"),
             launch,
             raster: Raster::flat(tasks),
-            tensor: target.tensor_fp16.then(|| self.tensor_type()),
+            tensor: self.on_tensor_cores(target).then(|| self.tensor_type()),
             stages: vec![prologue, main, epilogue],
             read_footprint_bytes: self.kv_bytes() + self.q_bytes(),
             write_footprint_bytes: self.q_bytes() / bytes * out_bytes * split as f64,

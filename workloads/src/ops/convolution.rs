@@ -97,7 +97,10 @@ impl Convolution {
         if self.groups > 1 && self.groups == self.in_channels {
             return vec![self.depthwise(target).into()];
         }
-        let fits = self.recorded.is_none_or(|recorded| recorded.fits(target));
+        let multiplies = self.tile.is_none_or(|tile| {
+            tile.math == Math::Simt || library::math_for(self.dtype, target) != Math::Simt
+        });
+        let fits = multiplies && self.recorded.is_none_or(|recorded| recorded.fits(target));
         if let (Some(tile), true) = (self.tile, fits) {
             return vec![self.gemm_kernel(tile, self.recorded).into()];
         }
@@ -153,7 +156,7 @@ impl Convolution {
         );
         let mut kernel = gemm.kernel(KernelClass::Convolution, tile, split, operands, 4.0);
         if self.algorithm == ConvAlgorithm::Winograd {
-            self.apply_winograd(&mut kernel);
+            Self::apply_winograd(&mut kernel);
         }
         kernel
     }
@@ -170,7 +173,7 @@ impl Convolution {
 
     /// F(2×2, 3×3): 16 multiplications where the direct algorithm has 36, and transforms of
     /// the input tile and the output on the same pipes.
-    fn apply_winograd(&self, kernel: &mut Kernel) {
+    fn apply_winograd(kernel: &mut Kernel) {
         const SAVING: f64 = 36.0 / 16.0;
         for stage in &mut kernel.stages {
             if stage.name == "main loop" {

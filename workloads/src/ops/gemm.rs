@@ -183,7 +183,12 @@ impl Gemm {
     /// Candidates: the recorded kernel where it fits the target, else every tile of the
     /// generation with the split-K factors that fill the device.
     pub fn lower(&self, target: &Target) -> Vec<Candidate> {
-        let recorded_fits = self.recorded.is_none_or(|recorded| recorded.fits(target));
+        // Tensor-core kernels need a target whose tensor cores multiply this type.
+        let multiplies = self.tile.is_none_or(|tile| {
+            tile.math == Math::Simt || library::math_for(self.dtype, target) != Math::Simt
+        });
+        let recorded_fits =
+            multiplies && self.recorded.is_none_or(|recorded| recorded.fits(target));
         if let (Some(tile), true) = (self.tile, recorded_fits) {
             return vec![self.candidate(tile, self.split_k.unwrap_or(1))];
         }
@@ -280,7 +285,7 @@ impl Gemm {
             raster: Raster { rows, columns, batches, group: 8 },
             tensor: (tile.math != Math::Simt).then(|| self.tensor_type()),
             stages: vec![
-                self.prologue(tile),
+                Self::prologue(tile),
                 self.main_loop(tile, steps as f64, (a_bytes, b_bytes), index_instructions),
                 self.epilogue_stage(tile, out_bytes),
             ],
@@ -303,7 +308,7 @@ impl Gemm {
         }
     }
 
-    fn prologue(&self, tile: Tile) -> Stage {
+    fn prologue(tile: Tile) -> Stage {
         let mut stage = Stage::once("prologue");
         // Parameter loads, address set-up and predicates of each warp.
         stage.demand.int32 = f64::from(tile.warps) * 80.0;

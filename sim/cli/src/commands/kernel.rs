@@ -181,9 +181,9 @@ pub fn run(args: &KernelArgs) -> Result<(), Failure> {
         }
         Format::Table => {
             let mut table = output::table(&header, 1);
-            rows.into_iter().for_each(|row| {
+            for row in rows {
                 table.add_row(row);
-            });
+            }
             output::write(common.output.output.as_deref(), format!("{table}\n").as_bytes())
         }
     }

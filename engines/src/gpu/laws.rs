@@ -1,0 +1,160 @@
+//! Laws that no model of a machine may break, over random work and all catalogue GPUs.
+
+use lumacycle_arch::{Catalog, Gpu};
+use lumacycle_workloads::ops::{
+    Attention, Embedding, Gemm, NormKind, Operation, Reduction, RowOperation, Rows, Streaming,
+};
+use lumacycle_workloads::{DType, KernelClass};
+use proptest::prelude::*;
+
+use crate::{Cost, Engine, GpuEngine, L2Start, Options, Resource};
+
+const GPUS: [&str; 8] = [
+    "p100-pcie-16gb",
+    "gtx1080ti",
+    "v100-sxm2-16gb",
+    "rtx2080ti",
+    "a100-sxm4-80gb",
+    "rtx3090",
+    "rtx4090",
+    "h100-sxm",
+];
+
+fn gpu(index: usize) -> Gpu {
+    Catalog::embedded().get(GPUS[index % GPUS.len()]).unwrap().gpu
+}
+
+fn operations() -> impl Strategy<Value = Operation> {
+    let dtype = prop_oneof![Just(DType::Fp32), Just(DType::Fp16), Just(DType::Bf16)];
+    prop_oneof![
+        (1u64..5000, 1u64..5000, 1u64..5000, 1u64..9, dtype.clone()).prop_map(
+            |(m, n, k, batch, dtype)| {
+                Operation::Gemm(Gemm { batch, ..Gemm::new(m, n, k, dtype) })
+            }
+        ),
+        (1f64..1e8, 0u32..4).prop_map(|(n, inputs)| Operation::Streaming(Streaming {
+            read_bytes: n * 4.0 * f64::from(inputs),
+            write_bytes: n * 4.0,
+            ..Streaming::new(KernelClass::Elementwise, n)
+        })),
+        (1u64..40_000, 1u64..20_000, any::<bool>(), any::<bool>(), dtype.clone()).prop_map(
+            |(rows, columns, softmax, backward, dtype)| Operation::Rows(Rows {
+                operation: if softmax {
+                    RowOperation::Softmax
+                } else {
+                    RowOperation::Norm(NormKind::Layer)
+                },
+                rows,
+                columns,
+                dtype,
+                backward,
+                recorded: None,
+            })
+        ),
+        (1f64..1e8, 1f64..1e4).prop_map(|(inputs, outputs)| Operation::Reduction(Reduction {
+            inputs,
+            outputs: outputs.min(inputs),
+            dtype: DType::Fp32,
+            recorded: None,
+        })),
+        (1u64..16, 1u64..9, 1u64..5, 1u64..4096, 1u64..4096, any::<bool>()).prop_map(
+            |(batch, heads_kv, group, seq_q, seq_kv, causal)| Operation::Attention(Attention {
+                batch,
+                heads_q: heads_kv * group,
+                heads_kv,
+                head_dim: 64,
+                seq_q,
+                seq_kv,
+                causal,
+                dtype: DType::Fp16,
+                backward: false,
+                unfused: false,
+                recorded: None,
+            })
+        ),
+        (1000u64..2_000_000, 1u64..256, 1u64..4000).prop_map(|(table_rows, width, lookups)| {
+            Operation::Embedding(Embedding {
+                table_rows,
+                width,
+                lookups,
+                dtype: DType::Fp32,
+                backward: false,
+                recorded: None,
+            })
+        }),
+    ]
+}
+
+fn price(gpu: &Gpu, options: Options, operation: &Operation) -> Cost {
+    GpuEngine::new(gpu).with(options).price(operation).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    #[test]
+    fn no_kernel_beats_a_single_resource(index in 0usize..8, operation in operations()) {
+        let cost = price(&gpu(index), Options::default(), &operation);
+        for kernel in &cost.kernels {
+            prop_assert!(kernel.time_ns.is_finite() && kernel.time_ns > 0.0);
+            for (resource, ns) in &kernel.busy_ns {
+                // Per-SM bounds are averages over waves; a ragged tail only adds.
+                prop_assert!(*ns <= kernel.time_ns * 1.0001, "{resource}: {ns} > {}", kernel.time_ns);
+            }
+        }
+    }
+
+    #[test]
+    fn more_of_a_resource_is_never_slower(index in 0usize..8, operation in operations()) {
+        let gpu = gpu(index);
+        let base = price(&gpu, Options::default(), &operation).time_ns;
+        for resource in [Resource::Fp32, Resource::Tensor, Resource::SharedMemory, Resource::L2,
+            Resource::Dram, Resource::Latency, Resource::CtaLaunch, Resource::RegisterFile] {
+            let options = Options { relief: Some((resource, 1.5)), ..Options::default() };
+            let relieved = price(&gpu, options, &operation).time_ns;
+            prop_assert!(relieved <= base * 1.0001, "{resource}: {relieved} > {base}");
+        }
+        let faster = Options { clock_hz: Some(gpu.clocks.typical.hz() * 1.2), ..Options::default() };
+        prop_assert!(price(&gpu, faster, &operation).time_ns <= base * 1.0001);
+    }
+
+    #[test]
+    fn a_warm_cache_is_never_slower(index in 0usize..8, operation in operations()) {
+        let gpu = gpu(index);
+        let warm = price(&gpu, Options::default(), &operation).time_ns;
+        let cold = price(&gpu, Options { l2: L2Start::Cold, ..Options::default() }, &operation);
+        prop_assert!(warm <= cold.time_ns * 1.0001);
+    }
+
+    #[test]
+    fn energy_covers_constant_power_and_rates_are_shares(index in 0usize..8, operation in operations()) {
+        let gpu = gpu(index);
+        let cost = price(&gpu, Options::default(), &operation);
+        let constant_pj = gpu.power.constant.watts() * cost.time_ns * 1e3;
+        prop_assert!(cost.energy.total_pj() >= constant_pj * 0.9999);
+        prop_assert!((0.0..=1.0).contains(&cost.traffic.l1_hit_rate()));
+        prop_assert!((0.0..=1.0).contains(&cost.traffic.l2_hit_rate()));
+        for share in cost.shared_use.as_array() {
+            prop_assert!((0.0..=1.0).contains(&share));
+        }
+        for kernel in &cost.kernels {
+            prop_assert!(kernel.occupancy.share > 0.0 && kernel.occupancy.share <= 1.0);
+        }
+    }
+
+    #[test]
+    fn a_batch_twice_as_large_takes_at_most_twice_as_long(
+        index in 0usize..8, m in 1u64..3000, n in 1u64..3000, k in 1u64..3000
+    ) {
+        let gpu = gpu(index);
+        // The exception: what one problem leaves behind in L2, two have to write to DRAM.
+        let bytes = Gemm::new(m, n, k, DType::Fp16).compulsory_bytes();
+        let capacity = gpu.l2.capacity.bytes();
+        prop_assume!(bytes > capacity * gpu.l2.fade || 4.0 * bytes < capacity * gpu.l2.reach);
+        let of = |batch| {
+            let gemm = Gemm { batch, ..Gemm::new(m, n, k, DType::Fp16) };
+            price(&gpu, Options { l2: L2Start::Cold, ..Options::default() }, &Operation::Gemm(gemm)).time_ns
+        };
+        prop_assert!(of(2) <= 2.0 * of(1) * 1.05, "{} {}", of(2), of(1));
+    }
+}

@@ -1,0 +1,150 @@
+//! What a person sees: help, catalogue, single kernels, completions, exit codes.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test that cannot go on should stop there, and says so on stderr"
+)]
+
+mod support;
+
+use support::{code, folder, run, stderr, stdout, write};
+
+#[test]
+fn the_front_page() {
+    insta::assert_snapshot!("help", stdout(&run(&["--help"])));
+}
+
+#[test]
+fn replay_help() {
+    insta::assert_snapshot!("replay_help", stdout(&run(&["replay", "--help"])));
+}
+
+#[test]
+fn wrong_usage_is_2() {
+    for args in [&["replay"][..], &["frobnicate"], &["replay", "x.json", "--gpu", "a100", "--wat"]]
+    {
+        assert_eq!(code(&run(args)), 2, "{args:?}");
+    }
+    let output = run(&["kernel", "gemm", "0", "1", "1", "--gpu", "a100"]);
+    assert_eq!(code(&output), 2);
+    let output = run(&["kernel", "gemm", "8", "8", "8", "--gpu", "a100", "--dtype", "fp17"]);
+    assert_eq!(code(&output), 2);
+    assert!(support::told(&output).contains("known: fp64"));
+    let output = run(&["kernel", "gemm", "8", "8", "8", "--gpu", "a100", "--clock", "3 GB/s"]);
+    assert_eq!(code(&output), 2);
+    assert!(support::told(&output).contains("GB/s is a bandwidth"));
+}
+
+#[test]
+fn unknown_names_are_4_and_name_the_nearest() {
+    let output = run(&["kernel", "gemm", "64", "64", "64", "--gpu", "rtx3099"]);
+    assert_eq!(code(&output), 4);
+    assert!(support::told(&output).contains("rtx3090"), "{}", stderr(&output));
+    let output = run(&["validate", "gem", "--data", "."]);
+    assert_eq!(code(&output), 4);
+    assert!(support::told(&output).contains("suites: gemm"));
+}
+
+#[test]
+fn catalogue_shows_every_value_with_its_source() {
+    let output = run(&["catalog", "show", "NVIDIA GeForce RTX 3090", "--format", "json"]);
+    assert_eq!(code(&output), 0);
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value["name"], "rtx3090");
+    let values = value["values"].as_object().unwrap();
+    assert!(values.len() > 80);
+    assert!(values.values().all(|v| !v["source"].as_str().unwrap().is_empty()));
+    let list = stdout(&run(&["catalog", "list", "--format", "csv"]));
+    assert!(list.lines().count() > 60);
+}
+
+#[test]
+fn a_file_of_ones_own_is_checked_and_used() {
+    let folder = folder();
+    let good = write(&folder, "big-l2.toml", b"base = \"rtx3090\"\n[sources]\ndefault = \"estimate: what if\"\n[gpu]\nname = \"RTX 3090 with 96 MiB of L2\"\n[l2]\ncapacity = \"96 MiB\"\n");
+    assert!(stdout(&run(&["catalog", "check", &good])).contains("is complete"));
+    let priced = run(&[
+        "kernel",
+        "elementwise",
+        "8000000",
+        "--gpu",
+        "rtx3090",
+        "--gpu",
+        &good,
+        "--format",
+        "json",
+    ]);
+    let value: serde_json::Value = serde_json::from_slice(&priced.stdout).unwrap();
+    let time = |i: usize| value["results"][i]["cost"]["time_ns"].as_f64().unwrap();
+    // 48 MB stay in a 96 MiB cache and not in one of 6 MiB.
+    assert!(time(1) < time(0) * 0.8, "{} {}", time(0), time(1));
+
+    let bad = write(&folder, "bad.toml", b"base = \"rtx3090\"\n[l2]\ncapacty = \"96 MiB\"\n");
+    let output = run(&["catalog", "check", &bad]);
+    assert_eq!(code(&output), 3);
+    let told = support::told(&output);
+    assert!(
+        told.contains("unknown key \"capacty\"") && told.contains("did you mean \"capacity\"?")
+    );
+    assert!(told.contains("bad.toml:3"), "{told}");
+}
+
+#[test]
+fn one_kernel_on_three_gpus() {
+    let output = run(&[
+        "kernel",
+        "gemm",
+        "4096",
+        "4096",
+        "4096",
+        "--dtype",
+        "fp16",
+        "--gpu",
+        "v100-sxm2-16gb",
+        "--gpu",
+        "a100-sxm4-80gb",
+        "--gpu",
+        "h100-sxm",
+        "--format",
+        "json",
+    ]);
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let times: Vec<f64> = value["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| r["cost"]["time_ns"].as_f64().unwrap())
+        .collect();
+    assert!(times[0] > times[1] && times[1] > times[2], "{times:?}");
+}
+
+#[test]
+fn what_does_not_fit_in_memory_is_an_error_with_numbers() {
+    let output = run(&["kernel", "gemm", "200000", "200000", "1000", "--gpu", "rtx2080ti"]);
+    assert_eq!(code(&output), 3);
+    let told = support::told(&output);
+    assert!(told.contains("GiB of device memory") && told.contains("has 11.00 GiB"), "{told}");
+}
+
+#[test]
+fn completions_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let output = run(&["completions", shell]);
+        assert_eq!(code(&output), 0);
+        assert!(stdout(&output).contains("lumacycle"), "{shell}");
+    }
+}
+
+#[test]
+fn results_are_whole_or_absent() {
+    let folder = folder();
+    let missing = folder.path().join("no/such/folder/out.csv").display().to_string();
+    let output = run(&["catalog", "list", "--format", "csv", "--output", &missing]);
+    assert_eq!(code(&output), 5);
+    let good = folder.path().join("out.csv").display().to_string();
+    assert_eq!(code(&run(&["catalog", "list", "--format", "csv", "--output", &good])), 0);
+    assert!(std::fs::read_to_string(&good).unwrap().starts_with("name,"));
+    // Nothing but the result is left behind.
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
