@@ -66,6 +66,16 @@ pub fn table(header: &[&str], right_from: usize) -> Table {
     table
 }
 
+/// The table as text, without padding at line ends.
+pub fn render(table: &Table) -> String {
+    let mut text = String::new();
+    for line in table.lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
 /// A bar on a terminal, silence elsewhere.
 pub fn progress(length: u64, what: &str) -> ProgressBar {
     let target = if io::stderr().is_terminal() {

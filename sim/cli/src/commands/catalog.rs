@@ -78,7 +78,7 @@ fn list(catalog: &Catalog, args: &OutputArgs) -> Result<(), Failure> {
             rows.for_each(|row| {
                 table.add_row(row);
             });
-            output::write(args.output.as_deref(), format!("{table}\n").as_bytes())
+            output::write(args.output.as_deref(), output::render(&table).as_bytes())
         }
         Format::Csv => {
             let bytes = csv(&header, rows.map(|row| row.to_vec()))?;
@@ -106,7 +106,7 @@ fn show(entry: &Entry, args: &OutputArgs) -> Result<(), Failure> {
             rows.for_each(|row| {
                 table.add_row(row);
             });
-            output::write(args.output.as_deref(), format!("{table}\n").as_bytes())
+            output::write(args.output.as_deref(), output::render(&table).as_bytes())
         }
         Format::Csv => {
             let bytes = csv(&["path", "value", "source"], rows)?;

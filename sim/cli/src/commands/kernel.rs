@@ -184,7 +184,7 @@ pub fn run(args: &KernelArgs) -> Result<(), Failure> {
             for row in rows {
                 table.add_row(row);
             }
-            output::write(common.output.output.as_deref(), format!("{table}\n").as_bytes())
+            output::write(common.output.output.as_deref(), output::render(&table).as_bytes())
         }
     }
 }

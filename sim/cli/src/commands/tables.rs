@@ -46,7 +46,8 @@ pub fn summary(results: &[ReplayResult]) -> String {
     for result in results {
         table.add_row(summary_row(result, totals));
     }
-    let _ = writeln!(text, "{table}\n");
+    text.push_str(&output::render(&table));
+    text.push('\n');
     text
 }
 
@@ -104,7 +105,7 @@ pub fn several_gpus(results: &[ReplayResult], top: usize) -> String {
         }
         table.add_row(row);
     }
-    let mut text = format!("{table}\n\n");
+    let mut text = output::render(&table) + "\n";
     text.push_str(&several_kernels(results, top, recorded));
     let _ = writeln!(text, "  assuming: {}\n", common_assumptions(results).join("; "));
     text
@@ -135,7 +136,7 @@ fn several_kernels(results: &[ReplayResult], top: usize, recorded: bool) -> Stri
         }
         table.add_row(row);
     }
-    format!("{table}\n{}", rest(first.kernels.len(), shown))
+    output::render(&table) + &rest(first.kernels.len(), shown)
 }
 
 /// What all GPUs take for granted; clocks differ and stand in front.
@@ -172,7 +173,7 @@ pub fn one_gpu(result: &ReplayResult, top: usize) -> String {
         row.push(short(class.energy_mj));
         table.add_row(row);
     }
-    let mut text = format!("{table}\n");
+    let mut text = output::render(&table);
     for row in result.known.iter().filter(|_| recorded) {
         let _ = write!(text, "  {:5.1} % of recorded time: {}", row.recorded_pct, row.meaning);
         match row.error_pct {
@@ -218,7 +219,7 @@ fn kernels(result: &ReplayResult, top: usize, recorded: bool) -> String {
         ]);
         table.add_row(row);
     }
-    format!("{table}\n{}", rest(result.kernels.len(), shown))
+    output::render(&table) + &rest(result.kernels.len(), shown)
 }
 
 fn shown(all: usize, top: usize) -> usize {

@@ -162,7 +162,7 @@ fn text(stats: &Stats) -> String {
         let share = ms / stats.sum_ms.max(f64::MIN_POSITIVE) * 100.0;
         table.add_row(vec![class.clone(), events.to_string(), short(*ms), format!("{share:.1} %")]);
     }
-    text.push_str(&format!("{table}\n"));
+    text.push_str(&output::render(&table));
     for (meaning, share) in &stats.known_pct {
         text.push_str(&format!("  {share:5.1} % of the time: {meaning}\n"));
     }

@@ -188,7 +188,8 @@ fn suite_table(report: &SuiteReport) -> String {
     table.add_row(row);
     let left: usize = report.rows_left_out.values().sum();
     let mut text =
-        format!("{}: {} rows used, {left} left out\n{table}\n", report.suite, report.rows_used);
+        format!("{}: {} rows used, {left} left out\n", report.suite, report.rows_used);
+    text.push_str(&output::render(&table));
     for (reason, count) in &report.rows_left_out {
         text.push_str(&format!("  left out: {count} × {reason}\n"));
     }
@@ -220,7 +221,8 @@ fn trace_table(report: &TraceReport) -> String {
             format!("{:.1} %", row.weighted_ape_pct),
         ]);
     }
-    let mut text = format!("traces on their own GPU: {} files used\n{table}\n", report.files_used);
+    let mut text = format!("traces on their own GPU: {} files used\n", report.files_used);
+    text.push_str(&output::render(&table));
     text.push_str(&format!("  left out: {} files\n", report.files_left_out.len()));
     text
 }

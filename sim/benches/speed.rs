@@ -1,0 +1,86 @@
+//! How fast the simulator is: one kernel, one gather through the cache model, a trace of 10,000
+//! kernels read and replayed. Figures are in `BENCHMARKS.md`; none is asserted.
+
+use std::fmt::Write as _;
+use std::hint::black_box;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use lumacycle_arch::Catalog;
+use lumacycle_engines::{Engine, GpuEngine};
+use lumacycle_sim::replay::{ReplayOptions, replay};
+use lumacycle_traces::{ReadOptions, read};
+use lumacycle_workloads::DType;
+use lumacycle_workloads::ops::gemm::{Math, Tile};
+use lumacycle_workloads::ops::{Embedding, Gemm, Operation};
+
+/// A Kineto trace of `kernels` launches with operators and shapes, many of them distinct.
+fn synthetic(kernels: usize) -> String {
+    let mut text = String::from(
+        "{\"schemaVersion\":1,\"deviceProperties\":[{\"id\":0,\"name\":\"NVIDIA A100-SXM4-80GB\",\"computeMajor\":8,\"computeMinor\":0}],\"traceEvents\":[",
+    );
+    for i in 0..kernels {
+        let at = i * 60;
+        let m = 128 * (1 + i % 97);
+        let (id, grid) = (i + 1, m / 64 * 8);
+        if i > 0 {
+            text.push(',');
+        }
+        let _ = write!(
+            text,
+            "{{\"ph\":\"X\",\"cat\":\"cpu_op\",\"name\":\"aten::addmm\",\"pid\":1,\"tid\":1,\"ts\":{at},\"dur\":20,\"args\":{{\"External id\":{id},\"Input Dims\":[[1024],[{m},1024],[1024,1024],[],[]],\"Input type\":[\"c10::Half\",\"c10::Half\",\"c10::Half\",\"Scalar\",\"Scalar\"]}}}},\
+             {{\"ph\":\"X\",\"cat\":\"cuda_runtime\",\"name\":\"cudaLaunchKernel\",\"pid\":1,\"tid\":1,\"ts\":{},\"dur\":5,\"args\":{{\"correlation\":{id}}}}},\
+             {{\"ph\":\"X\",\"cat\":\"kernel\",\"name\":\"ampere_fp16_s16816gemm_fp16_128x64_ldg8_f2f_stages_64x4_tn\",\"pid\":0,\"tid\":7,\"ts\":{},\"dur\":40,\"args\":{{\"device\":0,\"context\":1,\"stream\":7,\"correlation\":{id},\"External id\":{id},\"registers per thread\":128,\"shared memory\":98304,\"blocks per SM\":1.2,\"warps per SM\":4.8,\"grid\":[{grid},1,1],\"block\":[128,1,1],\"est. achieved occupancy %\":12}}}}",
+            at + 3,
+            at + 12,
+        );
+    }
+    text.push_str("]}");
+    text
+}
+
+fn speed(criterion: &mut Criterion) {
+    let catalog = Catalog::embedded();
+    let Ok(entry) = catalog.get("a100-sxm4-80gb") else { return };
+    let engine = GpuEngine::new(&entry.gpu);
+
+    let mut known = Gemm::new(4096, 4096, 4096, DType::Fp16);
+    known.tile = Some(Tile { m: 128, n: 128, k: 32, stages: 5, warps: 4, math: Math::Tensor });
+    let known = Operation::Gemm(known);
+    criterion.bench_function("GEMM 4096^3, tile known", |b| {
+        b.iter(|| engine.price(black_box(&known)));
+    });
+    let chosen = Operation::Gemm(Gemm::new(4096, 4096, 4096, DType::Fp16));
+    criterion.bench_function("GEMM 4096^3, library's choice", |b| {
+        b.iter(|| engine.price(black_box(&chosen)));
+    });
+    let gather = Operation::Embedding(Embedding {
+        table_rows: 1_000_000,
+        width: 64,
+        lookups: 1_000_000,
+        dtype: DType::Fp16,
+        backward: false,
+        recorded: None,
+    });
+    criterion.bench_function("1 M lookups through the cache model", |b| {
+        b.iter(|| engine.price(black_box(&gather)));
+    });
+
+    let path = std::env::temp_dir().join("lumacycle-bench-10k.json");
+    if std::fs::write(&path, synthetic(10_000)).is_err() {
+        return;
+    }
+    criterion.bench_function("10,000-kernel Kineto trace, read", |b| {
+        b.iter(|| read(black_box(&path), ReadOptions::default()));
+    });
+    criterion.bench_function("10,000-kernel Kineto trace, read and replayed", |b| {
+        b.iter(|| {
+            let recordings = read(&path, ReadOptions::default()).unwrap_or_default();
+            let options = ReplayOptions { recorded_on: Some(&entry), ..ReplayOptions::default() };
+            recordings.iter().map(|r| replay(r, &entry, options)).collect::<Vec<_>>()
+        });
+    });
+    let _ = std::fs::remove_file(&path);
+}
+
+criterion_group!(benches, speed);
+criterion_main!(benches);
