@@ -256,8 +256,10 @@ section! {
         row_cycle: Duration,
         /// Peak data rate.
         bandwidth: Bandwidth,
-        /// Share of the peak that streaming kernels reach.
+        /// Share of the peak that kernels reach which only read, or only write.
         efficiency: f64,
+        /// The same for kernels that do both: the bus turns around.
+        mixed_efficiency: f64,
         /// Unloaded latency of a read that misses L2, seen from the SM.
         latency: Duration,
         /// Energy to move a byte, device and interface.
@@ -434,6 +436,7 @@ impl Gpu {
             ("dram.row", self.dram.row.bytes()),
             ("dram.bandwidth", self.dram.bandwidth.bytes_per_s()),
             ("dram.efficiency", self.dram.efficiency),
+            ("dram.mixed_efficiency", self.dram.mixed_efficiency),
             ("launch.ctas_per_clock", self.launch.ctas_per_clock),
             ("link.host", self.link.host.bytes_per_s()),
             ("link.peer", self.link.peer.bytes_per_s()),
@@ -442,7 +445,12 @@ impl Gpu {
         if let Some((path, value)) = positive.iter().find(|(_, value)| *value <= 0.0) {
             return Some((path, format!("must be greater than zero, is {value}")));
         }
-        let rules: [(bool, &'static str, String); 8] = [
+        let rules: [(bool, &'static str, String); 9] = [
+            (
+                self.dram.mixed_efficiency > self.dram.efficiency,
+                "dram.mixed_efficiency",
+                format!("is above dram.efficiency ({})", self.dram.efficiency),
+            ),
             (
                 self.l2.reach <= 0.0 || self.l2.fade <= self.l2.reach,
                 "l2.fade",
@@ -492,8 +500,11 @@ impl Gpu {
         2.0 * self.pipes.fp32 * f64::from(self.sm.count) * self.clocks.typical.hz()
     }
 
-    /// Achievable DRAM rate for streaming kernels, in bytes/s.
-    pub fn stream_bytes_per_s(&self) -> f64 {
-        self.dram.bandwidth.bytes_per_s() * self.dram.efficiency
+    /// Achievable DRAM rate for streams of which `write_share` (0 to 1) are writes, in bytes/s.
+    /// From a third of either kind on, traffic counts as fully mixed.
+    pub fn stream_bytes_per_s(&self, write_share: f64) -> f64 {
+        let mixed = (3.0 * write_share.min(1.0 - write_share)).clamp(0.0, 1.0);
+        let Dram { efficiency, mixed_efficiency, .. } = self.dram;
+        self.dram.bandwidth.bytes_per_s() * (efficiency + mixed * (mixed_efficiency - efficiency))
     }
 }

@@ -278,22 +278,28 @@ fn row_operation(row: &Row, dtype: DType) -> Result<Operation, String> {
         }),
         _ => None,
     };
+    // vLLM's kernels give a CTA to each token and loop over single elements.
+    let vllm = row.text("source") == "vidur_mlp" && row.text("op") != "add";
+    let threads = u32::try_from(columns.clamp(32, 1024)).unwrap_or(1024);
+    let token_launch =
+        Recorded { launch: Launch::linear(rows, threads, 32, 0), compute_capability: 0 };
     let by_rows = |operation| {
-        // The recorded block of a two-dimensional CTA is only its x: choose the launch instead.
-        Operation::Rows(Rows { operation, rows, columns, dtype, backward: false, recorded: None })
+        // PyTorch's launch is chosen: of a two-dimensional CTA only x is recorded.
+        Operation::Rows(Rows {
+            operation,
+            rows,
+            columns,
+            dtype,
+            backward: false,
+            vector_bytes: if vllm { dtype.bytes() } else { 16.0 },
+            recorded: vllm.then_some(token_launch),
+        })
     };
     Ok(match row.text("op") {
         "ln" | "layer_norm" => by_rows(RowOperation::Norm(NormKind::Layer)),
         "rms_norm" => by_rows(RowOperation::Norm(NormKind::Rms)),
         "softmax" => by_rows(RowOperation::Softmax),
         op => {
-            // vLLM's activation kernels: a CTA per token, threads looping over single elements.
-            let by_token = row.text("source") == "vidur_mlp" && op != "add";
-            let threads = u32::try_from(columns.clamp(32, 1024)).unwrap_or(1024);
-            let token_launch = by_token.then(|| Recorded {
-                launch: Launch::linear(rows, threads, 32, 0),
-                compute_capability: 0,
-            });
             let bytes = row.number("min_bytes").ok_or("no useful bytes")?;
             let write = elements * dtype.bytes();
             let special = ["gelu", "tanh", "pow", "powu", "div", "divu", "silu_mul"];
@@ -301,8 +307,8 @@ fn row_operation(row: &Row, dtype: DType) -> Result<Operation, String> {
                 read_bytes: (bytes - write).max(0.0),
                 write_bytes: write.min(bytes),
                 sfu_per_element: if special.contains(&op) { 2.0 } else { 0.0 },
-                vector_bytes: if by_token { dtype.bytes() } else { 16.0 },
-                recorded: token_launch.or(launch),
+                vector_bytes: if vllm { dtype.bytes() } else { 16.0 },
+                recorded: if vllm { Some(token_launch) } else { launch },
                 ..Streaming::new(KernelClass::Elementwise, elements)
             })
         }

@@ -48,6 +48,7 @@ fn operations() -> impl Strategy<Value = Operation> {
                 columns,
                 dtype,
                 backward,
+                vector_bytes: 16.0,
                 recorded: None,
             })
         ),

@@ -2,7 +2,7 @@
 //! beaten, never used in a prediction.
 
 use lumacycle_arch::Gpu;
-use lumacycle_workloads::ops::Operation;
+use lumacycle_workloads::ops::{CopyKind, Operation};
 use lumacycle_workloads::{DType, KernelClass};
 
 use super::sm::tensor_rate;
@@ -32,7 +32,11 @@ pub fn time_ns(gpu: &Gpu, operation: &Operation, dtype: DType) -> f64 {
     let rate = macs_per_clock.max(if macs_per_clock > 0.0 { 0.0 } else { simt });
     let peak = 2.0 * rate * f64::from(gpu.sm.count) * clock;
     let bandwidth = match operation {
-        Operation::Transfer(_) => gpu.link.host.bytes_per_s(),
+        Operation::Transfer(transfer) => match transfer.kind {
+            CopyKind::DeviceToDevice | CopyKind::Set => gpu.dram.bandwidth.bytes_per_s(),
+            CopyKind::PeerToPeer => gpu.link.peer.bytes_per_s(),
+            _ => gpu.link.host.bytes_per_s(),
+        },
         Operation::Collective(_) => gpu.link.peer.bytes_per_s(),
         _ => gpu.dram.bandwidth.bytes_per_s(),
     };

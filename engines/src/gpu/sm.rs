@@ -158,11 +158,10 @@ pub fn resident_set(
         let work = dependent.max(one) + bubble;
         // Loads of later iterations are under way while this one computes; without software
         // pipelining a CTA waits for its loads, then works.
-        let per_iteration = if stage.in_flight > 1.0 {
-            (memory / stage.in_flight).max(work)
-        } else {
-            memory + work
-        };
+        // Nor can more iterations be in flight than there are.
+        let in_flight = stage.in_flight.min(stage.iterations);
+        let per_iteration =
+            if in_flight > 1.0 { (memory / in_flight).max(work) } else { memory + work };
         chain += stage.iterations * per_iteration;
         in_step += stage.iterations * per_iteration.max(longest);
     }

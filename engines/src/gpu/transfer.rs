@@ -51,7 +51,7 @@ pub fn copy(engine: &GpuEngine<'_>, transfer: &Transfer) -> Cost {
     let read = Traffic { dram_read_bytes: bytes, ..Traffic::default() };
     let write = Traffic { dram_write_bytes: bytes, ..Traffic::default() };
     let link = |bandwidth: f64| bytes / bandwidth * 1e9;
-    let dram = |bytes: f64| bytes / gpu.stream_bytes_per_s() * 1e9;
+    let dram = |bytes: f64, write_share| bytes / gpu.stream_bytes_per_s(write_share) * 1e9;
     let host = (Resource::HostLink, link(gpu.link.host.bytes_per_s()));
     let fixed = gpu.launch.memory_operation.ns();
     let (class, service, traffic) = match transfer.kind {
@@ -64,9 +64,9 @@ pub fn copy(engine: &GpuEngine<'_>, transfer: &Transfer) -> Cost {
         CopyKind::DeviceToDevice => {
             let both =
                 Traffic { dram_read_bytes: bytes, dram_write_bytes: bytes, ..Traffic::default() };
-            (KernelClass::Memcpy, (Resource::Dram, dram(2.0 * bytes)), both)
+            (KernelClass::Memcpy, (Resource::Dram, dram(2.0 * bytes, 0.5)), both)
         }
-        CopyKind::Set => (KernelClass::Memset, (Resource::Dram, dram(bytes)), write),
+        CopyKind::Set => (KernelClass::Memset, (Resource::Dram, dram(bytes, 1.0)), write),
     };
     cost(engine, class, fixed, service, traffic)
 }

@@ -12,7 +12,8 @@ use crate::cost::Traffic;
 /// Time to serve the traffic, in nanoseconds.
 pub fn service_ns(gpu: &Gpu, traffic: &Traffic) -> f64 {
     let bytes = traffic.dram_read_bytes + traffic.dram_write_bytes;
-    let bus = bytes / gpu.stream_bytes_per_s() * 1e9;
+    let write_share = if bytes > 0.0 { traffic.dram_write_bytes / bytes } else { 0.0 };
+    let bus = bytes / gpu.stream_bytes_per_s(write_share) * 1e9;
     let banks = f64::from(gpu.dram.channels) * f64::from(gpu.dram.banks);
     let rows = traffic.extra_activations * gpu.dram.row_cycle.ns() / banks;
     bus.max(rows)

@@ -144,7 +144,7 @@ pub fn classify(signature: &Signature, compute_capability: u32) -> Classified {
             let launched = Launched {
                 name: &signature.name,
                 recorded: Recorded { launch, compute_capability },
-                operator: signature.operator.as_deref(),
+                operator: signature.operator.as_deref().filter(|operator| is_one_call(operator)),
             };
             kernel(&launched)
         }
@@ -176,6 +176,13 @@ fn kernel(launched: &Launched<'_>) -> Classified {
         let unknown = Unknown { recorded: launched.recorded, class, scale: 1.0 };
         Classified::new(Operation::Unknown(unknown), launched.dtype(), Known::Assumed)
     })
+}
+
+/// Whether an operator's arguments are those of one call: a compiled graph or an autograd
+/// bracket has many tensors that a kernel inside it never sees.
+fn is_one_call(operator: &Operator) -> bool {
+    let brackets = ["Compiled", "autograd::", "ProfilerStep", "Optimizer", "torch_inductor"];
+    !brackets.iter().any(|word| operator.name.contains(word))
 }
 
 /// Product of dimensions.

@@ -103,6 +103,7 @@ pub(super) fn rows(launched: &Launched<'_>) -> Option<Classified> {
         columns: ((elements / rows_count as f64) as u64).max(1),
         dtype,
         backward,
+        vector_bytes: 16.0,
         recorded: Some(launched.recorded),
     };
     Some(Classified::new(Operation::Rows(rows), dtype, Known::Kernel))

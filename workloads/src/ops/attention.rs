@@ -307,6 +307,7 @@ impl Attention {
             columns: self.seq_kv,
             dtype: self.dtype,
             backward: self.backward,
+            vector_bytes: 16.0,
             recorded: None,
         };
         // The three choices are independent: the engine prices each list on its own, so the

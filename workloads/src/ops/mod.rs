@@ -150,7 +150,7 @@ impl Operation {
             Self::Reduction(reduction) => reduction.compulsory_bytes(),
             Self::Embedding(embedding) => embedding.compulsory_bytes(),
             Self::SortScan(sort) => sort.compulsory_bytes(),
-            Self::Transfer(transfer) => transfer.bytes,
+            Self::Transfer(transfer) => transfer.crossing_bytes(),
             Self::Collective(collective) => collective.bytes,
             Self::Counters(counters) => counters.dram_bytes(),
             Self::Unknown(unknown) => unknown.assumed_bytes(),

@@ -48,6 +48,10 @@ pub struct Rows {
     /// Gradient instead of the forward pass.
     #[serde(default)]
     pub backward: bool,
+    /// Bytes that one thread moves in one memory instruction (see
+    /// [`Streaming::vector_bytes`](super::Streaming)).
+    #[serde(default = "super::streaming::full_vector")]
+    pub vector_bytes: f64,
     /// The launch, where recorded.
     #[serde(default)]
     pub recorded: Option<Recorded>,
@@ -77,61 +81,64 @@ impl Rows {
         self.elements() * self.dtype.bytes() * (inputs + 1.0)
     }
 
-    /// Candidates: the recorded launch; else a warp per row and a CTA per row.
+    /// The recorded launch; else the one that PyTorch's fixed rules give: a warp per row for
+    /// softmax of up to 1024 columns, a CTA per row of one 16-byte vector per thread beyond, and
+    /// four warps per row for normalisations.
     pub fn lower(&self, target: &Target) -> Vec<Candidate> {
-        if let Some(recorded) = self.recorded
-            && recorded.launch.shared_bytes <= target.shared_bytes_per_cta
-        {
-            return vec![self.kernel(recorded.launch).into()];
-        }
-        let mut candidates = Vec::new();
-        if self.columns <= 1024 {
-            let launch = Launch::linear(self.rows.div_ceil(4), 128, 40, 0);
-            candidates.push(self.kernel(launch).into());
-        }
-        for threads in [128_u32, 256, 512, 1024] {
-            if self.columns >= u64::from(threads) {
-                let launch = Launch::linear(self.rows, threads, 40, 32 * 8);
-                candidates.push(self.kernel(launch).into());
+        let launch = match self.recorded {
+            Some(recorded) if recorded.launch.shared_bytes <= target.shared_bytes_per_cta => {
+                recorded.launch
             }
-        }
-        if candidates.is_empty() {
-            candidates.push(self.kernel(Launch::linear(self.rows, 128, 40, 256)).into());
-        }
-        candidates
+            _ => match self.operation {
+                RowOperation::Softmax if self.columns <= 1024 => {
+                    Launch::linear(self.rows.div_ceil(4), 128, 40, 0)
+                }
+                RowOperation::Softmax => {
+                    let vectors = self.columns as f64 * self.dtype.bytes() / 16.0;
+                    let threads = (vectors as u32).clamp(32, 512);
+                    let threads = 1 << (31 - threads.leading_zeros());
+                    Launch::linear(self.rows, threads, 40, 32 * 8)
+                }
+                RowOperation::Norm(_) => Launch::linear(self.rows, 128, 40, 32 * 8),
+            },
+        };
+        vec![self.kernel(launch).into()]
     }
 
     fn kernel(&self, launch: Launch) -> Kernel {
         let ctas = launch.ctas() as f64;
         let warps = launch.warps() as f64;
         let per_cta = self.elements() / ctas;
-        let row_bytes = self.columns as f64 * self.dtype.bytes();
         let inputs = if self.backward { 2.0 } else { 1.0 };
         let read = per_cta * self.dtype.bytes() * inputs;
-        // Registers hold about 32 elements a thread across passes; longer rows are read again.
-        let kept = per_cta <= launch.threads() as f64 * 32.0;
-        let batch_norm = matches!(self.operation, RowOperation::Norm(NormKind::Batch));
-        // Softmax by CTA reads its row for the maximum, the sum and the result.
-        let softmax_by_cta = self.operation == RowOperation::Softmax && self.columns > 1024;
-        let passes: f64 = match () {
-            () if softmax_by_cta => 3.0,
-            () if kept && !batch_norm => 1.0,
-            () => 2.0,
+        let written = per_cta * self.dtype.bytes();
+        // A warp keeps a short row in its registers. Softmax by CTA reads its row for the
+        // maximum, the sum and the result; normalisations read it for the moments and the result.
+        let softmax = self.operation == RowOperation::Softmax;
+        let softmax_by_cta = softmax && self.columns > 1024;
+        let passes: f64 = match softmax {
+            true if softmax_by_cta => 3.0,
+            true => 1.0,
+            false => 2.0,
         };
-        let iterations = libm::ceil(per_cta / (launch.threads() as f64 * 8.0)).max(1.0);
-        let exponentials = f64::from(u8::from(self.operation == RowOperation::Softmax));
+        let single = self.vector_bytes < 8.0;
+        // Without vectors a thread has one element under way.
+        let at_once = if single { 1.0 } else { 8.0 };
+        let iterations = libm::ceil(per_cta / (launch.threads() as f64 * at_once)).max(1.0);
+        let exponentials = f64::from(u8::from(softmax));
         let work = |share: f64| Demand {
             fp32: per_cta / 32.0 * 3.0 * inputs * share / iterations,
             sfu: per_cta / 32.0 * exponentials * share / iterations,
             int32: per_cta / 32.0 * 2.0 / iterations + warps,
-            memory: (read / 512.0 / iterations).max(warps.min(per_cta / 32.0)),
+            memory: (read / (32.0 * self.vector_bytes) / iterations).max(warps.min(per_cta / 32.0)),
             ..Demand::default()
         };
         let mut reduce = Stage::once("read and reduce");
         reduce.iterations = iterations;
         reduce.demand = work(1.0);
         reduce.memory_round_trips = 1.0;
-        reduce.in_flight = 2.0;
+        let in_flight = if single { 1.0 } else { 2.0 };
+        reduce.in_flight = in_flight;
         reduce.streams = vec![Stream::streaming("input", Direction::Read, read / iterations)];
         // A CTA that owns a row reduces over warps through shared memory; PyTorch's softmax does
         // so twice (maximum, sum), one lane adding up the 32 warp results in turn.
@@ -150,16 +157,16 @@ impl Rows {
         let mut write = Stage::once("write");
         write.iterations = iterations;
         write.demand = work(1.0);
-        let written = per_cta * self.dtype.bytes() / iterations;
-        write.streams = vec![Stream::streaming("output", Direction::Write, written)];
+        write.streams = vec![Stream::streaming("output", Direction::Write, written / iterations)];
         if passes > 1.0 {
             write.memory_round_trips = passes - 1.0;
-            write.in_flight = if softmax_by_cta { 1.0 } else { 2.0 };
+            write.in_flight = if softmax_by_cta { 1.0 } else { in_flight };
             write.streams.push(Stream {
                 label: "input again",
                 direction: Direction::Read,
                 bytes: read * (passes - 1.0) / iterations,
-                pattern: Pattern::Repeated { distance_bytes: read.max(row_bytes) },
+                // The other resident CTAs' results pass through the caches as well.
+                pattern: Pattern::Repeated { distance_bytes: read + written },
             });
         }
         Kernel {

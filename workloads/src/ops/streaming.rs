@@ -47,7 +47,7 @@ pub struct Streaming {
 }
 
 /// Vectors of 16 bytes.
-const fn full_vector() -> f64 {
+pub(super) const fn full_vector() -> f64 {
     16.0
 }
 

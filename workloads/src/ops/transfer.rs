@@ -29,6 +29,13 @@ pub struct Transfer {
     pub bytes: f64,
 }
 
+impl Transfer {
+    /// Bytes that cross the interface of the copy: a copy inside the device reads and writes.
+    pub fn crossing_bytes(&self) -> f64 {
+        if self.kind == CopyKind::DeviceToDevice { 2.0 * self.bytes } else { self.bytes }
+    }
+}
+
 /// Which collective.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

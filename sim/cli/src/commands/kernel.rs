@@ -90,6 +90,7 @@ fn operation(shape: &KernelShape) -> Result<(Operation, &KernelCommon, DType), F
                 columns: *columns,
                 dtype,
                 backward: false,
+                vector_bytes: 16.0,
                 recorded: None,
             };
             (Operation::Rows(rows), common, dtype)

@@ -187,8 +187,7 @@ fn suite_table(report: &SuiteReport) -> String {
     row.push(format!("{:.1}", report.baselines.roofline.mape_pct));
     table.add_row(row);
     let left: usize = report.rows_left_out.values().sum();
-    let mut text =
-        format!("{}: {} rows used, {left} left out\n", report.suite, report.rows_used);
+    let mut text = format!("{}: {} rows used, {left} left out\n", report.suite, report.rows_used);
     text.push_str(&output::render(&table));
     for (reason, count) in &report.rows_left_out {
         text.push_str(&format!("  left out: {count} × {reason}\n"));
