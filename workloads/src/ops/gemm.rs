@@ -4,101 +4,18 @@
 //! A CTA computes one output tile: a prologue fills the pipeline, a main loop walks k in steps
 //! of the tile depth, an epilogue writes C. Demands follow the structure that CUTLASS documents
 //! and that kernel names show: register tiles fed from shared memory, shared memory fed from L2
-//! by `stages` steps in flight. Split-K divides k over CTAs and adds a reduction kernel. Left
-//! out: register-bank conflicts and instruction scheduling inside a step.
+//! by `stages` steps in flight. Split-K divides k over CTAs and adds a reduction kernel;
+//! stream-K divides all steps evenly. Left out: operand layouts (they change how a tile is
+//! fetched, not how much), and instruction scheduling inside a step.
 
 use serde::{Deserialize, Serialize};
 
 use super::library;
 use super::streaming::Streaming;
+pub use super::tile::{Math, Tile};
 use super::{Candidate, Recorded};
 use crate::kernel::{Demand, Direction, Pattern, Shared};
 use crate::{DType, Kernel, KernelClass, Launch, Raster, Stage, Stream, Target, TensorType};
-
-/// Which pipes multiply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Math {
-    /// fp32/fp64/integer pipes.
-    Simt,
-    /// Tensor cores fed from registers (`mma`).
-    Tensor,
-    /// Tensor cores that four warps drive together out of shared memory (`wgmma`).
-    WarpGroup,
-    /// Tensor cores that one thread drives out of shared memory, accumulating in their own
-    /// memory (`tcgen05`).
-    TensorMemory,
-}
-
-/// A CTA tile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Tile {
-    /// Rows of C.
-    pub m: u32,
-    /// Columns of C.
-    pub n: u32,
-    /// Depth of one k step, in elements.
-    pub k: u32,
-    /// k steps held in shared memory.
-    pub stages: u32,
-    /// Warps of a CTA.
-    pub warps: u32,
-    /// Pipes.
-    pub math: Math,
-}
-
-impl Tile {
-    /// Shared memory of the operand stages, in bytes.
-    pub fn shared_bytes(&self, dtype: DType) -> u32 {
-        let step = f64::from(self.m + self.n) * f64::from(self.k) * dtype.bytes();
-        (step * f64::from(self.stages)) as u32
-    }
-
-    /// Registers per thread: accumulators, operand fragments (double-buffered) and addressing.
-    /// The two latter are what compiled kernels of these tiles show beyond their accumulators.
-    fn registers(&self) -> u32 {
-        let accumulators = self.m * self.n / (self.warps * 32).max(1);
-        match self.math {
-            Math::Simt => (accumulators + 58).min(255),
-            Math::Tensor => (accumulators + 90).min(255),
-            // Producer warps give most of their registers to the consumers.
-            Math::WarpGroup => 168,
-            Math::TensorMemory => 128,
-        }
-    }
-
-    /// Bytes that the warps together read from shared memory in one k step.
-    fn fragment_bytes(&self, element: f64) -> f64 {
-        let (m, n, k) = (f64::from(self.m), f64::from(self.n), f64::from(self.k));
-        let rows_read = match self.math {
-            Math::Simt | Math::Tensor => {
-                let (warp_rows, warp_columns) = self.warp_grid();
-                warp_columns * m + warp_rows * n
-            }
-            // Each group of four warps owns 64 rows and reads all of B.
-            Math::WarpGroup => m + libm::ceil(m / 64.0) * n,
-            Math::TensorMemory => m + n,
-        };
-        rows_read * k * element
-    }
-
-    /// Warps along m and n, as square as the tile allows.
-    fn warp_grid(&self) -> (f64, f64) {
-        let warps = self.warps.max(1);
-        let mut best = (1.0, f64::from(warps));
-        let mut best_cost = f64::INFINITY;
-        for rows in (1..=warps).filter(|rows| warps.is_multiple_of(*rows)) {
-            let (rows, columns) = (f64::from(rows), f64::from(warps / rows));
-            // Bytes that all warps together read from shared memory per k.
-            let cost = columns * f64::from(self.m) + rows * f64::from(self.n);
-            if cost < best_cost {
-                best_cost = cost;
-                best = (rows, columns);
-            }
-        }
-        best
-    }
-}
 
 /// What happens to the result before it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
@@ -206,6 +123,43 @@ impl Gemm {
             candidates.push(free.vector_kernel().into());
         }
         candidates
+    }
+
+    /// The stream-K schedule of a tile: as many CTAs as SMs share all k steps of all tiles
+    /// evenly, so that no tail is left; tiles that a boundary cuts are added up through a
+    /// workspace. Vendor libraries launch it rarely; CUTLASS users ask for it.
+    pub fn stream_k(&self, tile: Tile, target: &Target) -> Kernel {
+        let free = Self { tile: None, split_k: None, recorded: None, ..self.clone() };
+        let (a, b, _) = free.operand_bytes();
+        let mut kernel = free.kernel(KernelClass::Gemm, tile, 1, (a, b), 0.0);
+        let Raster { rows, columns, batches, .. } = kernel.raster;
+        let tiles = rows * columns * batches;
+        let workers = u64::from(target.sm_count).min(tiles).max(1);
+        let share = tiles as f64 / workers as f64;
+        // Workers keep the tiles' layout, just fewer of them in each direction.
+        let worker_columns = columns.min(workers);
+        let worker_rows = workers.div_ceil(worker_columns);
+        kernel.raster = Raster { rows: worker_rows, columns: worker_columns, batches: 1, group: 8 };
+        kernel.launch.grid = [u32::try_from(workers).unwrap_or(u32::MAX), 1, 1];
+        for stage in &mut kernel.stages {
+            stage.iterations *= share;
+        }
+        // Each worker leaves one partial tile behind and adds one up.
+        let partial = f64::from(tile.m) * f64::from(tile.n) * 4.0;
+        let mut fix_up = Stage::once("fix-up");
+        fix_up.memory_round_trips = 1.0;
+        fix_up.barriers = 1.0;
+        fix_up.demand.memory = 2.0 * partial / 512.0;
+        fix_up.demand.fp32 = partial / 4.0 / 32.0;
+        fix_up.streams = vec![
+            Stream::streaming("partial tile", Direction::Write, partial),
+            Stream::streaming("partial tile", Direction::Read, partial),
+        ];
+        kernel.stages.push(fix_up);
+        kernel.read_footprint_bytes += partial * workers as f64;
+        kernel.write_footprint_bytes += partial * workers as f64;
+        kernel.variant = format!("{} stream-K", kernel.variant);
+        kernel
     }
 
     fn split_is_sensible(&self, tile: Tile, split: u32, target: &Target) -> bool {
@@ -506,6 +460,19 @@ mod tests {
         assert_eq!(gemm.lower(&A100).len(), 1);
         let hopper = Target { compute_capability: 90, ..A100 };
         assert!(gemm.lower(&hopper).len() > 1);
+    }
+
+    #[test]
+    fn stream_k_does_the_same_products_without_a_tail() {
+        let gemm = Gemm::new(1920, 1920, 1024, DType::Fp16);
+        let tile = Tile { m: 128, n: 128, k: 32, stages: 5, warps: 4, math: Math::Tensor };
+        let macs = |kernel: &Kernel| {
+            kernel.per_cta(|s| s.demand.tensor_macs) * kernel.launch.ctas() as f64
+        };
+        let tiled = &gemm.candidate(tile, 1).kernels[0];
+        let streamed = gemm.stream_k(tile, &A100);
+        assert!((macs(&streamed) / macs(tiled) - 1.0).abs() < 1e-9);
+        assert_eq!(streamed.launch.ctas(), 108);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod library;
 pub mod rows;
 pub mod sort;
 pub mod streaming;
+pub mod tile;
 pub mod transfer;
 pub mod unknown;
 

@@ -96,7 +96,8 @@ impl Rows {
                 RowOperation::Softmax => {
                     let vectors = self.columns as f64 * self.dtype.bytes() / 16.0;
                     let threads = (vectors as u32).clamp(32, 512);
-                    let threads = 1 << (31 - threads.leading_zeros());
+                    // The largest power of two not above it.
+                    let threads = 1 << threads.ilog2();
                     Launch::linear(self.rows, threads, 40, 32 * 8)
                 }
                 RowOperation::Norm(_) => Launch::linear(self.rows, 128, 40, 32 * 8),
