@@ -53,7 +53,9 @@ pub enum Error {
         help: String,
     },
     /// Values that neither the file nor its bases give.
-    #[error("{file}: the description is incomplete: {} missing", missing.join(", "))]
+    #[error("{file}: the description is incomplete: {} values missing ({}{})", missing.len(),
+        missing.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", "),
+        if missing.len() > 5 { ", …" } else { "" })]
     #[diagnostic(help("add them, or start from an entry of the catalogue with base = \"NAME\""))]
     Incomplete {
         /// The file.
@@ -172,7 +174,7 @@ impl Catalog {
         let gpu = Gpu::finish(partial)
             .map_err(|missing| Error::Incomplete { file: file.to_owned(), missing })?;
         if let Some((path, why)) = gpu.contradiction() {
-            let span = layer.spans.get(path).cloned().unwrap_or(0..0);
+            let span = layer.spans.get(&path).cloned().unwrap_or(0..0);
             return Err(layer.error(
                 format!("{path} {why}"),
                 span,

@@ -58,7 +58,7 @@ pub enum DramTechnology {
 
 impl Show for DramTechnology {
     fn show(&self) -> String {
-        format!("{self:?}").to_uppercase()
+        format!("{self:?}").to_lowercase()
     }
 }
 
@@ -359,6 +359,12 @@ macro_rules! gpu {
                 }
             }
 
+            fn numbers(&self) -> Vec<(String, f64)> {
+                let mut out = Vec::new();
+                $(self.$field.numbers(stringify!($field), &mut out);)+
+                out
+            }
+
             /// Every value as `(dotted path, text)`, in the order of this file.
             pub fn list(&self) -> Vec<(String, String)> {
                 let mut out = Vec::new();
@@ -398,7 +404,15 @@ gpu! {
 
 impl Gpu {
     /// What cannot be true of any GPU: `(dotted path, why)` of the first contradiction.
-    pub(crate) fn contradiction(&self) -> Option<(&'static str, String)> {
+    pub(crate) fn contradiction(&self) -> Option<(String, String)> {
+        let absurd = |number: f64| !(0.0..=1e18).contains(&number);
+        if let Some((path, number)) = self.numbers().into_iter().find(|(_, n)| absurd(*n)) {
+            return Some((path, format!("is {number}, which no hardware has")));
+        }
+        self.broken_rule().map(|(path, why)| (path.to_owned(), why))
+    }
+
+    fn broken_rule(&self) -> Option<(&'static str, String)> {
         let positive: &[(&'static str, f64)] = &[
             ("clocks.base", self.clocks.base.hz()),
             ("clocks.boost", self.clocks.boost.hz()),
@@ -409,7 +423,6 @@ impl Gpu {
             ("sm.max_ctas", f64::from(self.sm.max_ctas)),
             ("sm.registers", f64::from(self.sm.registers)),
             ("sm.register_unit", f64::from(self.sm.register_unit)),
-            ("sm.shared_unit", self.sm.shared_unit.bytes()),
             ("pipes.fp32", self.pipes.fp32),
             ("pipes.fp64", self.pipes.fp64),
             ("pipes.fp16", self.pipes.fp16),
@@ -442,14 +455,19 @@ impl Gpu {
             ("link.peer", self.link.peer.bytes_per_s()),
             ("power.limit", self.power.limit.watts()),
         ];
-        if let Some((path, value)) = positive.iter().find(|(_, value)| *value <= 0.0) {
+        if let Some((path, value)) = positive.iter().find(|(_, value)| *value < 1e-6) {
             return Some((path, format!("must be greater than zero, is {value}")));
         }
-        let rules: [(bool, &'static str, String); 9] = [
+        let rules: [(bool, &'static str, String); 10] = [
             (
                 self.dram.mixed_efficiency > self.dram.efficiency,
                 "dram.mixed_efficiency",
                 format!("is above dram.efficiency ({})", self.dram.efficiency),
+            ),
+            (
+                self.sm.shared_unit.bytes() < 1.0,
+                "sm.shared_unit",
+                "must be at least one byte".to_owned(),
             ),
             (
                 self.l2.reach <= 0.0 || self.l2.fade <= self.l2.reach,

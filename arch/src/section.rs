@@ -19,29 +19,51 @@ pub(crate) trait Section: Sized {
 
     /// Appends `(dotted path, value as text)` of every field.
     fn list(&self, path: &str, out: &mut Vec<(String, String)>);
+
+    /// Appends `(dotted path, number in its base unit)` of every numeric field.
+    fn numbers(&self, path: &str, out: &mut Vec<(String, f64)>);
 }
 
 /// How a value prints in `catalog show`.
 pub(crate) trait Show {
     fn show(&self) -> String;
+
+    /// The number in its base unit, if it is one.
+    fn number(&self) -> Option<f64> {
+        None
+    }
 }
 
 macro_rules! show_by_display {
     ($($ty:ty),+) => { $(impl Show for $ty { fn show(&self) -> String { self.to_string() } })+ };
 }
 
-show_by_display!(
-    u32,
-    f64,
-    bool,
-    String,
-    crate::units::Bytes,
-    crate::units::Frequency,
-    crate::units::Bandwidth,
-    crate::units::Duration,
-    crate::units::Power,
-    crate::units::Energy,
-    crate::units::Area
+show_by_display!(bool, String);
+
+macro_rules! show_number {
+    ($($ty:ty: $number:expr),+ $(,)?) => {
+        $(impl Show for $ty {
+            fn show(&self) -> String {
+                self.to_string()
+            }
+            fn number(&self) -> Option<f64> {
+                let number: fn(&$ty) -> f64 = $number;
+                Some(number(self))
+            }
+        })+
+    };
+}
+
+show_number!(
+    u32: |n| f64::from(*n),
+    f64: |n| *n,
+    crate::units::Bytes: |q| q.bytes(),
+    crate::units::Frequency: |q| q.hz(),
+    crate::units::Bandwidth: |q| q.bytes_per_s(),
+    crate::units::Duration: |q| q.ns(),
+    crate::units::Power: |q| q.watts(),
+    crate::units::Energy: |q| q.pj(),
+    crate::units::Area: |q| q.mm2(),
 );
 
 impl Show for Vec<String> {
@@ -84,6 +106,13 @@ macro_rules! section {
             fn list(&self, path: &str, out: &mut Vec<(String, String)>) {
                 use $crate::section::Show as _;
                 $(out.push((format!("{path}.{}", stringify!($field)), self.$field.show()));)+
+            }
+
+            fn numbers(&self, path: &str, out: &mut Vec<(String, f64)>) {
+                use $crate::section::Show as _;
+                $(if let Some(number) = self.$field.number() {
+                    out.push((format!("{path}.{}", stringify!($field)), number));
+                })+
             }
         }
     };

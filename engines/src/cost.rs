@@ -168,6 +168,8 @@ pub struct KernelCost {
     pub occupancy: Occupancy,
     /// CTAs over those that run at once.
     pub waves: f64,
+    /// Share of the device's room for CTAs that this launch takes up, at most 1.
+    pub sm_share: f64,
     /// Bytes moved.
     pub traffic: Traffic,
     /// Energy.

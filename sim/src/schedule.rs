@@ -21,6 +21,8 @@ pub struct Piece {
     pub alone_ps: i64,
     /// Shares of what others may want too; zero for work whose duration is given.
     pub shared: SharedUse,
+    /// Device: only work on the same one contends.
+    pub device: i32,
     /// Earliest start, in picoseconds; only matters for pieces without predecessors.
     pub not_before_ps: i64,
 }
@@ -47,6 +49,7 @@ struct Running {
     left: f64,
     speed: f64,
     uses: [f64; 5],
+    device: i32,
 }
 
 /// Runs the graph; entry `i` of the result belongs to node `i`. Pieces on a cycle never start
@@ -113,6 +116,7 @@ pub fn run(graph: &WorkGraph) -> Vec<Ran> {
                 left: piece.alone_ps.clamp(0, LONGEST_PS) as f64,
                 speed: 1.0,
                 uses: piece.shared.as_array(),
+                device: piece.device,
             });
             changed = true;
         }
@@ -132,10 +136,18 @@ fn share(running: &mut [Running]) {
         only.speed = 1.0;
         return;
     }
-    let uses: Vec<[f64; 5]> = running.iter().map(|piece| piece.uses).collect();
-    for (piece, speed) in running.iter_mut().zip(fair_share::speeds(&uses)) {
-        // Work of a given duration uses nothing and is never slowed.
-        piece.speed = if piece.uses.iter().all(|u| *u <= 0.0) { 1.0 } else { speed };
+    let mut devices: Vec<i32> = running.iter().map(|piece| piece.device).collect();
+    devices.sort_unstable();
+    devices.dedup();
+    for device in devices {
+        let here = || running.iter().filter(|piece| piece.device == device);
+        let uses: Vec<[f64; 5]> = here().map(|piece| piece.uses).collect();
+        let speeds = fair_share::speeds(&uses);
+        let mine = running.iter_mut().filter(|piece| piece.device == device);
+        for (piece, speed) in mine.zip(speeds) {
+            // Work of a given duration uses nothing and is never slowed.
+            piece.speed = if piece.uses.iter().all(|u| *u <= 0.0) { 1.0 } else { speed };
+        }
     }
 }
 
@@ -160,7 +172,7 @@ mod tests {
 
     fn piece(alone_ps: i64, dram: f64) -> Piece {
         let shared = SharedUse { dram, ..SharedUse::default() };
-        Piece { alone_ps, shared, not_before_ps: 0 }
+        Piece { alone_ps, shared, device: 0, not_before_ps: 0 }
     }
 
     #[test]

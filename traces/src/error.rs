@@ -63,7 +63,7 @@ pub enum TraceError {
         help: String,
     },
     /// `--strict`, and something was not understood.
-    #[error("{}: {count} entries were not understood: {reasons}", path.display())]
+    #[error("{}: not understood: {reasons}", path.display())]
     #[diagnostic(help("without --strict they are counted and left out"))]
     Strict {
         /// The file.

@@ -45,6 +45,7 @@ static LOGARITHMS: LazyLock<Regex> = LazyLock::new(|| {
         r"(?:convolve_sgemm|dgrad_engine|wgrad_alg\d_engine|dgrad_alg1_engine|dgrad2d_alg1_1)<[a-z, ]*(\d+), (\d+), (\d+), (\d+)",
     )
 });
+static NVJET: LazyLock<Regex> = LazyLock::new(|| pattern(r"nvjet_(?:sm\d+_)?([a-z]+)_"));
 static GEMM_SHAPE: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"GemmShapeILi(\d+)ELi(\d+)ELi(\d+)E"));
 static BUILT_FOR: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?:sm|cutlass_)(\d\d\d?)_"));
@@ -58,7 +59,9 @@ pub fn parse(name: &str) -> Option<NamedKernel> {
     let (mut tile, threads_hint) = if let Some(found) = TILE_SIZE.captures(name) {
         let (m, n, k) = (number(found.get(1))?, number(found.get(2))?, number(found.get(3))?);
         let stages = number(found.get(4)).unwrap_or(if name.contains("sm90") { 4 } else { 3 });
-        let warps = [5, 6, 7].iter().filter_map(|&i| number(found.get(i))).product::<u32>();
+        let warps = [5, 6, 7].iter().filter_map(|&i| number(found.get(i)));
+        let warps = warps.fold(1_u32, u32::saturating_mul).min(32);
+        let warps = if found.get(5).is_some() { warps } else { 0 };
         (Tile { m, n, k, stages, warps: 0, math }, warps)
     } else if let Some(found) = LOGARITHMS.captures(name) {
         // Group 1 is a size hint of the launch, then log2 of tile rows, columns and depth.
@@ -127,8 +130,11 @@ fn math(name: &str) -> Math {
         "device_kernel",
         "16832",
     ];
-    let simt = name.contains("simt") || name.contains("scudnn") || name.contains("sgemm");
+    let simt = ["simt", "scudnn", "sgemm", "ffma", "hgemm"].iter().any(|word| name.contains(word));
     let warp_group = ["sm90_", "nvjet", "Sm90", "device_kernel"];
+    if name.contains("nvjet_sm100") || name.contains("Sm100") {
+        return Math::TensorMemory;
+    }
     if simt || !tensor.iter().any(|word| name.contains(word)) {
         Math::Simt
     } else if warp_group.iter().any(|word| name.contains(word)) {
@@ -140,21 +146,32 @@ fn math(name: &str) -> Math {
 
 fn dtype(name: &str, math: Math) -> DType {
     let has = |word: &str| name.contains(word);
-    if has("bf16") || has("__nv_bfloat16") || has("nvjet_tst") {
+    // nvjet writes operand, accumulator and result as letters.
+    if let Some(found) = NVJET.captures(name).and_then(|found| found.get(1)) {
+        return match found.as_str().as_bytes().first() {
+            Some(b't') => DType::Bf16,
+            Some(b'q') => DType::Fp8,
+            Some(b's') => DType::Tf32,
+            _ => DType::Fp16,
+        };
+    }
+    if has("bf16") || has("__nv_bfloat16") {
         DType::Bf16
     } else if has("fp16")
         || has("f16f16")
         || has("_f16_")
         || has("__half")
         || has("h884")
-        || has("nvjet_hsh")
+        || has("h1688")
+        || has("h16816")
+        || has("hgemm")
     {
         DType::Fp16
     } else if has("e4m3") || has("fp8") {
         DType::Fp8
     } else if has("i8i8") || has("int8") || has("_s8_") {
         DType::Int8
-    } else if has("dgemm") || has("f64f64") {
+    } else if has("dgemm") || has("f64f64") || has("d884") {
         DType::Fp64
     } else if math != Math::Simt {
         // s1688 without a 16-bit word multiplies TF32.
@@ -258,5 +275,22 @@ mod tests {
             Some((DType::Bf16, Math::Tensor))
         );
         assert_eq!(parse("void at::native::reduce_kernel<512, 1>"), None);
+        assert_eq!(
+            of("sm80_xmma_gemm_f32f32_f32f32_f32_tn_n_tilesize64x64x8_stage3_warpsize1x4x1_ffma"),
+            Some((DType::Fp32, Math::Simt))
+        );
+        assert_eq!(of("nvjet_tst_128x128_64x4_1x2_h_bz_NTT"), Some((DType::Bf16, Math::WarpGroup)));
+        assert_eq!(
+            of("nvjet_sm100_qqtst_128x128_64x4_1x2"),
+            Some((DType::Fp8, Math::TensorMemory))
+        );
+        assert_eq!(
+            of("ampere_h16816gemm_128x128_ldg8_stages_32x5_nn"),
+            Some((DType::Fp16, Math::Tensor))
+        );
+        assert_eq!(
+            of("cutlass_80_tensorop_d884gemm_128x64_16x3_nn_align1"),
+            Some((DType::Fp64, Math::Tensor))
+        );
     }
 }

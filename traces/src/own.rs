@@ -8,6 +8,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::sync::Arc;
 
+use lumacycle_workloads::ops::Operation;
 use serde::{Deserialize, Serialize};
 
 use crate::recording::{Device, Event, Mark, Recording, Signature};
@@ -16,6 +17,8 @@ use crate::source::ParseProblem;
 /// The version that is written and read.
 pub const VERSION: u32 = 1;
 const FORMAT: &str = "lumacycle-trace";
+/// Times beyond a day would overflow sums of picoseconds.
+const LATEST_PS: u64 = 100_000_000_000_000_000;
 /// A line longer than this is no trace line.
 const LONGEST_LINE: u64 = 64 << 20;
 
@@ -158,6 +161,10 @@ pub(crate) fn read(reader: impl Read, recording: &mut Recording) -> Result<(), P
         let has = |key: &str| text.windows(key.len()).take(4).any(|w| w == key.as_bytes());
         if has("\"launch\"") {
             let line: LaunchLine = serde_json::from_slice(&text).map_err(parse_error)?;
+            if let Some(Err(reason)) = line.is.work.as_ref().map(Operation::validate) {
+                let help = "see docs/trace-format.md for the fields of each kind of work";
+                return Err(problem(format!("impossible work: {reason}"), 1, help));
+            }
             if line.is.launch.is_some_and(|launch| !launch.is_possible()) {
                 let help = "a grid holds at most 2147483647 x 65535 x 65535 CTAs of 1024 threads";
                 return Err(problem("launch shape beyond CUDA's limits".to_owned(), 1, help));
@@ -167,6 +174,10 @@ pub(crate) fn read(reader: impl Read, recording: &mut Recording) -> Result<(), P
             launches.insert(line.launch, index);
         } else if has("\"range\"") {
             let line: RangeLine = serde_json::from_slice(&text).map_err(parse_error)?;
+            if line.from.unsigned_abs().max(line.to.unsigned_abs()) > LATEST_PS {
+                recording.skip("range with an absurd time", &line.range);
+                continue;
+            }
             recording.marks.push(Mark { name: line.range, start_ps: line.from, end_ps: line.to });
         } else {
             let line: EventLine = serde_json::from_slice(&text).map_err(parse_error)?;
@@ -177,9 +188,9 @@ pub(crate) fn read(reader: impl Read, recording: &mut Recording) -> Result<(), P
                     "put the {\"launch\": …} line before the events that run it",
                 ));
             };
-            // Eleven days; longer recordings would overflow sums of picoseconds.
-            let limit = 1_000_000_000_000_000_000;
-            if line.dur < 0 || line.at.abs() > limit || line.dur > limit / 10 {
+            let far = |at: i64| at.unsigned_abs() > LATEST_PS;
+            let bad_launch = line.launched.is_some_and(far);
+            if line.dur < 0 || far(line.at) || far(line.dur) || bad_launch {
                 recording.skip("event with a negative or absurd time", &line.at.to_string());
                 continue;
             }

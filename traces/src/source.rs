@@ -317,7 +317,7 @@ impl<R: BufRead> Located<R> {
             message: problem.message.clone(),
             line: problem.line,
             column: problem.column,
-            excerpt: Arc::new(NamedSource::new(path.display().to_string(), text)),
+            excerpt: Arc::new(NamedSource::new("the text there", text)),
             span: (at.saturating_sub(usize::from(length == 0)), 1).into(),
             help,
         }

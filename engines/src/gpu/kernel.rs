@@ -5,7 +5,7 @@ use lumacycle_workloads::Kernel;
 use super::occupancy::occupancy;
 use super::sm::{self, PIPES, SmTime};
 use super::traffic;
-use super::{GpuEngine, energy};
+use super::{GpuEngine, Options, energy};
 use crate::EngineError;
 use crate::cost::{KernelCost, Resource, Traffic};
 use crate::memory::dram;
@@ -48,15 +48,16 @@ fn part(traffic: &Traffic, share: f64) -> Traffic {
 
 pub(super) fn price(engine: &GpuEngine<'_>, kernel: &Kernel) -> Result<KernelCost, EngineError> {
     let gpu = engine.gpu;
-    let occupancy = occupancy(gpu, &kernel.launch)?;
+    let (occupancy, room) = occupancy(gpu, &kernel.launch)?;
     if let Some(kind) = kernel.tensor
         && sm::tensor_rate(gpu, kind) <= 0.0
     {
         return Err(EngineError::NoTensorCores { kind });
     }
     let sms = f64::from(gpu.sm.count);
-    // Persistent launches walk several tiles per CTA: count tiles, run as many as are resident.
-    let ctas = traffic::kernel_ctas(kernel).max(kernel.launch.ctas()) as f64;
+    // What is counted are tiles: persistent launches walk several per CTA, and grids padded by a
+    // swizzle start CTAs that return at once.
+    let ctas = traffic::kernel_ctas(kernel).max(1) as f64;
     let per_sm = f64::from(occupancy.ctas_per_sm);
     let concurrent = (per_sm * sms).min(ctas).max(1.0);
     let movement =
@@ -85,7 +86,8 @@ pub(super) fn price(engine: &GpuEngine<'_>, kernel: &Kernel) -> Result<KernelCos
 
     let launch_ns = gpu.launch.kernel.ns() / engine.relief(Resource::KernelLaunch);
     let busy = busy_ns(&full, &whole, ctas / (per_sm * sms), to_ns, launch_ns);
-    let binding = binding(&busy, &full, full_waves.max(1.0), to_ns, launch_ns);
+    let chain_ns = full.chain * to_ns * full_waves.max(1.0);
+    let binding = longest_bound(&busy, chain_ns, launch_ns);
     let time_ns = time + launch_ns;
     Ok(KernelCost {
         class: kernel.class,
@@ -94,6 +96,7 @@ pub(super) fn price(engine: &GpuEngine<'_>, kernel: &Kernel) -> Result<KernelCos
         binding,
         occupancy,
         waves: ctas / (per_sm * sms),
+        sm_share: (ctas / (f64::from(room) * sms)).min(1.0),
         traffic: movement.traffic,
         energy: energy::of(gpu, kernel, ctas, &movement.traffic, time_ns),
         busy_ns: busy,
@@ -128,24 +131,34 @@ fn busy_ns(
     busy
 }
 
-/// The resource whose bound is highest; latency where the dependent chain exceeds them all.
-fn binding(
-    busy: &[(Resource, f64)],
-    full: &SmTime,
-    waves: f64,
-    to_ns: f64,
-    launch_ns: f64,
-) -> Resource {
+/// The resource of which a tenth more saves most. Only those that are busy for a good part of
+/// the time can be, besides latency and the launch itself.
+pub(super) fn binding(engine: &GpuEngine<'_>, kernel: &Kernel, cost: &KernelCost) -> Resource {
+    let busy = cost.busy_ns.iter().filter(|(_, ns)| *ns > 0.3 * cost.time_ns);
+    let mut best = (0.0, cost.binding);
+    for resource in busy.map(|(resource, _)| *resource).chain([Resource::Latency]) {
+        let options = Options { relief: Some((resource, 1.1)), ..engine.options };
+        let relieved = price(&engine.with(options), kernel).map_or(f64::INFINITY, |c| c.time_ns);
+        let saved = cost.time_ns - relieved;
+        if saved > best.0 * 1.0001 {
+            best = (saved, resource);
+        }
+    }
+    // Under a thousandth, nothing in particular binds but the fixed cost or the longest bound.
+    if best.0 > 1e-3 * cost.time_ns { best.1 } else { cost.binding }
+}
+
+/// A first guess: the resource whose bound is highest.
+fn longest_bound(busy: &[(Resource, f64)], chain_ns: f64, launch_ns: f64) -> Resource {
     let (resource, longest) = busy
         .iter()
         .filter(|(resource, _)| *resource != Resource::KernelLaunch)
         .copied()
         .max_by(|a, b| a.1.total_cmp(&b.1))
         .unwrap_or((Resource::KernelLaunch, 0.0));
-    let chain = full.chain * to_ns * waves;
-    if launch_ns > chain.max(longest) {
+    if launch_ns > chain_ns.max(longest) {
         Resource::KernelLaunch
-    } else if chain > longest * 1.0001 {
+    } else if chain_ns > longest * 1.1 {
         Resource::Latency
     } else {
         resource

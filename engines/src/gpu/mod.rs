@@ -16,7 +16,7 @@ pub mod traffic;
 pub mod transfer;
 
 use lumacycle_arch::Gpu;
-use lumacycle_workloads::ops::Operation;
+use lumacycle_workloads::ops::{Candidate, Operation};
 use lumacycle_workloads::{Kernel, Target};
 
 use crate::cost::{Cost, KernelCost, Resource, SharedUse};
@@ -116,7 +116,7 @@ impl<'a> GpuEngine<'a> {
         };
         // SMs are held by residency, not by pipe use: a kernel that fills the device with CTAs
         // leaves no room for another.
-        let sm = kernels.iter().map(|kernel| kernel.waves.min(1.0) * kernel.time_ns).sum::<f64>()
+        let sm = kernels.iter().map(|kernel| kernel.sm_share * kernel.time_ns).sum::<f64>()
             / total.max(1.0);
         SharedUse {
             sm,
@@ -134,7 +134,7 @@ impl Engine for GpuEngine<'_> {
             Operation::Transfer(transfer) => Ok(transfer::copy(self, transfer)),
             Operation::Collective(collective) => Ok(transfer::collective(self, collective)),
             _ => {
-                let mut best: Option<(f64, Vec<KernelCost>)> = None;
+                let mut best: Option<(f64, Vec<KernelCost>, Candidate)> = None;
                 let mut failure = EngineError::NoCandidate;
                 for candidate in work.lower(&self.target()) {
                     let costs: Result<Vec<_>, _> =
@@ -142,14 +142,23 @@ impl Engine for GpuEngine<'_> {
                     match costs {
                         Ok(costs) => {
                             let time: f64 = costs.iter().map(|cost| cost.time_ns).sum();
-                            if best.as_ref().is_none_or(|(least, _)| time < *least) {
-                                best = Some((time, costs));
+                            // Lists run from large to small tiles; libraries keep the large
+                            // one unless a smaller is worth the change.
+                            let better =
+                                best.as_ref().is_none_or(|(least, ..)| time < *least * 0.98);
+                            if better {
+                                best = Some((time, costs, candidate));
                             }
                         }
                         Err(error) => failure = error,
                     }
                 }
-                let (_, kernels) = best.ok_or(failure)?;
+                let (_, mut kernels, candidate) = best.ok_or(failure)?;
+                if self.options.relief.is_none() {
+                    for (cost, kernel) in kernels.iter_mut().zip(&candidate.kernels) {
+                        cost.binding = kernel::binding(self, kernel, cost);
+                    }
+                }
                 let shares = Self::shares(&kernels);
                 Ok(Cost::sequence(kernels, shares))
             }

@@ -7,11 +7,12 @@ use lumacycle_workloads::Launch;
 use crate::cost::Occupancy;
 use crate::{EngineError, gpu::sm::WARP};
 
-/// Resident CTAs per SM and what limits them.
+/// Resident CTAs per SM with what limits them, and how many there would be room for if the grid
+/// were endless.
 ///
 /// # Errors
 /// When not even one CTA fits.
-pub fn occupancy(gpu: &Gpu, launch: &Launch) -> Result<Occupancy, EngineError> {
+pub fn occupancy(gpu: &Gpu, launch: &Launch) -> Result<(Occupancy, u32), EngineError> {
     let sm = &gpu.sm;
     let warps = launch.warps().max(1);
     let by_threads = u64::from(sm.max_threads) / (warps * WARP as u64);
@@ -26,7 +27,10 @@ pub fn occupancy(gpu: &Gpu, launch: &Launch) -> Result<Occupancy, EngineError> {
     if launch.registers > 0 {
         let unit = u64::from(sm.register_unit);
         let per_warp = (u64::from(launch.registers) * WARP as u64).div_ceil(unit) * unit;
-        let fit = u64::from(sm.registers) / (per_warp * warps);
+        // Warps are allotted to schedulers evenly.
+        let schedulers = (sm.issue_per_clock as u64).max(1);
+        let warps_fit = u64::from(sm.registers) / per_warp / schedulers * schedulers;
+        let fit = warps_fit / warps;
         if fit == 0 {
             return Err(EngineError::CannotLaunch {
                 what: "registers",
@@ -50,16 +54,14 @@ pub fn occupancy(gpu: &Gpu, launch: &Launch) -> Result<Occupancy, EngineError> {
         let taken = (wanted + sm.shared_reserved.bytes() as u64).div_ceil(unit) * unit;
         limits.push(("shared memory", (sm.shared_memory.bytes() as u64 / taken).max(1)));
     }
+    let room = limits.iter().map(|(_, n)| *n).min().unwrap_or(1).max(1);
     // A grid smaller than the device never fills it.
     let grid = launch.ctas().div_ceil(u64::from(sm.count));
     limits.push(("grid", grid));
     let (limit, ctas) = limits.into_iter().min_by_key(|(_, n)| *n).unwrap_or(("grid", 1));
     let most = f64::from(sm.max_threads) / WARP;
-    Ok(Occupancy {
-        ctas_per_sm: ctas as u32,
-        share: ((ctas * warps) as f64 / most).min(1.0),
-        limit,
-    })
+    let share = ((ctas * warps) as f64 / most).min(1.0);
+    Ok((Occupancy { ctas_per_sm: ctas as u32, share, limit }, room as u32))
 }
 
 #[cfg(test)]
@@ -75,7 +77,7 @@ mod tests {
     fn cuda_calculator_examples() {
         let gpu = a100();
         let of = |threads, registers, shared| {
-            occupancy(&gpu, &Launch::linear(1_000_000, threads, registers, shared)).unwrap()
+            occupancy(&gpu, &Launch::linear(1_000_000, threads, registers, shared)).unwrap().0
         };
         // 2048 threads / 128.
         assert_eq!((of(128, 32, 0).ctas_per_sm, of(128, 32, 0).limit), (16, "threads"));

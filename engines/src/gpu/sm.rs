@@ -155,7 +155,8 @@ pub fn resident_set(
         let bubble = stage.shared_round_trips * gpu.shared.latency_cycles
             + stage.barriers * gpu.pipes.barrier_cycles;
         let memory = stage.memory_round_trips * latency;
-        let work = dependent.max(one) + bubble;
+        let relief = engine.relief(Resource::Latency);
+        let work = (dependent / relief).max(one) + bubble / relief;
         // Loads of later iterations are under way while this one computes; without software
         // pipelining a CTA waits for its loads, then works.
         // Nor can more iterations be in flight than there are.

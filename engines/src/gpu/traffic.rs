@@ -6,7 +6,7 @@
 
 use lumacycle_arch::Gpu;
 use lumacycle_workloads::kernel::{Direction, Pattern, Shared};
-use lumacycle_workloads::{Kernel, Stream};
+use lumacycle_workloads::{Kernel, Raster, Stream};
 
 use crate::cost::Traffic;
 use crate::gpu::L2Start;
@@ -38,7 +38,7 @@ pub fn movement(
     concurrent: u64,
     l2: L2Start,
 ) -> Movement {
-    let ctas = kernel.launch.ctas().max(kernel_ctas(kernel)) as f64;
+    let ctas = kernel_ctas(kernel).max(1) as f64;
     let warm = match l2 {
         L2Start::Warm => kept_in_l2(gpu, kernel.footprint_bytes()),
         L2Start::Cold => 0.0,
@@ -87,7 +87,8 @@ pub fn movement(
 
 /// CTAs that the raster names; persistent launches have fewer CTAs than tiles.
 pub fn kernel_ctas(kernel: &Kernel) -> u64 {
-    kernel.raster.rows * kernel.raster.columns * kernel.raster.batches
+    let Raster { rows, columns, batches, .. } = kernel.raster;
+    rows.saturating_mul(columns).saturating_mul(batches)
 }
 
 /// `(bytes at L2, bytes at DRAM, extra row activations)` of one stream.
@@ -118,7 +119,7 @@ fn levels(
         }
         Pattern::Tiled { footprint_bytes, shared } => {
             let raster = &kernel.raster;
-            let problem = (raster.rows * raster.columns).max(1);
+            let problem = raster.rows.saturating_mul(raster.columns).max(1);
             let at_once = concurrent.min(problem).max(1);
             let (rows, columns) = raster.extent(at_once);
             let sharers = match shared {
@@ -144,9 +145,11 @@ fn levels(
                 warps,
                 l1_bytes(gpu, kernel, ctas_per_sm),
             );
+            // Atomics are performed at L2.
+            let l1_hits = if stream.direction == Direction::Atomic { 0.0 } else { rates.l1 };
             let sector = gpu.l1.sector.bytes();
             let sectors = addresses.requests() as f64 * rates.sectors_per_request;
-            let l2 = sectors * sector * (1.0 - rates.l1);
+            let l2 = sectors * sector * (1.0 - l1_hits);
             let dram = l2 * (1.0 - rates.l2);
             // Consecutive sectors of one request share a row; requests don't.
             let per_row = rates.sectors_per_request.max(1.0) * sector;

@@ -38,6 +38,7 @@ fn cost(
         binding,
         occupancy: Occupancy { ctas_per_sm: 0, share: 0.0, limit: "none" },
         waves: 0.0,
+        sm_share: 0.0,
         traffic,
         energy,
     };

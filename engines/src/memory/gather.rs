@@ -90,7 +90,8 @@ pub fn hit_rates(
         // is larger than what it touched. In the limit a uniformly used table is resident in
         // proportion to the capacity, whatever has been touched so far.
         let span = addresses.span_bytes() as f64;
-        let touched = (simulated as f64 * share(count, simulated as f64)) * sector;
+        let measured = (simulated - measured_from) as f64;
+        let touched = simulated as f64 * share(count, measured) * sector;
         if span > touched {
             let limit = (capacity / span).min(1.0);
             let reach = (total as f64 / simulated as f64 * touched / span).min(1.0);

@@ -24,24 +24,38 @@ pub fn write(to: Option<&Path>, bytes: &[u8]) -> Result<(), Failure> {
         path: path.to_owned(),
         reason: error.to_string(),
     };
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // A link keeps pointing where it did: what it points to is written.
+    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let existing = std::fs::metadata(&target).ok();
+    if existing.as_ref().is_some_and(std::fs::Metadata::is_dir) {
+        return Err(failed(&"it is a directory"));
+    }
+    if existing.as_ref().is_some_and(|metadata| !metadata.is_file()) {
+        // Devices and pipes take the bytes as they come.
+        let mut device =
+            std::fs::OpenOptions::new().write(true).open(&target).map_err(|e| failed(&e))?;
+        return device.write_all(bytes).map_err(|e| failed(&e));
+    }
+    let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| failed(&e))?;
     file.write_all(bytes).map_err(|e| failed(&e))?;
+    let permissions = existing.map(|metadata| metadata.permissions());
+    set_permissions(file.as_file(), permissions).map_err(|e| failed(&e))?;
     file.as_file().sync_all().map_err(|e| failed(&e))?;
-    set_permissions(&file).map_err(|e| failed(&e))?;
-    file.persist(path).map_err(|e| failed(&e.error))?;
+    file.persist(&target).map_err(|e| failed(&e.error))?;
     Ok(())
 }
 
-/// Temporary files are private; results are not.
+/// The permissions of the file that is replaced; readable for all where there is none, since
+/// temporary files are private.
 #[cfg(unix)]
-fn set_permissions(file: &tempfile::NamedTempFile) -> io::Result<()> {
+fn set_permissions(file: &std::fs::File, like: Option<std::fs::Permissions>) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))
+    file.set_permissions(like.unwrap_or_else(|| std::fs::Permissions::from_mode(0o644)))
 }
 
 #[cfg(not(unix))]
-fn set_permissions(_: &tempfile::NamedTempFile) -> io::Result<()> {
+fn set_permissions(_: &std::fs::File, _: Option<std::fs::Permissions>) -> io::Result<()> {
     Ok(())
 }
 

@@ -38,7 +38,8 @@ pub(super) fn build(recording: &Recording, priced: &[Option<Priced>]) -> WorkGra
             Some((time_ns, cost)) => ((time_ns * 1e3).round() as i64, cost.shared_use),
             None => (durations[index], SharedUse::default()),
         };
-        let node = graph.add_node(Piece { alone_ps, shared, not_before_ps: 0 });
+        let node =
+            graph.add_node(Piece { alone_ps, shared, device: event.device, not_before_ps: 0 });
         while let Some(&Reverse((end, ended))) = open.peek() {
             if end > event.start_ps {
                 break;

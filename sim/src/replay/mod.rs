@@ -10,7 +10,7 @@ pub mod result;
 pub mod select;
 
 use lumacycle_arch::Entry;
-use lumacycle_engines::gpu::roofline;
+use lumacycle_engines::gpu::{energy, roofline};
 use lumacycle_engines::{Cost, Engine, EngineError, GpuEngine, Options, Resource};
 use lumacycle_traces::{Classified, Known, Recording, Signature, classify};
 use lumacycle_workloads::KernelClass;
@@ -67,6 +67,8 @@ struct Priced {
     roofline_ns: Option<f64>,
     /// Time spent waiting for others, carried over from the recording.
     waiting_ns: f64,
+    /// Constant power over that time, in picojoules.
+    waiting_pj: f64,
 }
 
 impl Priced {
@@ -105,7 +107,9 @@ pub fn replay(
         || recording.main_device().map_or(0, |device| device.compute_capability),
         |own| own.gpu.gpu.compute_capability,
     );
-    let own = options.recorded_on.map(|entry| GpuEngine::new(&entry.gpu));
+    // Inference sees the caches as the simulation does; the clock is the recording GPU's own.
+    let own_options = Options { clock_hz: None, relief: None, ..options.engine };
+    let own = options.recorded_on.map(|entry| GpuEngine::new(&entry.gpu).with(own_options));
     let priced: Vec<Option<Priced>> = recording
         .signatures
         .par_iter()
@@ -145,13 +149,14 @@ fn price(
         relief: 0.0,
         roofline_ns: None,
         waiting_ns: 0.0,
+        waiting_pj: 0.0,
     };
     if priced.classified.known == Known::Assumed
         && let (Some(own), Some(work)) = (own, &priced.classified.operation)
-        && let Some(inferred) = infer(own, work, recorded_ns)
     {
-        priced.classified.operation = Some(inferred);
-        priced.classified.known = Known::Inferred;
+        let inferred = infer(own, work, recorded_ns);
+        priced.classified.known = if inferred.is_some() { Known::Inferred } else { Known::Kept };
+        priced.classified.operation = inferred;
     }
     let Some(operation) = &priced.classified.operation else { return priced };
     if priced.classified.known < Known::Assumed {
@@ -167,6 +172,7 @@ fn price(
                 && let Some(Ok(link)) = own.map(|own| own.price(operation))
             {
                 priced.waiting_ns = (recorded_ns - link.time_ns).max(0.0);
+                priced.waiting_pj = energy::constant_pj(engine.gpu, priced.waiting_ns);
             }
             priced.cost = Some(cost);
         }
@@ -191,7 +197,10 @@ fn infer(own: &GpuEngine<'_>, work: &Operation, recorded_ns: f64) -> Option<Oper
         let middle = f64::midpoint(low, high);
         if time(middle)? < recorded_ns { low = middle } else { high = middle }
     }
-    work.scaled(2.0_f64.powf(f64::midpoint(low, high)))
+    let found = f64::midpoint(low, high);
+    // A launch that even the least or the most work does not explain stays as recorded.
+    let explained = (time(found)? / recorded_ns.max(1.0) - 1.0).abs() < 0.05;
+    explained.then(|| work.scaled(2.0_f64.powf(found))).flatten()
 }
 
 /// What a tenth more of the binding resource would save, as a share of the time.

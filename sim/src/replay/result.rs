@@ -60,7 +60,7 @@ pub struct Totals {
     pub recorded_sum_ms: f64,
     /// Sum of predicted durations, in ms.
     pub predicted_sum_ms: f64,
-    /// Union of recorded intervals, in ms.
+    /// Union of recorded intervals (per device, summed), in ms.
     pub recorded_busy_ms: f64,
     /// Union of simulated intervals, in ms.
     pub predicted_busy_ms: f64,
@@ -170,7 +170,9 @@ pub struct KernelRow {
     pub l2_hit_pct: f64,
     /// Energy, in mJ.
     pub energy_mj: f64,
-    /// Why there is no prediction, where there is none.
+    /// Why this GPU cannot run it, where it cannot.
+    pub failure: Option<String>,
+    /// What else there is to know about the figures.
     pub note: Option<String>,
 }
 
@@ -196,7 +198,7 @@ impl Sum {
             (Some(time_ns), Some(cost)) => {
                 let predicted = time_ns * 1e3 * n;
                 self.predicted_ps += predicted;
-                self.energy_pj += cost.energy.total_pj() * n;
+                self.energy_pj += (cost.energy.total_pj() + priced.waiting_pj) * n;
                 self.priced_ps += predicted;
                 if !priced.independent() {
                     return;
@@ -336,14 +338,27 @@ fn totals(recording: &Recording, ran: &[Ran], all: &Sum, own: bool) -> Totals {
         predicted_sum_ms: all.predicted_ps / PS_PER_MS,
         recorded_span_ms: span(&recorded),
         predicted_span_ms: span(&simulated),
-        recorded_busy_ms: schedule::busy_ps(recorded) as f64 / PS_PER_MS,
-        predicted_busy_ms: schedule::busy_ps(simulated) as f64 / PS_PER_MS,
+        recorded_busy_ms: busy_ms(recording, &recorded),
+        predicted_busy_ms: busy_ms(recording, &simulated),
         independent_pct: all.compared.0 / all.recorded_ps.max(f64::MIN_POSITIVE) * 100.0,
         error_pct: error_pct(all.compared, own),
         energy_mj: energy_j * 1e3,
         mean_power_w: if predicted_s > 0.0 { energy_j / predicted_s } else { 0.0 },
         roofline_sum_ms: all.roofline.1 / PS_PER_MS,
     }
+}
+
+/// Union of intervals on each device, summed over devices, in ms.
+fn busy_ms(recording: &Recording, intervals: &[(i64, i64)]) -> f64 {
+    let mut devices: Vec<i32> = recording.events.iter().map(|event| event.device).collect();
+    devices.sort_unstable();
+    devices.dedup();
+    let busy_ps = |device: i32| {
+        let events = recording.events.iter().zip(intervals);
+        let here = events.filter(|(event, _)| event.device == device);
+        schedule::busy_ps(here.map(|(_, interval)| *interval).collect())
+    };
+    devices.into_iter().map(busy_ps).sum::<i64>() as f64 / PS_PER_MS
 }
 
 fn row(
@@ -396,7 +411,9 @@ fn row(
             (cost.traffic.dram_read_bytes + cost.traffic.dram_write_bytes) / 1e6
         }),
         l2_hit_pct: cost.map_or(0.0, |cost| cost.traffic.l2_hit_rate() * 100.0),
-        energy_mj: cost.map_or(0.0, |cost| cost.energy.total_pj() / PJ_PER_MJ),
+        energy_mj: cost
+            .map_or(0.0, |cost| (cost.energy.total_pj() + priced.waiting_pj) / PJ_PER_MJ),
+        failure: priced.failure.as_ref().map(ToString::to_string),
         note,
     }
 }

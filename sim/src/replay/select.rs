@@ -47,7 +47,11 @@ pub enum SelectionError {
         found: Vec<u64>,
     },
     /// No range matches.
-    #[error("no range of {name} matches; there are for example {examples:?}")]
+    #[error("no range of {name} matches; the trace marks {}", if examples.is_empty() {
+        "none".to_owned()
+    } else {
+        format!("for example {}", examples.join(", "))
+    })]
     NoRange {
         /// The recording.
         name: String,
@@ -75,7 +79,7 @@ impl Selection {
                 index += 1;
                 keep
             });
-            if recordings.is_empty() {
+            if self.ranks.iter().any(|wanted| !found.contains(wanted)) {
                 return Err(SelectionError::NoRank { wanted: self.ranks.clone(), found });
             }
         }

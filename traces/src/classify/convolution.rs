@@ -20,6 +20,9 @@ const MAIN_WORDS: [&str; 8] = [
     "fprop",
     "ImplicitGemmConvolution",
 ];
+/// Products that walk the convolution's windows themselves.
+const IMPLICIT: [&str; 4] =
+    ["implicit_gemm", "implicit_convolve", "ImplicitGemm", "explicit_convolve"];
 const HELPERS: [&str; 12] = [
     "nchwToNhwc",
     "nhwcToNchw",
@@ -37,7 +40,8 @@ const HELPERS: [&str; 12] = [
 
 pub(super) fn classify(launched: &Launched<'_>) -> Option<Classified> {
     let by_operator = launched.operator_has(&["conv"]);
-    if !by_operator && !launched.name_has(&MAIN_WORDS) {
+    let attention = launched.name_has(&["sdpa", "flash", "fmha"]);
+    if attention || !by_operator && !launched.name_has(&MAIN_WORDS) {
         return None;
     }
     let call = launched.operator.and_then(|operator| Call::of(operator, launched));
@@ -51,7 +55,7 @@ pub(super) fn classify(launched: &Launched<'_>) -> Option<Classified> {
         return Some(spectral_helper(launched));
     }
     let named = names::parse(launched.name);
-    if launched.name_has(&["gemm"]) && by_operator && !launched.name_has(&["implicit_gemm"]) {
+    if launched.name_has(&["gemm"]) && by_operator && !launched.name_has(&IMPLICIT) {
         return Some(batched_product(launched, call.as_ref()?, named?));
     }
     let named = named?;
@@ -77,7 +81,7 @@ struct Call {
 }
 
 fn pixels(shape: &[i64]) -> u64 {
-    shape.iter().skip(2).map(|&dim| size(dim)).product()
+    shape.iter().skip(2).fold(1, |all: u64, &dim| all.saturating_mul(size(dim)).min(1 << 40))
 }
 
 impl Call {
@@ -85,6 +89,9 @@ impl Call {
         let name = operator.name.as_ref();
         let dtype = launched.dtype();
         let tensor = |argument| operator.shape(argument).filter(|shape| shape.len() >= 3);
+        if operator.name.contains("transpose") {
+            return None;
+        }
         if name.ends_with("convolution_backward") {
             let (gradient, input, weight) = (tensor(0)?, tensor(1)?, tensor(2)?);
             let direction = if launched.name_has(&["wgrad", "Wgrad", "splitK", "stridedB_splitK"]) {
@@ -118,13 +125,14 @@ impl Call {
         let (input, weight) = (tensor(0)?, tensor(1)?);
         let mut call = Self::build(ConvDirection::Forward, input, weight, None, dtype);
         match strides_and_padding(operator) {
-            Some((padding, stride)) => {
+            Some((padding, stride, dilation)) => {
                 let output = input.iter().skip(2).zip(weight.iter().skip(2)).enumerate();
                 call.out_pixels = output
                     .map(|(i, (&x, &w))| {
                         let pad = padding.get(i).or(padding.first()).copied().unwrap_or(0);
                         let step = stride.get(i).or(stride.first()).copied().unwrap_or(1).max(1);
-                        size((x + 2 * pad - w) / step + 1)
+                        let spread = dilation.get(i).or(dilation.first()).copied().unwrap_or(1);
+                        size((x + 2 * pad - spread.max(1) * (w - 1) - 1) / step + 1)
                     })
                     .product();
             }
@@ -175,9 +183,15 @@ impl Call {
     /// Rows and columns of the implicit GEMM's result.
     fn result(&self) -> (u64, u64) {
         match self.direction {
-            ConvDirection::Forward => (self.batch * self.out_pixels, self.out_channels),
-            ConvDirection::DataGradient => (self.batch * self.in_pixels, self.in_channels),
-            ConvDirection::WeightGradient => (self.out_channels, self.in_channels * self.filter),
+            ConvDirection::Forward => {
+                (self.batch.saturating_mul(self.out_pixels), self.out_channels)
+            }
+            ConvDirection::DataGradient => {
+                (self.batch.saturating_mul(self.in_pixels), self.in_channels)
+            }
+            ConvDirection::WeightGradient => {
+                (self.out_channels, self.in_channels.saturating_mul(self.filter))
+            }
         }
     }
 
@@ -186,7 +200,8 @@ impl Call {
     fn complete_from_grid(&mut self, tile: &Tile, ctas: u64) {
         let tiles = |call: &Self| {
             let (m, n) = call.result();
-            let count = |a: u32, b: u32| m.div_ceil(a.into()) * n.div_ceil(b.into());
+            let count =
+                |a: u32, b: u32| m.div_ceil(a.into()).saturating_mul(n.div_ceil(b.into())).max(1);
             let (one, other) = (count(tile.m, tile.n), count(tile.n, tile.m));
             let distance = |tiles: u64| {
                 // Weight gradients are split along k: any multiple is as good.
@@ -207,7 +222,9 @@ impl Call {
             let mut trial = Self { ..*self };
             match self.direction {
                 ConvDirection::Forward => trial.out_pixels = (self.in_pixels / option).max(1),
-                ConvDirection::DataGradient => trial.in_pixels = self.out_pixels * option,
+                ConvDirection::DataGradient => {
+                    trial.in_pixels = self.out_pixels.saturating_mul(option);
+                }
                 ConvDirection::WeightGradient => trial.filter = option,
             }
             let misfit = tiles(&trial);
@@ -219,22 +236,26 @@ impl Call {
     }
 }
 
-/// `padding` and `stride` from the recorded scalar arguments of a forward call.
-fn strides_and_padding(operator: &Operator) -> Option<(Vec<i64>, Vec<i64>)> {
+/// `padding`, `stride` and `dilation` from the recorded scalar arguments of a forward call.
+fn strides_and_padding(operator: &Operator) -> Option<(Vec<i64>, Vec<i64>, Vec<i64>)> {
     let lists: Vec<Vec<i64>> = operator
         .scalars
         .iter()
         .filter(|text| text.starts_with('['))
         .map(|text| {
             let inner = text.trim_matches(|c| c == '[' || c == ']');
-            inner.split(',').filter_map(|item| item.trim().parse().ok()).collect()
+            let small = |item: i64| item.clamp(0, 1 << 20);
+            inner.split(',').filter_map(|item| item.trim().parse().ok()).map(small).collect()
         })
         .collect();
     // cudnn_convolution(input, weight, padding, stride, …); convolution(…, stride, padding, …).
-    let padding_first = operator.name.contains("cudnn_convolution");
+    let padding_first = operator.name.ends_with("cudnn_convolution");
     match lists.as_slice() {
-        [first, second, ..] if padding_first => Some((first.clone(), second.clone())),
-        [first, second, ..] => Some((second.clone(), first.clone())),
+        [first, second, rest @ ..] => {
+            let dilation = rest.first().cloned().unwrap_or_default();
+            let (padding, stride) = if padding_first { (first, second) } else { (second, first) };
+            Some((padding.clone(), stride.clone(), dilation))
+        }
         _ => None,
     }
 }
@@ -256,7 +277,7 @@ fn main_kernel(launched: &Launched<'_>, call: &Call, named: &NamedKernel) -> Cla
     let (m, n) = call.result();
     let mut tile = named.tile;
     tile.warps = u32::try_from(launched.recorded.launch.warps().clamp(1, 32)).unwrap_or(8);
-    let count = |tile: &Tile| m.div_ceil(tile.m.into()) * n.div_ceil(tile.n.into());
+    let count = |tile: &Tile| m.div_ceil(tile.m.into()).saturating_mul(n.div_ceil(tile.n.into()));
     let turned = Tile { m: tile.n, n: tile.m, ..tile };
     let ctas = launched.ctas();
     if count(&turned).abs_diff(ctas) < count(&tile).abs_diff(ctas) {
@@ -293,7 +314,7 @@ fn batched_product(launched: &Launched<'_>, call: &Call, named: NamedKernel) -> 
     let tile = named.tile;
     let (m, n) = (y * u64::from(tile.n), x * u64::from(tile.m));
     // Winograd tiles of 4×4 outputs per image.
-    let tiles = call.batch * (call.out_pixels / 16).max(1);
+    let tiles = call.batch.saturating_mul((call.out_pixels / 16).max(1));
     let k = match call.direction {
         ConvDirection::Forward => call.in_channels,
         ConvDirection::DataGradient => call.out_channels,
@@ -335,9 +356,9 @@ fn streaming(
 /// Transforms of F(4×4, 3×3): each 4×4 patch of outputs works on 36 values.
 fn winograd_transform(launched: &Launched<'_>, call: &Call) -> Classified {
     let bytes = call.dtype.bytes();
-    let x = (call.batch * call.in_channels * call.in_pixels) as f64 * bytes;
-    let y = (call.batch * call.out_channels * call.out_pixels) as f64 * bytes;
-    let w = (call.in_channels * call.out_channels) as f64 * bytes;
+    let x = call.batch as f64 * call.in_channels as f64 * call.in_pixels as f64 * bytes;
+    let y = call.batch as f64 * call.out_channels as f64 * call.out_pixels as f64 * bytes;
+    let w = call.in_channels as f64 * call.out_channels as f64 * bytes;
     let (data, result) = match call.direction {
         ConvDirection::DataGradient => (y, x),
         _ => (x, y),
@@ -374,15 +395,15 @@ fn helper(launched: &Launched<'_>, call: Option<&Call>) -> Option<Classified> {
     if launched.name_has(&["scalePackedTensor"]) {
         let elements = call.map_or(threads, |call| {
             let (m, n) = call.result();
-            (m * n) as f64
+            m as f64 * n as f64
         });
         // With a factor of zero, as before an accumulation, nothing is read.
         return Some(streaming(launched, elements, 0.0, elements * bytes, 1.0));
     }
     if launched.name_has(&["im2col"]) {
         let call = call?;
-        let x = (call.batch * call.in_channels * call.in_pixels) as f64 * bytes;
-        let columns = (call.batch * call.in_channels * call.filter * call.out_pixels) as f64;
+        let x = call.batch as f64 * call.in_channels as f64 * call.in_pixels as f64 * bytes;
+        let columns = x / bytes / call.in_pixels as f64 * (call.filter * call.out_pixels) as f64;
         return Some(streaming(launched, columns, x, columns * bytes, 0.0));
     }
     // Tables and small sums: a value or two per thread.

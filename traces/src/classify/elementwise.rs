@@ -117,7 +117,12 @@ fn bytes_of(operator: &Operator, elements: f64, fallback: DType) -> (f64, f64) {
     }
     // Comparisons write bytes, everything else its first argument's type.
     let compares = ["aten::eq", "aten::ne", "aten::lt", "aten::gt", "aten::le", "aten::ge"];
-    let result = if compares.contains(&name) { DType::Bool } else { dtype_of(0) };
+    let result = match name {
+        _ if compares.contains(&name) => DType::Bool,
+        // The condition comes first.
+        "aten::where" => dtype_of(1),
+        _ => dtype_of(0),
+    };
     (read, elements * result.bytes())
 }
 
@@ -152,11 +157,12 @@ pub(super) fn classify(launched: &Launched<'_>) -> Option<Classified> {
     let by_operator = launched.operator.and_then(|operator| {
         let elements = volume(&broadcast(operator)?);
         let plausible = match per_thread {
-            Some(each) => {
+            // Older builds give a thread 4 elements, newer ones up to 32, with a CTA or two spare.
+            Some(each) => [each, 8.0, 16.0, 32.0].iter().any(|each| {
                 let most = threads * each;
-                let least = most - launched.recorded.launch.threads() as f64 * each;
+                let least = most - 3.0 * launched.recorded.launch.threads() as f64 * each;
                 elements > least && elements <= most
-            }
+            }),
             None => operator.name.starts_with("aten::"),
         };
         (plausible && elements > 0.0).then(|| (elements, bytes_of(operator, elements, dtype)))
@@ -177,7 +183,9 @@ pub(super) fn classify(launched: &Launched<'_>) -> Option<Classified> {
         (None, None) => return None,
     };
     // Kernels that compute offsets per element (strided or broadcast operands) pay for it.
-    let strided = name.contains("elementwise_kernel<") && !name.contains("vectorized");
+    let strided = name.contains("elementwise_kernel<")
+        && !name.contains("vectorized")
+        && !name.contains("TrivialOffset");
     let streaming = Streaming {
         read_bytes: read,
         write_bytes: write,
@@ -249,7 +257,8 @@ fn pooling(launched: &Launched<'_>) -> Option<Classified> {
     // Strides of two are the rule: a quarter as many outputs as inputs; the index of each
     // maximum is kept as an int64.
     let outputs = largest / 4.0;
-    let small = outputs * (dtype.bytes() + 8.0);
+    let index_bytes = if launched.name.contains("max_pool") { 8.0 } else { 0.0 };
+    let small = outputs * (dtype.bytes() + index_bytes);
     let large = largest * dtype.bytes();
     let streaming = Streaming {
         read_bytes: if backward { small } else { large },

@@ -46,7 +46,10 @@ pub(super) fn gemm(launched: &Launched<'_>) -> Option<Classified> {
     }
     let named = names::parse(launched.name);
     let dtype = named.map_or_else(|| launched.dtype(), |named| named.dtype);
-    let shape = launched.operator.and_then(product);
+    let shape = launched.operator.and_then(product).filter(|&(m, n, k, batch, _)| {
+        let gemm = Gemm { batch, ..Gemm::new(m, n, k, dtype) };
+        Operation::Gemm(gemm).validate().is_ok()
+    });
     let Some((m, n, k, batch, bias)) = shape else {
         return without_shape(launched, named.as_ref());
     };
@@ -71,9 +74,11 @@ fn orient(tile: Tile, launched: &Launched<'_>, m: u64, n: u64, batch: u64) -> (T
     let swapped = Tile { m: tile.n, n: tile.m, ..tile };
     let ctas = launched.ctas();
     let tiles = |tile: &Tile| m.div_ceil(tile.m.into()) * n.div_ceil(tile.n.into()) * batch.max(1);
+    // An exact fit is better than a split, a split better than a remainder.
     let misfit = |tile: &Tile| {
-        let tiles = tiles(tile);
-        if ctas >= tiles { ctas % tiles } else { tiles - ctas }
+        let tiles = tiles(tile).max(1);
+        let rest = if ctas >= tiles { ctas % tiles } else { tiles - ctas };
+        (rest, ctas != tiles)
     };
     let mut chosen = if misfit(&swapped) <= misfit(&tile) { swapped } else { tile };
     let warps = launched.recorded.launch.warps();
@@ -106,7 +111,7 @@ fn without_shape(
 fn split_k_reduction(launched: &Launched<'_>) -> Option<Classified> {
     let (m, n, _, batch, _) = launched.operator.and_then(product)?;
     let dtype = launched.dtype();
-    let elements = (m * n * batch) as f64;
+    let elements = m as f64 * n as f64 * batch as f64;
     // The factor is not recorded with this launch; libraries mostly use 2 to 8.
     let factor = 4.0;
     let streaming = Streaming {
@@ -117,6 +122,25 @@ fn split_k_reduction(launched: &Launched<'_>) -> Option<Classified> {
         ..Streaming::new(KernelClass::Gemm, elements)
     };
     Some(Classified::new(Operation::Streaming(streaming), dtype, Known::Launch))
+}
+
+/// Which scalar says that later keys are masked differs from call to call.
+fn is_causal(operator: &Operator, backward: bool) -> bool {
+    let scalar = |index: usize| operator.scalars.get(index).map_or("", String::as_str);
+    if operator.name.contains("efficient_attention") {
+        // custom_mask_type: 0 = none, otherwise causal from one corner or the other. It follows
+        // dropout_p forward; backward it is the only small integer behind the tensors.
+        let small = |text: &&String| matches!(text.as_str(), "1" | "2");
+        return if backward {
+            operator.scalars.iter().any(|text| small(&text))
+        } else {
+            matches!(scalar(8), "1" | "2")
+        };
+    }
+    if operator.name.contains("_flash_attention_forward") {
+        return scalar(8) == "True";
+    }
+    operator.scalars.iter().any(|text| text == "True")
 }
 
 /// Fused attention: PyTorch's own call or a FlashAttention kernel.
@@ -134,14 +158,17 @@ pub(super) fn attention(launched: &Launched<'_>) -> Option<Classified> {
         return None;
     }
     let operator = launched.operator?;
-    let query = operator.shapes_of(0).next().filter(|shape| shape.len() == 4)?;
-    let key = operator.shapes_of(1).next().filter(|shape| shape.len() == 4)?;
+    let backward = launched.name_has(&["bwd", "backward", "Bwd", "bprop"]);
+    // Backward calls put the gradient of the result first.
+    let first = u32::from(backward);
+    let query = operator.shapes_of(first).next().filter(|shape| shape.len() == 4)?;
+    let key = operator.shapes_of(first + 1).next().filter(|shape| shape.len() == 4)?;
     // `_flash_attention_forward` takes (batch, sequence, heads, dim);
     // `_scaled_dot_product_*` takes (batch, heads, sequence, dim).
     let heads_first = operator.name.contains("scaled_dot_product");
     let (s, h) = if heads_first { (2, 1) } else { (1, 2) };
-    let causal = operator.scalars.iter().any(|text| text == "True");
-    let dtype = launched.dtype();
+    let dtype = operator.types.iter().find_map(|text| DType::parse(text)).unwrap_or(DType::Fp16);
+    let causal = is_causal(operator, backward);
     let attention = Attention {
         batch: size(query[0]),
         heads_q: size(query[h]),
@@ -150,8 +177,8 @@ pub(super) fn attention(launched: &Launched<'_>) -> Option<Classified> {
         seq_q: size(query[s]),
         seq_kv: size(key[s]),
         causal,
-        dtype: if dtype == DType::Fp32 { DType::Fp16 } else { dtype },
-        backward: launched.name_has(&["bwd", "backward", "Bwd"]),
+        dtype,
+        backward,
         unfused: false,
         recorded: None,
     };

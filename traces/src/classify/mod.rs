@@ -132,7 +132,10 @@ pub fn classify(signature: &Signature, compute_capability: u32) -> Classified {
         return Classified::new(work.clone(), dtype, Known::Kernel);
     }
     match signature.kind {
-        EventKind::Memcpy | EventKind::Memset => other::transfer(signature),
+        EventKind::Memcpy | EventKind::Memset => {
+            let found = other::transfer(signature);
+            if possible(&found) { found } else { Classified::kept(found.class) }
+        }
         EventKind::Kernel => {
             if let Some(collective) = other::collective(signature) {
                 return collective;
@@ -163,14 +166,20 @@ fn dtype_of(work: &Operation) -> DType {
     }
 }
 
+/// Shapes from a recording may be anything; what cannot be meant is not believed.
+fn possible(found: &Classified) -> bool {
+    found.operation.as_ref().is_none_or(|operation| operation.validate().is_ok())
+}
+
 fn kernel(launched: &Launched<'_>) -> Classified {
     let found = convolution::classify(launched)
-        .or_else(|| matrix::attention(launched))
-        .or_else(|| matrix::gemm(launched))
-        .or_else(|| other::rows(launched))
-        .or_else(|| other::gather_and_sort(launched))
-        .or_else(|| elementwise::classify(launched))
-        .or_else(|| other::reduction(launched));
+        .filter(possible)
+        .or_else(|| matrix::attention(launched).filter(possible))
+        .or_else(|| matrix::gemm(launched).filter(possible))
+        .or_else(|| other::rows(launched).filter(possible))
+        .or_else(|| other::gather_and_sort(launched).filter(possible))
+        .or_else(|| elementwise::classify(launched).filter(possible))
+        .or_else(|| other::reduction(launched).filter(possible));
     found.unwrap_or_else(|| {
         let class = elementwise::rough_class(launched);
         let unknown = Unknown { recorded: launched.recorded, class, scale: 1.0 };
@@ -192,5 +201,6 @@ fn volume(dims: &[i64]) -> f64 {
 
 /// A dimension as a size of at least one.
 fn size(dim: i64) -> u64 {
-    dim.max(1).cast_unsigned()
+    // Beyond what any tensor has, so that products of a few stay in range.
+    dim.clamp(1, 1 << 31).cast_unsigned()
 }

@@ -54,7 +54,7 @@ pub(super) fn collective(signature: &Signature) -> Option<Classified> {
         CollectiveKind::ReduceScatter
     } else if what.contains("broadcast") {
         CollectiveKind::Broadcast
-    } else if what.contains("alltoall") {
+    } else if what.contains("alltoall") || what.contains("all_to_all") {
         CollectiveKind::AllToAll
     } else {
         CollectiveKind::SendRecv
@@ -166,19 +166,27 @@ fn embedding(launched: &Launched<'_>) -> Option<Classified> {
     }
     let operator = launched.operator?;
     let backward = launched.name_has(&["backward", "grad"]);
-    let dtype = dtype_in(launched.name).unwrap_or_else(|| launched.dtype());
+    // Kernel names spell the index type as often as the value's.
+    let typed = operator.types.first().and_then(|text| DType::parse(text));
+    let dtype = typed.or_else(|| dtype_in(launched.name)).unwrap_or(DType::Fp32);
     if operator.name.contains("fbgemm") || operator.name.contains("SplitLookup") {
         return None;
     }
     let mut shapes = operator.shapes.iter().filter(|shape| !shape.is_empty());
     let (table, indices) = (shapes.next()?, shapes.next()?);
-    let [rows, rest @ ..] = table.as_slice() else {
-        return None;
+    let lookups = volume(indices).max(1.0);
+    let (table_rows, width) = if backward {
+        // (gradient of the result, indices, rows of the table, …)
+        let rows = operator.scalars.get(2).and_then(|text| text.parse::<i64>().ok());
+        (rows.unwrap_or(1 << 16), volume(table) / lookups)
+    } else {
+        let (rows, rest) = table.split_first()?;
+        (*rows, volume(rest))
     };
     let embedding = Embedding {
-        table_rows: size(*rows),
-        width: volume(rest).max(1.0) as u64,
-        lookups: volume(indices).max(1.0) as u64,
+        table_rows: size(table_rows),
+        width: width.max(1.0) as u64,
+        lookups: lookups as u64,
         dtype,
         backward,
         recorded: Some(launched.recorded),

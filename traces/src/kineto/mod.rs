@@ -134,7 +134,11 @@ impl<'a> Collector<'a> {
     fn interval(&mut self, event: &RawEvent) -> Result<(i64, i64), &'static str> {
         let start = event.start_us.number().ok_or("no readable start time")?;
         let duration = event.duration_us.number().ok_or("no readable duration")?;
-        if !(start.is_finite() && duration.is_finite()) || start.abs() > 1e18 || duration > 1e13 {
+        // A day; longer recordings would overflow sums of picoseconds.
+        const LONGEST_US: f64 = 1e11;
+        let origin = self.origin_us.unwrap_or(start);
+        let near = (start - origin).abs() <= LONGEST_US && duration <= LONGEST_US;
+        if !(start.is_finite() && duration.is_finite() && near) {
             return Err("time out of range");
         }
         if duration < 0.0 {
@@ -181,7 +185,7 @@ impl<'a> Collector<'a> {
             bytes: args.bytes.map(|bytes| bytes.max(0.0) as u64),
             collective,
             stream: args.stream.unwrap_or(0.0).max(0.0) as u32,
-            device: args.device.unwrap_or(0.0) as i32,
+            device: args.device.unwrap_or(0.0).clamp(-1e6, 1e6) as i32,
             start_ps,
             duration_ps,
             correlation: args.correlation.map_or(-1, |id| id as i64),
@@ -215,6 +219,9 @@ impl<'a> Collector<'a> {
             return;
         };
         let thread = self.thread(event);
+        if (start - self.origin_us.unwrap_or(start)).abs() > 1e11 {
+            return;
+        }
         let at = self.time_ps(start);
         self.launches.push((correlation as i64, thread, at));
     }

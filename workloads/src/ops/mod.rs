@@ -16,6 +16,7 @@ pub mod streaming;
 pub mod tile;
 pub mod transfer;
 pub mod unknown;
+mod validate;
 
 use serde::{Deserialize, Serialize};
 
@@ -185,6 +186,9 @@ impl Operation {
     pub fn resident_bytes(&self) -> f64 {
         match self {
             Self::Transfer(_) | Self::Collective(_) | Self::Counters(_) | Self::Unknown(_) => 0.0,
+            // In place or not, the larger side has to be there.
+            Self::Streaming(streaming) => streaming.read_bytes.max(streaming.write_bytes),
+            Self::SortScan(sort) => sort.resident_bytes(),
             Self::Embedding(embedding) => embedding.resident_bytes(),
             _ => self.compulsory_bytes(),
         }

@@ -91,7 +91,10 @@ impl Rows {
             }
             _ => match self.operation {
                 RowOperation::Softmax if self.columns <= 1024 => {
-                    Launch::linear(self.rows.div_ceil(4), 128, 40, 0)
+                    // Short rows share a warp; rows of up to 128 columns go two to a warp.
+                    let lanes = self.columns.next_power_of_two().min(32);
+                    let per_warp = 32 / lanes * if self.columns <= 128 { 2 } else { 1 };
+                    Launch::linear(self.rows.div_ceil(4 * per_warp), 128, 40, 0)
                 }
                 RowOperation::Softmax => {
                     let vectors = self.columns as f64 * self.dtype.bytes() / 16.0;

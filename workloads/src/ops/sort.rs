@@ -49,6 +49,11 @@ impl SortScan {
         }
     }
 
+    /// Keys and values, and the second buffer that passes alternate with.
+    pub fn resident_bytes(&self) -> f64 {
+        2.0 * self.elements as f64 * (self.key_bytes + self.value_bytes)
+    }
+
     /// The kernels in launch order.
     pub fn candidate(&self, target: &Target) -> Candidate {
         let elements = self.elements as f64;

@@ -67,9 +67,9 @@ impl Collective {
         let share = (ranks - 1.0) / ranks;
         match self.kind {
             CollectiveKind::AllReduce => 2.0 * share * self.bytes,
-            CollectiveKind::AllGather
-            | CollectiveKind::ReduceScatter
-            | CollectiveKind::AllToAll => share * self.bytes,
+            // The buffer is this rank's shard; every other rank's has to arrive.
+            CollectiveKind::AllGather => (ranks - 1.0) * self.bytes,
+            CollectiveKind::ReduceScatter | CollectiveKind::AllToAll => share * self.bytes,
             CollectiveKind::Broadcast | CollectiveKind::SendRecv => self.bytes,
         }
     }

@@ -14,8 +14,7 @@ pub fn run(args: CatalogArgs) -> Result<(), Failure> {
         CatalogAction::Show { name, output } => show(&super::gpu(&catalog, &name)?, &output),
         CatalogAction::Check { file } => {
             let path = file.display().to_string();
-            let text = std::fs::read_to_string(&file)
-                .map_err(|error| Failure::Input { path: file, reason: error.to_string() })?;
+            let text = super::description(&file)?;
             let entry = catalog.parse("checked", &path, &text)?;
             let values = entry.gpu.list().len();
             let message = format!("{path}: {} is complete ({values} values)\n", entry.gpu.gpu.name);
@@ -36,7 +35,7 @@ fn list(catalog: &Catalog, args: &OutputArgs) -> Result<(), Failure> {
             gpu.gpu.chip.clone(),
             gpu.sm.count,
             gpu.clocks.boost.hz() / 1e6,
-            gpu.peak_fp32_flops() / 1e12,
+            2.0 * gpu.pipes.fp32 * f64::from(gpu.sm.count) * gpu.clocks.boost.hz() / 1e12,
             tensor / 1e12,
             gpu.l2.capacity.bytes() / 1_048_576.0,
             gpu.dram.bandwidth.bytes_per_s() / 1e9,

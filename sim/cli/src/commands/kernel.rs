@@ -113,6 +113,9 @@ fn positive(sizes: &[(&str, u64)]) -> Result<(), Failure> {
 
 pub fn run(args: &KernelArgs) -> Result<(), Failure> {
     let (operation, common, dtype) = operation(&args.shape)?;
+    operation.validate().map_err(|reason| {
+        Failure::usage(format!("impossible shape: {reason}"), "choose smaller sizes")
+    })?;
     let (gpus, options) = super::engines(&common.gpu)?;
     let header = [
         "GPU",

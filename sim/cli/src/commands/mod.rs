@@ -23,10 +23,24 @@ pub fn gpu(catalog: &Catalog, name: &str) -> Result<Entry, Failure> {
     if !is_file {
         return Ok(catalog.get(name)?);
     }
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::Input { path: path.to_owned(), reason: error.to_string() })?;
+    let text = description(path)?;
     let id = path.file_stem().map_or_else(|| name.to_owned(), |s| s.to_string_lossy().into_owned());
     Ok(catalog.parse(&id, name, &text)?)
+}
+
+/// The text of a hardware description.
+pub fn description(path: &Path) -> Result<String, Failure> {
+    use std::io::Read as _;
+    /// Larger than any description; stops at devices and at files given by mistake.
+    const MOST_BYTES: u64 = 1 << 20;
+    let failed = |reason: String| Failure::Input { path: path.to_owned(), reason };
+    let file = std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|error| failed(error.to_string()))?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(failed("it is larger than 1 MiB and no hardware description".to_owned()));
+    }
+    String::from_utf8(bytes).map_err(|_| failed("it is not UTF-8 text".to_owned()))
 }
 
 /// The GPUs and engine options of a command line.

@@ -48,7 +48,28 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
     for recording in &recordings {
         talk(recording);
     }
+    for result in &results {
+        tell_failures(result);
+    }
     print(args, &gpus, &results)
+}
+
+/// Launches that this GPU cannot run keep their recorded duration, which may be none at all.
+fn tell_failures(result: &ReplayResult) {
+    let mut reasons: Vec<(&str, u64)> = Vec::new();
+    for kernel in &result.kernels {
+        let Some(failure) = kernel.failure.as_deref() else { continue };
+        match reasons.iter_mut().find(|(reason, _)| *reason == failure) {
+            Some((_, count)) => *count += kernel.count,
+            None => reasons.push((failure, kernel.count)),
+        }
+    }
+    for (reason, count) in reasons {
+        output::say(&format!(
+            "{}: {count} launches cannot run and keep their recorded duration: {reason}",
+            result.gpu_name
+        ));
+    }
 }
 
 fn hash(path: &Path) -> Result<String, Failure> {
@@ -133,7 +154,8 @@ fn print(args: &ReplayArgs, gpus: &[Entry], results: &[ReplayResult]) -> Result<
         }
         Format::Table => {
             let mut text = String::new();
-            for per_recording in results.chunks(gpus.len().max(1)) {
+            let full = results.chunks(gpus.len().max(1)).filter(|group| group[0].events > 0);
+            for per_recording in full {
                 text.push_str(&tables::summary(per_recording));
                 match per_recording {
                     [only] => text.push_str(&tables::one_gpu(only, args.top)),

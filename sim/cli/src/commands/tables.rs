@@ -67,11 +67,23 @@ fn summary_row(result: &ReplayResult, first: &Totals) -> Vec<String> {
         short(t.predicted_busy_ms),
         short(t.predicted_span_ms),
         versus,
-        bound.map_or_else(String::new, |b| format!("{} ({:.0} %)", b.resource, b.predicted_pct)),
+        mostly(result),
         bound.map_or_else(String::new, |b| format!("{:.1} %", b.tenth_more_saves_pct)),
         short(t.energy_mj),
         format!("{:.0}", t.mean_power_w),
     ]
+}
+
+/// What most of the predicted time is bound by, or that most of it is not predicted at all.
+fn mostly(result: &ReplayResult) -> String {
+    let predicted: f64 = result.bound_by.iter().map(|b| b.predicted_pct).sum();
+    match result.bound_by.first() {
+        Some(b) if b.predicted_pct >= 100.0 - predicted => {
+            format!("{} ({:.0} %)", b.resource, b.predicted_pct)
+        }
+        Some(_) if predicted < 100.0 => format!("(kept: {:.0} %)", 100.0 - predicted),
+        _ => String::new(),
+    }
 }
 
 /// Classes and kernels with one column per GPU.
