@@ -236,3 +236,64 @@ fn unreadable_measurements() {
         run(&["validate", "gemm", "--data", &folder.path().join("none").display().to_string()]);
     assert_eq!(code(&output), 3);
 }
+
+#[test]
+fn impossible_work_is_refused_with_its_line() {
+    let folder = folder();
+    let head = "{\"format\":\"lumacycle-trace\",\"version\":1,\"devices\":[]}\n";
+    for (work, words) in [
+        (r#"{"transfer":{"kind":"set","bytes":-1e6}}"#, "bytes is -1000000"),
+        (r#"{"gemm":{"m":0,"n":8,"k":8,"batch":1,"dtype":"fp16","output":"fp16"}}"#, "m is 0"),
+        (
+            r#"{"gemm":{"m":8,"n":8,"k":8,"batch":1,"dtype":"fp16","output":"fp16","tile":{"m":0,"n":0,"k":0,"stages":1,"warps":1,"math":"simt"}}}"#,
+            "tile.m is 0",
+        ),
+        (r#"{"sort_scan":{"kind":"sort","elements":10,"key_bytes":1e12}}"#, "keys have up to"),
+        (
+            r#"{"counters":{"launch":{"grid":[1,1,1],"block":[4294967295,4294967295,4294967295],"registers":0,"shared_bytes":0}}}"#,
+            "beyond CUDA's limits",
+        ),
+        (
+            r#"{"attention":{"batch":1,"heads_q":16,"heads_kv":5,"head_dim":64,"seq_q":1,"seq_kv":9,"causal":true,"dtype":"fp16"}}"#,
+            "cannot share 5 KV heads",
+        ),
+    ] {
+        let line = format!(
+            "{{\"launch\":0,\"is\":{{\"kind\":\"kernel\",\"name\":\"x\",\"work\":{work}}}}}\n"
+        );
+        let text = format!("{head}{line}{{\"at\":0,\"dur\":0,\"run\":0}}\n");
+        let path = write(&folder, "work.jsonl", text.as_bytes());
+        let (status, told) = replay(&path, &[]);
+        assert_eq!(status, 3, "{work}: {told}");
+        assert!(told.contains(words) && told.contains("line 2"), "{work}: {told}");
+    }
+}
+
+#[test]
+fn times_at_the_edge_of_integers() {
+    let folder = folder();
+    for ts in ["1e17", "-1e17", "9223372036854775807", "1e308"] {
+        let text = with_kernel(|k| k["ts"] = serde_json::from_str(ts).unwrap());
+        let path = write(&folder, "edge.json", text.as_bytes());
+        let (status, told) = replay(&path, &[]);
+        assert_eq!(status, 0, "{ts}: {told}");
+        assert!(told.contains("time out of range"), "{ts}: {told}");
+    }
+    let head = "{\"format\":\"lumacycle-trace\",\"version\":1,\"devices\":[]}\n{\"launch\":0,\"is\":{\"kind\":\"memset\",\"name\":\"x\",\"bytes\":8}}\n";
+    let line = format!("{head}{{\"at\":{},\"dur\":5,\"run\":0}}\n", i64::MIN);
+    let path = write(&folder, "edge.jsonl", line.as_bytes());
+    let (status, told) = replay(&path, &[]);
+    assert_eq!(status, 0, "{told}");
+    assert!(told.contains("absurd time"), "{told}");
+}
+
+#[test]
+fn what_cannot_run_is_said() {
+    let folder = folder();
+    let small = write(&folder, "small.toml", b"base = \"a100-pcie-40gb\"\n[sources]\ndefault = \"estimate: what if\"\n[sm]\nregisters = 1024\n");
+    let path = write(&folder, "t.json", trace(&TODAY).to_string().as_bytes());
+    let output = run(&["replay", &path, "--gpu", &small]);
+    assert_eq!(code(&output), 0);
+    let told = support::told(&output);
+    assert!(told.contains("launches cannot run") && told.contains("registers"), "{told}");
+}

@@ -148,3 +148,64 @@ fn results_are_whole_or_absent() {
     // Nothing but the result is left behind.
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
+
+#[cfg(unix)]
+#[test]
+fn links_and_pipes_are_written_through() {
+    let folder = folder();
+    let target = write(&folder, "target.csv", b"old");
+    let link = folder.path().join("link.csv");
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    let shown = link.display().to_string();
+    assert_eq!(code(&run(&["catalog", "list", "--format", "csv", "-o", &shown])), 0);
+    assert!(link.symlink_metadata().unwrap().file_type().is_symlink());
+    assert!(std::fs::read_to_string(&target).unwrap().starts_with("name,"));
+
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = {
+        let pipe = pipe.clone();
+        std::thread::spawn(move || std::fs::read_to_string(pipe).unwrap())
+    };
+    let shown = pipe.display().to_string();
+    assert_eq!(code(&run(&["catalog", "list", "--format", "csv", "-o", &shown])), 0);
+    assert!(reader.join().unwrap().starts_with("name,"));
+    assert!(!pipe.symlink_metadata().unwrap().is_file());
+}
+
+#[test]
+fn descriptions_that_no_hardware_has() {
+    let folder = folder();
+    for (name, body, words) in [
+        ("nan", "[dram]\nefficiency = nan\n", "dram.efficiency is NaN"),
+        ("inf", "[l2]\nfade = inf\n", "l2.fade is inf"),
+        ("tiny", "[sm]\nshared_unit = \"1e-9 B\"\n", "at least one byte"),
+        ("none", "[sm]\ncount = 0\n", "greater than zero"),
+        ("negative", "[sm]\ncount = -4\n", "invalid value"),
+        ("clock", "[clocks]\nbase = \"9 GHz\"\n", "above the boost clock"),
+    ] {
+        let text = format!("base = \"rtx3090\"\n{body}");
+        let path = write(&folder, &format!("{name}.toml"), text.as_bytes());
+        let output = run(&["catalog", "check", &path]);
+        assert_eq!(code(&output), 3, "{name}");
+        assert!(support::told(&output).contains(words), "{name}: {}", support::told(&output));
+    }
+    let path = write(&folder, "empty.toml", b"");
+    assert!(support::told(&run(&["catalog", "check", &path])).contains("start from an entry"));
+    let path = write(&folder, "binary.toml", b"\xff\xfe\x00");
+    assert!(support::told(&run(&["catalog", "check", &path])).contains("not UTF-8"));
+    let path = write(&folder, "large.toml", &vec![b'#'; 2 << 20]);
+    assert!(support::told(&run(&["catalog", "check", &path])).contains("larger than 1 MiB"));
+}
+
+#[test]
+fn shapes_that_overflow_are_refused() {
+    for args in [
+        &["kernel", "attention", "1099511627776", "16777216", "1", "4096"][..],
+        &["kernel", "gemm", "1099511627776", "1099511627776", "1"],
+        &["kernel", "softmax", "1099511627776", "1099511627776"],
+    ] {
+        let output = support::lumacycle().args(args).args(["--gpu", "a100"]).output().unwrap();
+        assert_eq!(code(&output), 2, "{args:?}");
+    }
+}

@@ -86,6 +86,10 @@ fn operations() -> impl Strategy<Value = Operation> {
     ]
 }
 
+/// Libraries keep a large tile while a smaller one saves under two per cent, and so does the
+/// engine: laws about time hold up to that.
+const CHOICE: f64 = 1.021;
+
 fn price(gpu: &Gpu, options: Options, operation: &Operation) -> Cost {
     GpuEngine::new(gpu).with(options).price(operation).unwrap()
 }
@@ -113,10 +117,10 @@ proptest! {
             Resource::Dram, Resource::Latency, Resource::CtaLaunch, Resource::RegisterFile] {
             let options = Options { relief: Some((resource, 1.5)), ..Options::default() };
             let relieved = price(&gpu, options, &operation).time_ns;
-            prop_assert!(relieved <= base * 1.0001, "{resource}: {relieved} > {base}");
+            prop_assert!(relieved <= base * CHOICE, "{resource}: {relieved} > {base}");
         }
         let faster = Options { clock_hz: Some(gpu.clocks.typical.hz() * 1.2), ..Options::default() };
-        prop_assert!(price(&gpu, faster, &operation).time_ns <= base * 1.0001);
+        prop_assert!(price(&gpu, faster, &operation).time_ns <= base * CHOICE);
     }
 
     #[test]
@@ -124,7 +128,7 @@ proptest! {
         let gpu = gpu(index);
         let warm = price(&gpu, Options::default(), &operation).time_ns;
         let cold = price(&gpu, Options { l2: L2Start::Cold, ..Options::default() }, &operation);
-        prop_assert!(warm <= cold.time_ns * 1.0001);
+        prop_assert!(warm <= cold.time_ns * CHOICE);
     }
 
     #[test]
@@ -156,6 +160,7 @@ proptest! {
             let gemm = Gemm { batch, ..Gemm::new(m, n, k, DType::Fp16) };
             price(&gpu, Options { l2: L2Start::Cold, ..Options::default() }, &Operation::Gemm(gemm)).time_ns
         };
-        prop_assert!(of(2) <= 2.0 * of(1) * 1.05, "{} {}", of(2), of(1));
+        // A single problem may have a split-K that just fills the device, which two don't need.
+        prop_assert!(of(2) <= 2.0 * of(1) * 1.10, "{} {}", of(2), of(1));
     }
 }

@@ -8,6 +8,8 @@ mod convolution;
 mod elementwise;
 mod matrix;
 mod other;
+#[cfg(test)]
+mod tests;
 
 use lumacycle_workloads::ops::{Operation, Recorded, Unknown};
 use lumacycle_workloads::{DType, KernelClass};
