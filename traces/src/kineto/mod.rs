@@ -21,6 +21,9 @@ use crate::recording::{
 };
 use crate::source::ParseProblem;
 
+/// A day; longer recordings would overflow sums of picoseconds.
+const LONGEST_US: f64 = 1e11;
+
 /// Reads a whole trace into `recording`; on an error, what was read so far stays there.
 pub(crate) fn read(reader: impl Read, recording: &mut Recording) -> Result<(), ParseProblem> {
     let mut collector = Collector::new(recording);
@@ -134,8 +137,6 @@ impl<'a> Collector<'a> {
     fn interval(&mut self, event: &RawEvent) -> Result<(i64, i64), &'static str> {
         let start = event.start_us.number().ok_or("no readable start time")?;
         let duration = event.duration_us.number().ok_or("no readable duration")?;
-        // A day; longer recordings would overflow sums of picoseconds.
-        const LONGEST_US: f64 = 1e11;
         let origin = self.origin_us.unwrap_or(start);
         let near = (start - origin).abs() <= LONGEST_US && duration <= LONGEST_US;
         if !(start.is_finite() && duration.is_finite() && near) {
@@ -219,7 +220,7 @@ impl<'a> Collector<'a> {
             return;
         };
         let thread = self.thread(event);
-        if (start - self.origin_us.unwrap_or(start)).abs() > 1e11 {
+        if (start - self.origin_us.unwrap_or(start)).abs() > LONGEST_US {
             return;
         }
         let at = self.time_ps(start);

@@ -3,7 +3,7 @@
 //! here once, so that arithmetic further down cannot overflow or divide by nothing.
 
 use super::gemm::Tile;
-use super::{ConvAlgorithm, Operation, Recorded};
+use super::{Attention, ConvAlgorithm, Convolution, Counters, Operation, Recorded};
 use crate::Launch;
 
 /// Elements that one tensor may have: 2⁵⁰ of a byte each are a pebibyte.
@@ -67,6 +67,67 @@ fn tile(tile: Option<&Tile>) -> Result<(), String> {
     Ok(())
 }
 
+fn convolution(c: &Convolution) -> Result<(), String> {
+    extents(&[
+        ("batch", c.batch),
+        ("in_channels", c.in_channels),
+        ("in_pixels", c.in_pixels),
+        ("out_channels", c.out_channels),
+        ("out_pixels", c.out_pixels),
+        ("filter", c.filter),
+        ("groups", c.groups),
+    ])?;
+    let even = |channels: u64| channels.is_multiple_of(c.groups);
+    if !(even(c.in_channels) && even(c.out_channels)) {
+        return Err(format!("{} groups don't divide the channels", c.groups));
+    }
+    if c.algorithm == ConvAlgorithm::Winograd && c.filter != 9 {
+        return Err("winograd works on 3 x 3 filters (filter 9)".to_owned());
+    }
+    tensor("input", &[c.batch, c.in_channels, c.in_pixels])?;
+    tensor("filter", &[c.in_channels, c.out_channels, c.filter])?;
+    tensor("output", &[c.batch, c.out_channels, c.out_pixels])?;
+    tensor("patches", &[c.in_channels, c.filter, c.batch, c.out_pixels])?;
+    tile(c.tile.as_ref())?;
+    recorded(c.recorded.as_ref())
+}
+
+fn attention(a: &Attention) -> Result<(), String> {
+    extents(&[
+        ("batch", a.batch),
+        ("heads_q", a.heads_q),
+        ("heads_kv", a.heads_kv),
+        ("head_dim", a.head_dim),
+        ("seq_q", a.seq_q),
+        ("seq_kv", a.seq_kv),
+    ])?;
+    if !a.heads_q.is_multiple_of(a.heads_kv) {
+        let (q, kv) = (a.heads_q, a.heads_kv);
+        return Err(format!("{q} query heads cannot share {kv} KV heads evenly"));
+    }
+    tensor("Q", &[a.batch, a.heads_q, a.head_dim, a.seq_q])?;
+    tensor("K", &[a.batch, a.heads_kv, a.head_dim, a.seq_kv])?;
+    tensor("scores", &[a.heads_q, a.seq_q, a.seq_kv])?;
+    recorded(a.recorded.as_ref())
+}
+
+fn counters(c: &Counters) -> Result<(), String> {
+    launch(&c.launch)?;
+    amounts(&[
+        ("fp32", c.fp32),
+        ("fp64", c.fp64),
+        ("fp16x2", c.fp16x2),
+        ("int32", c.int32),
+        ("sfu", c.sfu),
+        ("memory", c.memory),
+        ("shared_wavefronts", c.shared_wavefronts),
+        ("l2_read_bytes", c.l2_read_bytes),
+        ("l2_write_bytes", c.l2_write_bytes),
+        ("dram_read_bytes", c.dram_read_bytes),
+        ("dram_write_bytes", c.dram_write_bytes),
+    ])
+}
+
 impl Operation {
     /// Checks that all sizes and amounts are possible.
     ///
@@ -85,48 +146,8 @@ impl Operation {
                 tile(g.tile.as_ref())?;
                 recorded(g.recorded.as_ref())
             }
-            Self::Convolution(c) => {
-                extents(&[
-                    ("batch", c.batch),
-                    ("in_channels", c.in_channels),
-                    ("in_pixels", c.in_pixels),
-                    ("out_channels", c.out_channels),
-                    ("out_pixels", c.out_pixels),
-                    ("filter", c.filter),
-                    ("groups", c.groups),
-                ])?;
-                let even = |channels: u64| channels.is_multiple_of(c.groups);
-                if !(even(c.in_channels) && even(c.out_channels)) {
-                    return Err(format!("{} groups don't divide the channels", c.groups));
-                }
-                if c.algorithm == ConvAlgorithm::Winograd && c.filter != 9 {
-                    return Err("winograd works on 3 x 3 filters (filter 9)".to_owned());
-                }
-                tensor("input", &[c.batch, c.in_channels, c.in_pixels])?;
-                tensor("filter", &[c.in_channels, c.out_channels, c.filter])?;
-                tensor("output", &[c.batch, c.out_channels, c.out_pixels])?;
-                tensor("patches", &[c.in_channels, c.filter, c.batch, c.out_pixels])?;
-                tile(c.tile.as_ref())?;
-                recorded(c.recorded.as_ref())
-            }
-            Self::Attention(a) => {
-                extents(&[
-                    ("batch", a.batch),
-                    ("heads_q", a.heads_q),
-                    ("heads_kv", a.heads_kv),
-                    ("head_dim", a.head_dim),
-                    ("seq_q", a.seq_q),
-                    ("seq_kv", a.seq_kv),
-                ])?;
-                if !a.heads_q.is_multiple_of(a.heads_kv) {
-                    let (q, kv) = (a.heads_q, a.heads_kv);
-                    return Err(format!("{q} query heads cannot share {kv} KV heads evenly"));
-                }
-                tensor("Q", &[a.batch, a.heads_q, a.head_dim, a.seq_q])?;
-                tensor("K", &[a.batch, a.heads_kv, a.head_dim, a.seq_kv])?;
-                tensor("scores", &[a.heads_q, a.seq_q, a.seq_kv])?;
-                recorded(a.recorded.as_ref())
-            }
+            Self::Convolution(c) => convolution(c),
+            Self::Attention(a) => attention(a),
             Self::Streaming(s) => {
                 amounts(&[
                     ("elements", s.elements),
@@ -176,22 +197,7 @@ impl Operation {
             }
             Self::Transfer(t) => amounts(&[("bytes", t.bytes)]),
             Self::Collective(c) => amounts(&[("bytes", c.bytes), ("ranks", f64::from(c.ranks))]),
-            Self::Counters(c) => {
-                launch(&c.launch)?;
-                amounts(&[
-                    ("fp32", c.fp32),
-                    ("fp64", c.fp64),
-                    ("fp16x2", c.fp16x2),
-                    ("int32", c.int32),
-                    ("sfu", c.sfu),
-                    ("memory", c.memory),
-                    ("shared_wavefronts", c.shared_wavefronts),
-                    ("l2_read_bytes", c.l2_read_bytes),
-                    ("l2_write_bytes", c.l2_write_bytes),
-                    ("dram_read_bytes", c.dram_read_bytes),
-                    ("dram_write_bytes", c.dram_write_bytes),
-                ])
-            }
+            Self::Counters(c) => counters(c),
             Self::Unknown(u) => {
                 amounts(&[("scale", u.scale)])?;
                 launch(&u.recorded.launch)
