@@ -130,7 +130,7 @@ pub struct KernelArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum KernelShape {
-    /// C[m,n] = A[m,k] · B[k,n]
+    /// Matrix product: C (m x n) = A (m x k) · B (k x n)
     Gemm {
         /// Rows of C
         m: u64,
