@@ -16,7 +16,7 @@ use crate::cost::Resource;
 /// Threads of a warp.
 pub const WARP: f64 = 32.0;
 
-/// The per-SM resources, in the order of [`pipe_cycles`].
+/// The per-SM resources, in the order of `pipe_cycles`.
 pub const PIPES: [Resource; 12] = [
     Resource::Issue,
     Resource::RegisterFile,
@@ -48,7 +48,7 @@ pub fn tensor_rate(gpu: &Gpu, kind: TensorType) -> f64 {
     }
 }
 
-/// Cycles that one iteration of a stage keeps each resource of [`PIPES`] busy, for one CTA.
+/// Cycles that one iteration of a stage keeps each resource of `PIPES` busy, for one CTA.
 fn pipe_cycles(
     engine: &GpuEngine<'_>,
     kernel: &Kernel,
@@ -109,7 +109,7 @@ pub fn read_latency_cycles(engine: &GpuEngine<'_>, movement: &Movement) -> f64 {
 pub struct SmTime {
     /// Cycles from the first start to the last end.
     pub cycles: f64,
-    /// Cycles each of [`PIPES`] is busy.
+    /// Cycles each of `PIPES` is busy.
     pub busy: [f64; PIPES.len()],
     /// Cycles of the chain of dependent operations of one CTA.
     pub chain: f64,
