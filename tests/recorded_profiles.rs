@@ -9,6 +9,7 @@
 
 mod support;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use support::{code, run, stderr, stdout};
@@ -19,7 +20,8 @@ fn data() -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    eprintln!("skipped: no recorded profiles at {}", folder.display());
+    // Written past the test runner's capture, so that it shows.
+    let _ = writeln!(std::io::stderr(), "skipped: no recorded profiles at {}", folder.display());
     None
 }
 

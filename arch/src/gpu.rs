@@ -169,6 +169,8 @@ section! {
         fp8: f64,
         /// 4-bit float operands.
         fp4: f64,
+        /// Share of these rates that instructions with operands in registers (`mma`) reach.
+        register_fed_share: f64,
         /// Rate multiplier of 2:4 structured sparsity (1 = none).
         sparsity: f64,
         /// Dependent-issue latency of one warp-level MMA, in SM cycles.
@@ -458,7 +460,7 @@ impl Gpu {
         if let Some((path, value)) = positive.iter().find(|(_, value)| *value < 1e-6) {
             return Some((path, format!("must be greater than zero, is {value}")));
         }
-        let rules: [(bool, &'static str, String); 10] = [
+        let rules: [(bool, &'static str, String); 11] = [
             (
                 self.dram.mixed_efficiency > self.dram.efficiency,
                 "dram.mixed_efficiency",
@@ -503,6 +505,11 @@ impl Gpu {
                 self.l2.far_latency_cycles < self.l2.latency_cycles,
                 "l2.far_latency_cycles",
                 format!("is below the near latency ({})", self.l2.latency_cycles),
+            ),
+            (
+                !(0.01..=1.0).contains(&self.tensor.register_fed_share),
+                "tensor.register_fed_share",
+                "is a share and must lie between 0.01 and 1".to_owned(),
             ),
             (
                 self.tensor.sparsity < 1.0,

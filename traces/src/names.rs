@@ -19,6 +19,8 @@ pub struct NamedKernel {
     pub tile: Tile,
     /// Operand type.
     pub dtype: DType,
+    /// Bytes that one thread loads at once, from `align8` and the like.
+    pub vector_bytes: f64,
     /// Whether fp16 products accumulate in fp16.
     pub fp16_accumulate: bool,
     /// Compute capability × 10 that the kernel was written for; 0 = not said.
@@ -45,6 +47,9 @@ static LOGARITHMS: LazyLock<Regex> = LazyLock::new(|| {
         r"(?:convolve_sgemm|dgrad_engine|wgrad_alg\d_engine|dgrad_alg1_engine|dgrad2d_alg1_1)<[a-z, ]*(\d+), (\d+), (\d+), (\d+)",
     )
 });
+static FLASH_TRAITS: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"[Ff]lash_fwd_kernel_traits<\d+, (\d+), (\d+), (\d+)"));
+static ALIGN: LazyLock<Regex> = LazyLock::new(|| pattern(r"_align(\d+)"));
 static NVJET: LazyLock<Regex> = LazyLock::new(|| pattern(r"nvjet_(?:sm\d+_)?([a-z]+)_"));
 static GEMM_SHAPE: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"GemmShapeILi(\d+)ELi(\d+)ELi(\d+)E"));
@@ -93,7 +98,10 @@ pub fn parse(name: &str) -> Option<NamedKernel> {
     }
     tile.stages = tile.stages.clamp(1, 16);
     tile.warps = if threads_hint > 0 { threads_hint } else { default_warps(tile) };
+    let elements = ALIGN.captures(name).and_then(|found| number(found.get(1)));
+    let aligned = elements.map_or(16.0, |elements| f64::from(elements) * dtype.bytes());
     Some(NamedKernel {
+        vector_bytes: aligned.clamp(dtype.bytes(), 16.0),
         tile,
         dtype,
         fp16_accumulate: name.contains("_h16816")
@@ -101,6 +109,16 @@ pub fn parse(name: &str) -> Option<NamedKernel> {
             || name.contains("_h884"),
         built_for: built_for(name),
     })
+}
+
+/// Query rows, key columns and warps that a FlashAttention 2 kernel's traits spell out.
+pub fn flash_tile(name: &str) -> Option<[u32; 3]> {
+    let found = FLASH_TRAITS.captures(name)?;
+    let number = |i| found.get(i)?.as_str().parse::<u32>().ok();
+    let tile = [number(1)?, number(2)?, number(3)?];
+    let possible = |value: u32, most| (1..=most).contains(&value);
+    let [rows, columns, warps] = tile;
+    (possible(rows, 1024) && possible(columns, 1024) && possible(warps, 32)).then_some(tile)
 }
 
 /// Warps that tiles of this size usually have; a recorded block overrides it.
@@ -259,6 +277,13 @@ mod tests {
         ] {
             assert_eq!(tile(name), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn flash_attention_traits() {
+        let name = "void pytorch_flash::flash_fwd_kernel<pytorch_flash::Flash_fwd_kernel_traits<64, 128, 128, 4, false> >";
+        assert_eq!(flash_tile(name), Some([128, 128, 4]));
+        assert_eq!(flash_tile("Flash_fwd_kernel_traits<64, 0, 128, 4"), None);
     }
 
     #[test]

@@ -217,6 +217,7 @@ fn gemm(row: &Row, dtype: DType) -> Result<Operation, String> {
     if let (Some(m), Some(n)) = (row.count("tile_m"), row.count("tile_n")) {
         let named = lumacycle_traces::names::parse(kernel);
         let math = named.map_or(Math::Simt, |named| named.tile.math);
+        gemm.vector_bytes = named.map_or(16.0, |named| named.vector_bytes);
         let small = |value: Option<u64>, default: u32| {
             value.and_then(|v| u32::try_from(v).ok()).unwrap_or(default)
         };
@@ -263,6 +264,7 @@ fn attention(row: &Row, dtype: DType) -> Result<Operation, String> {
         dtype,
         backward: row.text("direction") == "bwd",
         unfused: implementation.contains("unfused"),
+        tile: None,
         recorded: None,
     }))
 }

@@ -357,6 +357,9 @@ pub struct Kernel {
     pub raster: Raster,
     /// Operand type of the tensor instructions, if any.
     pub tensor: Option<TensorType>,
+    /// Whether those instructions take their operands from registers (`mma`), as all did before
+    /// warp-group instructions.
+    pub tensor_from_registers: bool,
     /// What each CTA does.
     pub stages: Vec<Stage>,
     /// Distinct bytes read, over the whole launch.

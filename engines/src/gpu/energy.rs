@@ -8,16 +8,19 @@ use lumacycle_workloads::{Kernel, TensorType};
 use super::sm::WARP;
 use crate::cost::{Energy, Traffic};
 
-/// Energy of a multiply-accumulate of this type relative to fp16: multiplier area goes with the
-/// square of the significand.
+/// Energy of a multiply-accumulate of this type relative to fp16: half of it taken for the
+/// multiplier, which grows with the square of the significand (11 bits in fp16), half for adding
+/// up in fp32, which does not.
 fn tensor_scale(kind: TensorType) -> f64 {
-    match kind {
-        TensorType::Fp64 => 16.0,
-        TensorType::Tf32 => 1.5,
-        TensorType::Int8 | TensorType::Fp8 => 0.5,
-        TensorType::Int4 | TensorType::Fp4 => 0.25,
-        _ => 1.0,
-    }
+    let significand_bits = match kind {
+        TensorType::Fp64 => 53.0,
+        TensorType::Tf32 | TensorType::Fp16 | TensorType::Fp16Acc32 => 11.0,
+        TensorType::Bf16 | TensorType::Int8 => 8.0,
+        TensorType::Int4 | TensorType::Fp8 => 4.0,
+        TensorType::Fp4 => 2.0,
+    };
+    let ratio: f64 = significand_bits / 11.0;
+    0.5 * ratio * ratio + 0.5
 }
 
 /// Energy of a launch of `ctas` CTAs that takes `time_ns`.

@@ -70,6 +70,7 @@ fn operations() -> impl Strategy<Value = Operation> {
                 dtype: DType::Fp16,
                 backward: false,
                 unfused: false,
+                tile: None,
                 recorded: None,
             })
         ),

@@ -16,7 +16,7 @@ pub mod traffic;
 pub mod transfer;
 
 use lumacycle_arch::Gpu;
-use lumacycle_workloads::ops::{Candidate, Operation};
+use lumacycle_workloads::ops::{Candidate, Operation, library};
 use lumacycle_workloads::{Kernel, Target};
 
 use crate::cost::{Cost, KernelCost, Resource, SharedUse};
@@ -144,8 +144,9 @@ impl Engine for GpuEngine<'_> {
                             let time: f64 = costs.iter().map(|cost| cost.time_ns).sum();
                             // Lists run from large to small tiles; libraries keep the large
                             // one unless a smaller is worth the change.
-                            let better =
-                                best.as_ref().is_none_or(|(least, ..)| time < *least * 0.98);
+                            let better = best.as_ref().is_none_or(|(least, ..)| {
+                                time < *least * (1.0 - library::WORTH_A_SMALLER_TILE)
+                            });
                             if better {
                                 best = Some((time, costs, candidate));
                             }

@@ -60,7 +60,11 @@ fn pipe_cycles(
     let pipes = &gpu.pipes;
     let tensor = match kernel.tensor {
         Some(kind) if stage.demand.tensor_macs > 0.0 => {
-            stage.demand.tensor_macs / tensor_rate(gpu, kind).max(f64::MIN_POSITIVE)
+            let share = match kernel.tensor_from_registers {
+                true => gpu.tensor.register_fed_share,
+                false => 1.0,
+            };
+            stage.demand.tensor_macs / (tensor_rate(gpu, kind) * share).max(f64::MIN_POSITIVE)
         }
         _ => 0.0,
     };

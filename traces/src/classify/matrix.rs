@@ -58,6 +58,7 @@ pub(super) fn gemm(launched: &Launched<'_>) -> Option<Classified> {
     gemm.epilogue = Epilogue { reads_c: false, bias };
     if let Some(named) = named {
         gemm.fp16_accumulate = named.fp16_accumulate;
+        gemm.vector_bytes = named.vector_bytes;
         let (tile, split) = orient(named.tile, launched, m, n, batch);
         gemm.tile = Some(tile);
         gemm.split_k = Some(split);
@@ -169,6 +170,8 @@ pub(super) fn attention(launched: &Launched<'_>) -> Option<Classified> {
     let (s, h) = if heads_first { (2, 1) } else { (1, 2) };
     let dtype = operator.types.iter().find_map(|text| DType::parse(text)).unwrap_or(DType::Fp16);
     let causal = is_causal(operator, backward);
+    // Forward only: backward kernels walk the other operand.
+    let tile = if backward { None } else { names::flash_tile(launched.name) };
     let attention = Attention {
         batch: size(query[0]),
         heads_q: size(query[h]),
@@ -180,7 +183,9 @@ pub(super) fn attention(launched: &Launched<'_>) -> Option<Classified> {
         dtype,
         backward,
         unfused: false,
-        recorded: None,
+        tile,
+        recorded: tile.map(|_| launched.recorded),
     };
-    Some(Classified::new(Operation::Attention(attention), dtype, Known::Shape))
+    let known = if tile.is_some() { Known::Kernel } else { Known::Shape };
+    Some(Classified::new(Operation::Attention(attention), dtype, known))
 }

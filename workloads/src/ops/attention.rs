@@ -38,6 +38,9 @@ pub struct Attention {
     /// Scores written to memory and normalised by a kernel of their own.
     #[serde(default)]
     pub unfused: bool,
+    /// Query rows, key columns and warps of the fused kernel's tile, where its name tells.
+    #[serde(default)]
+    pub tile: Option<[u32; 3]>,
     /// The launch, where recorded.
     #[serde(default)]
     pub recorded: Option<Recorded>,
@@ -79,6 +82,10 @@ impl Attention {
     pub fn lower(&self, target: &Target) -> Vec<Candidate> {
         if self.unfused {
             return self.unfused_candidates(target);
+        }
+        let fits = self.recorded.is_none_or(|recorded| recorded.fits(target));
+        if let (Some([rows, columns, warps]), true) = (self.tile, fits) {
+            return vec![self.fused(rows, columns, warps, target).into()];
         }
         let packed = self.heads_q / self.heads_kv.max(1) * self.seq_q;
         if !self.backward && packed <= 64 && self.seq_kv > 64 {
@@ -215,6 +222,8 @@ impl Attention {
             launch,
             raster: Raster { rows: heads, columns: outer_tiles, batches: 1, group: outer_tiles },
             tensor: tensor.then(|| self.tensor_type()),
+            // Known tiles are FlashAttention 2, which multiplies with mma everywhere.
+            tensor_from_registers: self.tile.is_some() || target.compute_capability < 90,
             stages: vec![prologue, main, epilogue],
             read_footprint_bytes: self.kv_bytes() + self.q_bytes(),
             write_footprint_bytes: self.q_bytes() * written,
@@ -278,6 +287,7 @@ impl Attention {
             launch,
             raster: Raster::flat(tasks),
             tensor: self.on_tensor_cores(target).then(|| self.tensor_type()),
+            tensor_from_registers: true,
             stages: vec![prologue, main, epilogue],
             read_footprint_bytes: self.kv_bytes() + self.q_bytes(),
             write_footprint_bytes: self.q_bytes() / bytes * out_bytes * split as f64,
@@ -344,6 +354,7 @@ mod tests {
             dtype: DType::Fp16,
             backward: false,
             unfused: false,
+            tile: None,
             recorded: None,
         }
     }

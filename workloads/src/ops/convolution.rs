@@ -219,6 +219,7 @@ impl Convolution {
             launch,
             raster: Raster::flat(launch.ctas()),
             tensor: None,
+            tensor_from_registers: false,
             stages: vec![stage],
             read_footprint_bytes: read,
             write_footprint_bytes: write,

@@ -105,6 +105,7 @@ impl Counters {
             launch: self.launch,
             raster: Raster::flat(self.launch.ctas()),
             tensor: None,
+            tensor_from_registers: false,
             stages: vec![stage],
             read_footprint_bytes: self.dram_read_bytes,
             write_footprint_bytes: self.dram_write_bytes,

@@ -130,6 +130,7 @@ impl Embedding {
             launch,
             raster: Raster::flat(launch.ctas()),
             tensor: None,
+            tensor_from_registers: false,
             stages: vec![stage],
             read_footprint_bytes: self.lookups as f64 * 8.0
                 + if self.backward { total } else { touched },

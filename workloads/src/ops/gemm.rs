@@ -49,6 +49,10 @@ pub struct Gemm {
     /// Work on the result.
     #[serde(default)]
     pub epilogue: Epilogue,
+    /// Bytes that one thread loads in one instruction; operands whose rows are not aligned to 16
+    /// bytes need smaller ones.
+    #[serde(default = "super::streaming::full_vector")]
+    pub vector_bytes: f64,
     /// The tile, where a recording names it.
     #[serde(default)]
     pub tile: Option<Tile>,
@@ -73,6 +77,7 @@ impl Gemm {
             output,
             fp16_accumulate: false,
             epilogue: Epilogue::default(),
+            vector_bytes: super::streaming::full_vector(),
             tile: None,
             split_k: None,
             recorded: None,
@@ -238,6 +243,7 @@ impl Gemm {
             launch,
             raster: Raster { rows, columns, batches, group: 8 },
             tensor: (tile.math != Math::Simt).then(|| self.tensor_type()),
+            tensor_from_registers: tile.math == Math::Tensor,
             stages: vec![
                 Self::prologue(tile),
                 self.main_loop(tile, steps as f64, (a_bytes, b_bytes), index_instructions),
@@ -284,8 +290,8 @@ impl Gemm {
         let warps = f64::from(tile.warps);
         let element = self.dtype.bytes();
         let step_bytes = (m + n) * k * element;
-        // 16-byte vectors, one per thread: 512 B a warp instruction.
-        let loads = step_bytes / 512.0;
+        // One vector per thread: 512 B a warp instruction when it has 16 bytes.
+        let loads = step_bytes / (32.0 * self.vector_bytes);
         let mut demand = Demand::default();
         let mut stage = Stage::once("main loop");
         // Shared memory is written once a step.
@@ -382,10 +388,11 @@ impl Gemm {
         let bytes = elements * out_bytes;
         let mut stage = Stage::once("epilogue");
         let mut streams = vec![Stream::streaming("C", Direction::Write, bytes * used)];
-        let mut vectors = bytes / 512.0;
+        let vector_bytes = 32.0 * self.vector_bytes;
+        let mut vectors = bytes / vector_bytes;
         if self.epilogue.reads_c {
             streams.push(Stream::streaming("C", Direction::Read, bytes * used));
-            vectors += bytes / 512.0;
+            vectors += bytes / vector_bytes;
             stage.memory_round_trips = 1.0;
         }
         // Results pass through shared memory to be written in rows.

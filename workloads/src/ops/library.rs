@@ -69,6 +69,10 @@ const TENSOR_WARP_GROUP: &[(u32, u32, u32, u32, u32)] = &[
     (64, 64, 128, 8, 8),
 ];
 
+/// Share of the time that a smaller tile has to save before a library gives up a larger one: the
+/// heuristics are coarse, and large tiles are the safe choice.
+pub const WORTH_A_SMALLER_TILE: f64 = 0.02;
+
 /// Split-K factors that the heuristics consider.
 pub const SPLIT_K: &[u32] = &[1, 2, 3, 4, 6, 8, 12, 16, 24, 32];
 

@@ -136,6 +136,7 @@ impl Streaming {
             launch,
             raster: Raster::flat(launch.ctas()),
             tensor: None,
+            tensor_from_registers: false,
             stages: vec![prologue, stage],
             read_footprint_bytes: self.read_bytes,
             write_footprint_bytes: self.write_bytes,

@@ -108,6 +108,11 @@ fn attention(a: &Attention) -> Result<(), String> {
     tensor("Q", &[a.batch, a.heads_q, a.head_dim, a.seq_q])?;
     tensor("K", &[a.batch, a.heads_kv, a.head_dim, a.seq_kv])?;
     tensor("scores", &[a.heads_q, a.seq_q, a.seq_kv])?;
+    if let Some(sizes) = a.tile
+        && sizes.iter().any(|size| *size == 0 || *size > 1024)
+    {
+        return Err("the sizes of tile lie between 1 and 1024".to_owned());
+    }
     recorded(a.recorded.as_ref())
 }
 
@@ -142,6 +147,9 @@ impl Operation {
                 tensor("C", &[g.m, g.n, g.batch])?;
                 if g.split_k.is_some_and(|split| split == 0 || split > 65_535) {
                     return Err("split_k must lie between 1 and 65535".to_owned());
+                }
+                if !(0.5..=16.0).contains(&g.vector_bytes) {
+                    return Err("vector_bytes must lie between 0.5 and 16".to_owned());
                 }
                 tile(g.tile.as_ref())?;
                 recorded(g.recorded.as_ref())

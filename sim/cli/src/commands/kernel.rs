@@ -66,6 +66,7 @@ fn operation(shape: &KernelShape) -> Result<(Operation, &KernelCommon, DType), F
                 dtype,
                 backward: false,
                 unfused: false,
+                tile: None,
                 recorded: None,
             };
             (Operation::Attention(attention), common, dtype)
