@@ -411,10 +411,11 @@ impl Gpu {
         if let Some((path, number)) = self.numbers().into_iter().find(|(_, n)| absurd(*n)) {
             return Some((path, format!("is {number}, which no hardware has")));
         }
-        self.broken_rule().map(|(path, why)| (path.to_owned(), why))
+        let broken = self.not_positive().or_else(|| self.broken_rule());
+        broken.map(|(path, why)| (path.to_owned(), why))
     }
 
-    fn broken_rule(&self) -> Option<(&'static str, String)> {
+    fn not_positive(&self) -> Option<(&'static str, String)> {
         let positive: &[(&'static str, f64)] = &[
             ("clocks.base", self.clocks.base.hz()),
             ("clocks.boost", self.clocks.boost.hz()),
@@ -457,9 +458,13 @@ impl Gpu {
             ("link.peer", self.link.peer.bytes_per_s()),
             ("power.limit", self.power.limit.watts()),
         ];
-        if let Some((path, value)) = positive.iter().find(|(_, value)| *value < 1e-6) {
-            return Some((path, format!("must be greater than zero, is {value}")));
-        }
+        positive
+            .iter()
+            .find(|(_, value)| *value < 1e-6)
+            .map(|(path, value)| (*path, format!("must be greater than zero, is {value}")))
+    }
+
+    fn broken_rule(&self) -> Option<(&'static str, String)> {
         let rules: [(bool, &'static str, String); 11] = [
             (
                 self.dram.mixed_efficiency > self.dram.efficiency,

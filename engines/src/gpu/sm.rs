@@ -60,10 +60,8 @@ fn pipe_cycles(
     let pipes = &gpu.pipes;
     let tensor = match kernel.tensor {
         Some(kind) if stage.demand.tensor_macs > 0.0 => {
-            let share = match kernel.tensor_from_registers {
-                true => gpu.tensor.register_fed_share,
-                false => 1.0,
-            };
+            let share =
+                if kernel.tensor_from_registers { gpu.tensor.register_fed_share } else { 1.0 };
             stage.demand.tensor_macs / (tensor_rate(gpu, kind) * share).max(f64::MIN_POSITIVE)
         }
         _ => 0.0,
