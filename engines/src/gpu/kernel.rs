@@ -4,10 +4,10 @@ use lumacycle_workloads::Kernel;
 
 use super::occupancy::occupancy;
 use super::sm::{self, PIPES, SmTime};
-use super::traffic;
+use super::traffic::{self, Movement};
 use super::{GpuEngine, Options, energy};
 use crate::EngineError;
-use crate::cost::{KernelCost, Resource, Traffic};
+use crate::cost::{KernelCost, Occupancy, Resource, Traffic};
 use crate::memory::dram;
 
 /// Time of the resources that all SMs share, in nanoseconds.
@@ -46,7 +46,18 @@ fn part(traffic: &Traffic, share: f64) -> Traffic {
     }
 }
 
-pub(super) fn price(engine: &GpuEngine<'_>, kernel: &Kernel) -> Result<KernelCost, EngineError> {
+/// What does not depend on the speed of any resource: residency and movement.
+struct Placed {
+    occupancy: Occupancy,
+    /// CTAs per SM that an endless grid would find room for.
+    room: u32,
+    /// Tiles; persistent launches walk several per CTA, and grids padded by a swizzle start CTAs
+    /// that return at once.
+    ctas: f64,
+    movement: Movement,
+}
+
+fn place(engine: &GpuEngine<'_>, kernel: &Kernel) -> Result<Placed, EngineError> {
     let gpu = engine.gpu;
     let (occupancy, room) = occupancy(gpu, &kernel.launch)?;
     if let Some(kind) = kernel.tensor
@@ -54,14 +65,24 @@ pub(super) fn price(engine: &GpuEngine<'_>, kernel: &Kernel) -> Result<KernelCos
     {
         return Err(EngineError::NoTensorCores { kind });
     }
-    let sms = f64::from(gpu.sm.count);
-    // What is counted are tiles: persistent launches walk several per CTA, and grids padded by a
-    // swizzle start CTAs that return at once.
     let ctas = traffic::kernel_ctas(kernel).max(1) as f64;
+    let resident = f64::from(occupancy.ctas_per_sm) * f64::from(gpu.sm.count);
+    let concurrent = resident.min(ctas).max(1.0) as u64;
+    let l2 = engine.options.l2;
+    let movement = traffic::movement(gpu, kernel, occupancy.ctas_per_sm, concurrent, l2);
+    Ok(Placed { occupancy, room, ctas, movement })
+}
+
+pub(super) fn price(engine: &GpuEngine<'_>, kernel: &Kernel) -> Result<KernelCost, EngineError> {
+    Ok(time(engine, kernel, &place(engine, kernel)?))
+}
+
+fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &Placed) -> KernelCost {
+    let gpu = engine.gpu;
+    let Placed { occupancy, room, ctas, movement } = placed;
+    let (occupancy, ctas) = (*occupancy, *ctas);
+    let sms = f64::from(gpu.sm.count);
     let per_sm = f64::from(occupancy.ctas_per_sm);
-    let concurrent = (per_sm * sms).min(ctas).max(1.0);
-    let movement =
-        traffic::movement(gpu, kernel, occupancy.ctas_per_sm, concurrent as u64, engine.options.l2);
     let to_ns = 1e9 / engine.clock_hz();
 
     let full_waves = libm::floor(ctas / (per_sm * sms));
@@ -69,16 +90,16 @@ pub(super) fn price(engine: &GpuEngine<'_>, kernel: &Kernel) -> Result<KernelCos
     let shared = |share: f64| {
         SharedTime::of(engine, &part(&movement.traffic, share), share * ctas).longest()
     };
-    let full = sm::resident_set(engine, kernel, &movement, per_sm);
+    let full = sm::resident_set(engine, kernel, movement, per_sm);
     let mut time = full_waves * (full.cycles * to_ns).max(shared(per_sm * sms / ctas));
     if tail > 0.0 {
         // The tail spreads over the SMs before it doubles up.
         let resident = libm::ceil(tail / sms).max(1.0);
-        let last = sm::resident_set(engine, kernel, &movement, resident);
+        let last = sm::resident_set(engine, kernel, movement, resident);
         time += (last.cycles * to_ns).max(shared(tail / ctas));
     }
     // Streaming through L2 and DRAM starts once the first requests are answered.
-    let first = sm::read_latency_cycles(engine, &movement) * to_ns;
+    let first = sm::read_latency_cycles(engine, movement) * to_ns;
     let whole = SharedTime::of(engine, &movement.traffic, ctas);
     if whole.longest() > 0.0 {
         time = time.max(first + whole.l2.max(whole.dram)).max(whole.launch);
@@ -89,18 +110,18 @@ pub(super) fn price(engine: &GpuEngine<'_>, kernel: &Kernel) -> Result<KernelCos
     let chain_ns = full.chain * to_ns * full_waves.max(1.0);
     let binding = longest_bound(&busy, chain_ns, launch_ns);
     let time_ns = time + launch_ns;
-    Ok(KernelCost {
+    KernelCost {
         class: kernel.class,
         variant: kernel.variant.clone(),
         time_ns,
         binding,
         occupancy,
         waves: ctas / (per_sm * sms),
-        sm_share: (ctas / (f64::from(room) * sms)).min(1.0),
+        sm_share: (ctas / (f64::from(*room) * sms)).min(1.0),
         traffic: movement.traffic,
         energy: energy::of(gpu, kernel, ctas, &movement.traffic, time_ns),
         busy_ns: busy,
-    })
+    }
 }
 
 /// Lower bounds by resource: what each would need if everything else were free.
@@ -136,10 +157,10 @@ fn busy_ns(
 pub(super) fn binding(engine: &GpuEngine<'_>, kernel: &Kernel, cost: &KernelCost) -> Resource {
     let busy = cost.busy_ns.iter().filter(|(_, ns)| *ns > 0.3 * cost.time_ns);
     let mut best = (0.0, cost.binding);
+    let Ok(placed) = place(engine, kernel) else { return cost.binding };
     for resource in busy.map(|(resource, _)| *resource).chain([Resource::Latency]) {
         let options = Options { relief: Some((resource, 1.1)), ..engine.options };
-        let relieved = price(&engine.with(options), kernel).map_or(f64::INFINITY, |c| c.time_ns);
-        let saved = cost.time_ns - relieved;
+        let saved = cost.time_ns - time(&engine.with(options), kernel, &placed).time_ns;
         if saved > best.0 * 1.0001 {
             best = (saved, resource);
         }
