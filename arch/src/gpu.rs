@@ -525,11 +525,6 @@ impl Gpu {
         rules.into_iter().find(|(broken, ..)| *broken).map(|(_, path, why)| (path, why))
     }
 
-    /// Peak fp32 rate at the typical clock, in FLOP/s (one FMA = two).
-    pub fn peak_fp32_flops(&self) -> f64 {
-        2.0 * self.pipes.fp32 * f64::from(self.sm.count) * self.clocks.typical.hz()
-    }
-
     /// Achievable DRAM rate for streams of which `write_share` (0 to 1) are writes, in bytes/s.
     /// From a third of either kind on, traffic counts as fully mixed.
     pub fn stream_bytes_per_s(&self, write_share: f64) -> f64 {

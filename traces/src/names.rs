@@ -28,7 +28,7 @@ pub struct NamedKernel {
 }
 
 #[expect(clippy::expect_used, reason = "the patterns are constants, compiled by a test")]
-fn pattern(text: &str) -> Regex {
+pub(crate) fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("constant pattern")
 }
 

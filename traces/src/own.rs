@@ -141,7 +141,11 @@ pub(crate) fn read(reader: impl Read, recording: &mut Recording) -> Result<(), P
         let parse_error = |error: serde_json::Error| {
             let message = error.to_string();
             let message = message.split(" at line ").next().unwrap_or_default().to_owned();
-            let help = "see docs/trace-format.md for what a line may hold";
+            let help = if error.is_eof() {
+                "the line breaks off: was the file copied whole? --keep-going reports what could be read before it"
+            } else {
+                "see docs/trace-format.md for what a line may hold"
+            };
             problem(message, error.column() as u64, help)
         };
         if number == 1 {

@@ -161,7 +161,7 @@ pub(super) fn binding(engine: &GpuEngine<'_>, kernel: &Kernel, cost: &KernelCost
     for resource in busy.map(|(resource, _)| *resource).chain([Resource::Latency]) {
         let options = Options { relief: Some((resource, 1.1)), ..engine.options };
         let saved = cost.time_ns - time(&engine.with(options), kernel, &placed).time_ns;
-        if saved > best.0 * 1.0001 {
+        if saved > best.0 {
             best = (saved, resource);
         }
     }

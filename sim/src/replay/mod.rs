@@ -217,7 +217,11 @@ fn relief(engine: &GpuEngine<'_>, operation: &Operation, cost: &Cost) -> f64 {
 
 const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
 
-fn fits(what: &str, needs_bytes: f64, entry: &Entry) -> Result<(), ReplayError> {
+/// Whether `needs_bytes` fit in the device memory of a GPU.
+///
+/// # Errors
+/// [`ReplayError::Capacity`] with the numbers.
+pub fn fits(what: &str, needs_bytes: f64, entry: &Entry) -> Result<(), ReplayError> {
     let has = entry.gpu.dram.capacity.bytes();
     if needs_bytes <= has {
         return Ok(());

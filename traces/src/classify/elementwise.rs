@@ -7,11 +7,10 @@ use lumacycle_workloads::{DType, KernelClass};
 use regex::Regex;
 
 use super::{Classified, Known, Launched, dtype_in, volume};
+use crate::names::pattern;
 use crate::recording::Operator;
 
-#[expect(clippy::expect_used, reason = "the pattern is a constant, compiled by a test")]
-static TENSORS: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"(?:Array|array)<char ?\*, (\d+)").expect("constant pattern"));
+static TENSORS: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?:Array|array)<char ?\*, (\d+)"));
 
 /// Elements that one thread of a multi-tensor kernel handles: chunks of 65,536 over 512 threads.
 const MULTI_TENSOR_ELEMENTS: f64 = 128.0;

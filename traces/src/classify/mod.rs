@@ -37,10 +37,6 @@ pub enum Known {
 }
 
 impl Known {
-    /// All values, from best to worst.
-    pub const ALL: [Self; 6] =
-        [Self::Kernel, Self::Shape, Self::Launch, Self::Assumed, Self::Inferred, Self::Kept];
-
     /// Words for a report.
     pub const fn describe(self) -> &'static str {
         match self {

@@ -135,16 +135,7 @@ pub fn run(args: &KernelArgs) -> Result<(), Failure> {
     let mut rows = Vec::new();
     let mut data = Vec::new();
     for entry in &gpus {
-        let has = entry.gpu.dram.capacity.bytes();
-        if operation.resident_bytes() > has {
-            return Err(lumacycle_sim::replay::ReplayError::Capacity {
-                what: "this kernel".to_owned(),
-                needs_gib: operation.resident_bytes() / 1_073_741_824.0,
-                has_gib: has / 1_073_741_824.0,
-                gpu: entry.gpu.gpu.name.clone(),
-            }
-            .into());
-        }
+        lumacycle_sim::replay::fits("this kernel", operation.resident_bytes(), entry)?;
         let engine = GpuEngine::new(&entry.gpu).with(options);
         let cost = engine
             .price(&operation)
