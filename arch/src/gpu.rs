@@ -205,6 +205,8 @@ section! {
         sector: Bytes,
         /// Hit bandwidth in bytes per clock per SM.
         bytes_per_clock: f64,
+        /// Distinct lines of one warp-wide request that are looked up per clock.
+        lines_per_clock: f64,
         /// Hit latency, in SM cycles.
         latency_cycles: f64,
         /// Sector misses that may be outstanding per SM.
@@ -256,6 +258,8 @@ section! {
         row: Bytes,
         /// Row cycle time: between two activations of one bank.
         row_cycle: Duration,
+        /// Requests per channel that wait in the controller and can be reordered.
+        queue: f64,
         /// Peak data rate.
         bandwidth: Bandwidth,
         /// Share of the peak that kernels reach which only read, or only write.
@@ -278,6 +282,8 @@ section! {
         ctas_per_clock: f64,
         /// Shortest gap between dependent kernels of one stream.
         gap: Duration,
+        /// From the end of a kernel whose result the host waits for to the start of the next.
+        host_wait: Duration,
         /// Duration of an empty memory copy or set.
         memory_operation: Duration,
     }

@@ -93,6 +93,18 @@ pub struct Traffic {
 }
 
 impl Traffic {
+    /// That many times the traffic.
+    #[must_use]
+    pub fn times(&self, factor: f64) -> Self {
+        Self {
+            l1_bytes: self.l1_bytes * factor,
+            l2_bytes: self.l2_bytes * factor,
+            dram_read_bytes: self.dram_read_bytes * factor,
+            dram_write_bytes: self.dram_write_bytes * factor,
+            extra_activations: self.extra_activations * factor,
+        }
+    }
+
     /// Share of L1 requests that L1 answered, in [0, 1].
     pub fn l1_hit_rate(&self) -> f64 {
         if self.l1_bytes > 0.0 {
@@ -135,6 +147,18 @@ pub struct Energy {
 }
 
 impl Energy {
+    /// That many times the energy.
+    #[must_use]
+    pub fn times(&self, factor: f64) -> Self {
+        Self {
+            compute_pj: self.compute_pj * factor,
+            issue_pj: self.issue_pj * factor,
+            on_chip_pj: self.on_chip_pj * factor,
+            dram_pj: self.dram_pj * factor,
+            constant_pj: self.constant_pj * factor,
+        }
+    }
+
     /// Sum of all components, in picojoules.
     pub fn total_pj(&self) -> f64 {
         self.compute_pj + self.issue_pj + self.on_chip_pj + self.dram_pj + self.constant_pj
@@ -172,6 +196,9 @@ pub struct KernelCost {
     pub sm_share: f64,
     /// Bytes moved.
     pub traffic: Traffic,
+    /// Share of lookups with true addresses that L1 answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lookup_l1: Option<f64>,
     /// Energy.
     pub energy: Energy,
 }

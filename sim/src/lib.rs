@@ -1,9 +1,10 @@
 //! The clock: what happens when, on hardware that engines price piece by piece.
 //!
 //! [`schedule`] runs a graph of pieces under contention, [`replay`] turns a recording into such
-//! a graph and a result. One simulation is a pure function of hardware, work and options; rayon
+//! a graph and a result, [`frame`] adds up the launches of a rendered image. One simulation is a pure function of hardware, work and options; rayon
 //! runs across independent pieces and keeps their order.
 
+pub mod frame;
 pub mod replay;
 pub mod schedule;
 

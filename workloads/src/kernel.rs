@@ -30,6 +30,30 @@ pub enum KernelClass {
     Memcpy,
     Memset,
     Collective,
+    /// Multi-resolution grid encoding.
+    GridEncoding,
+    /// Gradient of a grid encoding.
+    GridBackward,
+    /// Other encodings of a sample (spherical harmonics).
+    Encoding,
+    /// Multi-layer perceptron in one kernel.
+    FusedMlp,
+    /// Its gradient.
+    FusedMlpBackward,
+    /// Making rays and walking them to the next sample.
+    RayMarching,
+    /// Closing the gaps that ended rays leave.
+    Compaction,
+    /// Adding samples up to pixels.
+    Compositing,
+    /// Loss and its gradient.
+    Loss,
+    /// Projecting Gaussians and listing their tiles.
+    SplatProjection,
+    /// Blending Gaussians tile by tile.
+    SplatRaster,
+    /// A renderer in one kernel.
+    FusedRenderer,
     /// Known only by its counters.
     Counters,
     /// Known only by its launch shape.
@@ -56,6 +80,18 @@ impl KernelClass {
             Self::Memcpy => "memcpy",
             Self::Memset => "memset",
             Self::Collective => "collective",
+            Self::GridEncoding => "grid_encoding",
+            Self::GridBackward => "grid_backward",
+            Self::Encoding => "encoding",
+            Self::FusedMlp => "fused_mlp",
+            Self::FusedMlpBackward => "fused_mlp_backward",
+            Self::RayMarching => "ray_marching",
+            Self::Compaction => "compaction",
+            Self::Compositing => "compositing",
+            Self::Loss => "loss",
+            Self::SplatProjection => "splat_projection",
+            Self::SplatRaster => "splat_raster",
+            Self::FusedRenderer => "fused_renderer",
             Self::Counters => "counters",
             Self::Unclassified => "unclassified",
         }
@@ -194,19 +230,64 @@ pub enum Shared {
     All,
 }
 
-/// Yields true addresses, warp by warp, for streams without a closed form.
-///
-/// Implementations must be pure functions of the warp number.
-pub trait Addresses: fmt::Debug + Send + Sync {
-    /// Number of warp-level requests in the whole kernel.
-    fn requests(&self) -> u64;
+/// What one warp asks of memory back to back: a few requests of one address per lane each.
+#[derive(Debug, Clone, Default)]
+pub struct Requests {
+    addresses: Vec<u64>,
+    lanes: usize,
+}
 
-    /// Appends the byte addresses that request number `index` touches, one per 32-byte sector
-    /// or finer (a cache model merges equal sectors).
-    fn request(&self, index: u64, out: &mut Vec<u64>);
+impl Requests {
+    /// Makes room for `requests` of `lanes` addresses each.
+    pub fn resize(&mut self, requests: usize, lanes: usize) {
+        self.lanes = lanes;
+        self.addresses.clear();
+        self.addresses.resize(requests * lanes, 0);
+    }
+
+    /// Says which byte a lane of a request touches first. Ignored outside of what was resized
+    /// to.
+    pub fn set(&mut self, request: usize, lane: usize, address: u64) {
+        if let Some(slot) = self.addresses.get_mut(request * self.lanes + lane) {
+            *slot = address;
+        }
+    }
+
+    /// The requests, as the addresses of their lanes.
+    pub fn iter(&self) -> std::slice::Chunks<'_, u64> {
+        self.addresses.chunks(self.lanes.max(1))
+    }
+}
+
+/// A run of consecutive groups (in launch order) of which the addresses are known.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Segment {
+    /// Groups in it.
+    pub groups: u64,
+    /// Groups of the launch that it stands for, itself included.
+    pub stands_for: f64,
+}
+
+/// Yields true addresses, warp by warp, for streams without a closed form. What one warp asks
+/// for back to back is a *group*. A launch may be known in parts only (samples of a few bands of
+/// an image): each part is a [`Segment`] that stands for its share of the launch.
+///
+/// Implementations must be pure functions of segment and group.
+pub trait Addresses: fmt::Debug + Send + Sync {
+    /// The parts that are known, in launch order.
+    fn segments(&self) -> Vec<Segment>;
+
+    /// Writes what group number `index` of a segment asks for.
+    fn group(&self, segment: usize, index: u64, out: &mut Requests);
+
+    /// Warp-level requests of one group.
+    fn requests_per_group(&self) -> f64;
 
     /// Bytes between the lowest and the highest address.
     fn span_bytes(&self) -> u64;
+
+    /// Bytes that one request of a full warp asks for.
+    fn access_bytes(&self) -> u64;
 }
 
 /// Which addresses a stream touches.
@@ -366,6 +447,9 @@ pub struct Kernel {
     pub read_footprint_bytes: f64,
     /// Distinct bytes written.
     pub write_footprint_bytes: f64,
+    /// Further CTAs of the same launch that do other work (another level of a grid), in dispatch
+    /// order behind those described here. Empty for nearly all kernels.
+    pub then: Vec<Kernel>,
 }
 
 impl Kernel {

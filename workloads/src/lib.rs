@@ -7,9 +7,14 @@
 //! second for a [`Target`], the few facts about a device that a vendor library looks at when it
 //! chooses. This crate knows neither hardware descriptions nor engines.
 
+pub mod apps;
 pub mod dtype;
+pub mod encoding;
 pub mod kernel;
 pub mod ops;
+pub mod rays;
+pub mod samples;
+pub mod scene;
 
 pub use dtype::DType;
 pub use kernel::{Demand, Kernel, KernelClass, Launch, Pattern, Raster, Stage, Stream, TensorType};

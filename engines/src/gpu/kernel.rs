@@ -7,7 +7,7 @@ use super::sm::{self, PIPES, SmTime};
 use super::traffic::{self, Movement};
 use super::{GpuEngine, Options, energy};
 use crate::EngineError;
-use crate::cost::{KernelCost, Occupancy, Resource, Traffic};
+use crate::cost::{Energy, KernelCost, Occupancy, Resource, Traffic};
 use crate::memory::dram;
 
 /// Time of the resources that all SMs share, in nanoseconds.
@@ -35,19 +35,10 @@ impl SharedTime {
     }
 }
 
-/// A share of the traffic of a launch.
-fn part(traffic: &Traffic, share: f64) -> Traffic {
-    Traffic {
-        l1_bytes: traffic.l1_bytes * share,
-        l2_bytes: traffic.l2_bytes * share,
-        dram_read_bytes: traffic.dram_read_bytes * share,
-        dram_write_bytes: traffic.dram_write_bytes * share,
-        extra_activations: traffic.extra_activations * share,
-    }
-}
-
-/// What does not depend on the speed of any resource: residency and movement.
-struct Placed {
+/// What does not depend on the speed of any resource: residency and movement of the CTAs of a
+/// launch that are alike.
+struct Placed<'k> {
+    kernel: &'k Kernel,
     occupancy: Occupancy,
     /// CTAs per SM that an endless grid would find room for.
     room: u32,
@@ -57,7 +48,12 @@ struct Placed {
     movement: Movement,
 }
 
-fn place(engine: &GpuEngine<'_>, kernel: &Kernel) -> Result<Placed, EngineError> {
+/// Places a launch: one entry for each group of CTAs that are alike, in dispatch order.
+fn place<'k>(engine: &GpuEngine<'_>, kernel: &'k Kernel) -> Result<Vec<Placed<'k>>, EngineError> {
+    std::iter::once(kernel).chain(&kernel.then).map(|kernel| place_group(engine, kernel)).collect()
+}
+
+fn place_group<'k>(engine: &GpuEngine<'_>, kernel: &'k Kernel) -> Result<Placed<'k>, EngineError> {
     let gpu = engine.gpu;
     let (occupancy, room) = occupancy(gpu, &kernel.launch)?;
     if let Some(kind) = kernel.tensor
@@ -70,73 +66,154 @@ fn place(engine: &GpuEngine<'_>, kernel: &Kernel) -> Result<Placed, EngineError>
     let concurrent = resident.min(ctas).max(1.0) as u64;
     let l2 = engine.options.l2;
     let movement = traffic::movement(gpu, kernel, occupancy.ctas_per_sm, concurrent, l2);
-    Ok(Placed { occupancy, room, ctas, movement })
+    Ok(Placed { kernel, occupancy, room, ctas, movement })
 }
 
 pub(super) fn price(engine: &GpuEngine<'_>, kernel: &Kernel) -> Result<KernelCost, EngineError> {
     Ok(time(engine, kernel, &place(engine, kernel)?))
 }
 
-fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &Placed) -> KernelCost {
+fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>]) -> KernelCost {
     let gpu = engine.gpu;
-    let Placed { occupancy, room, ctas, movement } = placed;
-    let (occupancy, ctas) = (*occupancy, *ctas);
     let sms = f64::from(gpu.sm.count);
-    let per_sm = f64::from(occupancy.ctas_per_sm);
+    let ctas: f64 = placed.iter().map(|group| group.ctas).sum();
+    let room = placed.iter().map(|group| group.room).min().unwrap_or(1);
+    // Groups of one launch fill the device together.
+    let per_sm = f64::from(if placed.len() > 1 {
+        room.min((libm::ceil(ctas / sms)) as u32).max(1)
+    } else {
+        placed.first().map_or(1, |group| group.occupancy.ctas_per_sm)
+    });
     let to_ns = 1e9 / engine.clock_hz();
+    let waves = ctas / (per_sm * sms);
 
-    let full_waves = libm::floor(ctas / (per_sm * sms));
-    let tail = ctas - full_waves * per_sm * sms;
-    let shared = |share: f64| {
-        SharedTime::of(engine, &part(&movement.traffic, share), share * ctas).longest()
-    };
-    let full = sm::resident_set(engine, kernel, movement, per_sm);
-    let mut time = full_waves * (full.cycles * to_ns).max(shared(per_sm * sms / ctas));
-    if tail > 0.0 {
+    let full: Vec<SmTime> = placed
+        .iter()
+        .map(|group| sm::resident_set(engine, group.kernel, &group.movement, per_sm))
+        .collect();
+    let mut time = 0.0;
+    for wave in waves_of(placed, per_sm * sms) {
+        let all: f64 = wave.ctas.iter().map(|(_, ctas)| ctas).sum();
         // The tail spreads over the SMs before it doubles up.
-        let resident = libm::ceil(tail / sms).max(1.0);
-        let last = sm::resident_set(engine, kernel, movement, resident);
-        time += (last.cycles * to_ns).max(shared(tail / ctas));
+        let resident = libm::ceil(all / sms).clamp(1.0, per_sm);
+        let mut cycles = 0.0;
+        let mut moved = Traffic::default();
+        for &(group, ctas) in &wave.ctas {
+            let Placed { kernel, movement, .. } = &placed[group];
+            let own = if resident >= per_sm {
+                full[group].cycles
+            } else {
+                sm::resident_set(engine, kernel, movement, resident).cycles
+            };
+            cycles += own * ctas / all;
+            moved += movement.traffic.times(ctas / placed[group].ctas);
+        }
+        let shared = SharedTime::of(engine, &moved, all).longest();
+        time += wave.times * (cycles * to_ns).max(shared);
     }
-    // Streaming through L2 and DRAM starts once the first requests are answered.
-    let first = sm::read_latency_cycles(engine, movement) * to_ns;
-    let whole = SharedTime::of(engine, &movement.traffic, ctas);
+    let mut traffic = Traffic::default();
+    let mut first = f64::INFINITY;
+    for group in placed {
+        traffic += group.movement.traffic;
+        // Streaming through L2 and DRAM starts once the first requests are answered.
+        first = first.min(sm::read_latency_cycles(engine, &group.movement) * to_ns);
+    }
+    let whole = SharedTime::of(engine, &traffic, ctas);
     if whole.longest() > 0.0 {
         time = time.max(first + whole.l2.max(whole.dram)).max(whole.launch);
     }
 
     let launch_ns = gpu.launch.kernel.ns() / engine.relief(Resource::KernelLaunch);
-    let busy = busy_ns(&full, &whole, ctas / (per_sm * sms), to_ns, launch_ns);
-    let chain_ns = full.chain * to_ns * full_waves.max(1.0);
-    let binding = longest_bound(&busy, chain_ns, launch_ns);
     let time_ns = time + launch_ns;
+    let mut busy_cycles = [0.0; PIPES.len()];
+    let mut chain_ns = 0.0;
+    let mut energy = Energy::default();
+    for (group, full) in placed.iter().zip(&full) {
+        let own_waves = group.ctas / (per_sm * sms);
+        for (sum, cycles) in busy_cycles.iter_mut().zip(full.busy) {
+            *sum += cycles * own_waves;
+        }
+        chain_ns += full.chain * to_ns * libm::floor(own_waves);
+        let share = time_ns * group.ctas / ctas;
+        energy += energy::of(gpu, group.kernel, group.ctas, &group.movement.traffic, share);
+    }
+    let one_chain = full.iter().map(|full| full.chain * to_ns).fold(0.0, f64::max);
+    let busy = busy_ns(&busy_cycles, &whole, to_ns, launch_ns);
+    let binding = longest_bound(&busy, chain_ns.max(one_chain), launch_ns);
+    let occupancy = placed
+        .first()
+        .map_or(Occupancy { ctas_per_sm: 1, share: 0.0, limit: "grid" }, |group| group.occupancy);
     KernelCost {
         class: kernel.class,
         variant: kernel.variant.clone(),
         time_ns,
         binding,
         occupancy,
-        waves: ctas / (per_sm * sms),
-        sm_share: (ctas / (f64::from(*room) * sms)).min(1.0),
-        traffic: movement.traffic,
-        energy: energy::of(gpu, kernel, ctas, &movement.traffic, time_ns),
+        waves,
+        sm_share: (ctas / (f64::from(room) * sms)).min(1.0),
+        traffic,
+        lookup_l1: lookup_l1(placed),
+        energy,
         busy_ns: busy,
     }
 }
 
+/// Share of lookups that L1 answers, over all groups that have any.
+fn lookup_l1(placed: &[Placed<'_>]) -> Option<f64> {
+    let lookups = placed.iter().filter_map(|group| group.movement.lookups);
+    let (hits, all) = lookups.fold((0.0, 0.0), |(hits, all), (h, a)| (hits + h, all + a));
+    (all > 0.0).then(|| hits / all)
+}
+
+/// CTAs that run at once, by group, and how many such sets follow each other.
+struct Wave {
+    ctas: Vec<(usize, f64)>,
+    times: f64,
+}
+
+/// Cuts a launch into waves of `size` CTAs; sets of one group alone are counted, not listed.
+fn waves_of(placed: &[Placed<'_>], size: f64) -> Vec<Wave> {
+    let mut waves: Vec<Wave> = Vec::new();
+    let mut open: Vec<(usize, f64)> = Vec::new();
+    let mut space = size;
+    for (group, placed) in placed.iter().enumerate() {
+        let mut left = placed.ctas;
+        if !open.is_empty() {
+            let taken = left.min(space);
+            open.push((group, taken));
+            left -= taken;
+            space -= taken;
+            if space > 0.0 {
+                continue;
+            }
+            waves.push(Wave { ctas: std::mem::take(&mut open), times: 1.0 });
+            space = size;
+        }
+        let whole = libm::floor(left / size);
+        if whole > 0.0 {
+            waves.push(Wave { ctas: vec![(group, size)], times: whole });
+        }
+        let rest = left - whole * size;
+        if rest > 0.0 {
+            open.push((group, rest));
+            space = size - rest;
+        }
+    }
+    if !open.is_empty() {
+        waves.push(Wave { ctas: open, times: 1.0 });
+    }
+    waves
+}
+
 /// Lower bounds by resource: what each would need if everything else were free.
 fn busy_ns(
-    full: &SmTime,
+    cycles: &[f64; PIPES.len()],
     whole: &SharedTime,
-    waves: f64,
     to_ns: f64,
     launch_ns: f64,
 ) -> Vec<(Resource, f64)> {
-    let mut busy: Vec<(Resource, f64)> = PIPES
-        .iter()
-        .zip(full.busy)
-        .map(|(resource, cycles)| (*resource, cycles * to_ns * waves))
-        .collect();
+    let mut busy: Vec<(Resource, f64)> =
+        PIPES.iter().zip(cycles).map(|(resource, cycles)| (*resource, cycles * to_ns)).collect();
     for (resource, ns) in [
         (Resource::L2, whole.l2),
         (Resource::Dram, whole.dram),

@@ -24,6 +24,9 @@ pub fn time_ns(gpu: &Gpu, operation: &Operation, dtype: DType) -> f64 {
             DType::Fp4 => tensor_rate(gpu, TensorType::Fp4),
             _ => 0.0,
         },
+        KernelClass::FusedMlp | KernelClass::FusedMlpBackward | KernelClass::FusedRenderer => {
+            tensor_rate(gpu, TensorType::Fp16)
+        }
         _ => 0.0,
     };
     let simt = match dtype {

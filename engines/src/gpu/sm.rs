@@ -10,7 +10,7 @@ use lumacycle_workloads::kernel::{Demand, Stage};
 use lumacycle_workloads::{Kernel, TensorType};
 
 use super::GpuEngine;
-use super::traffic::Movement;
+use super::traffic::{Movement, StageMovement};
 use crate::cost::Resource;
 
 /// Threads of a warp.
@@ -54,6 +54,7 @@ fn pipe_cycles(
     kernel: &Kernel,
     stage: &Stage,
     movement: &Movement,
+    moved: StageMovement,
 ) -> [f64; PIPES.len()] {
     let gpu = engine.gpu;
     let Demand { fp32, fp16x2, fp64, int32, sfu, memory, .. } = stage.demand;
@@ -66,8 +67,7 @@ fn pipe_cycles(
         }
         _ => 0.0,
     };
-    let bytes: f64 = stage.streams.iter().map(|stream| stream.bytes).sum();
-    let below_l1 = bytes * (1.0 - movement.read_l1);
+    let StageMovement { l1_cycles, below_l1_bytes, .. } = moved;
     // Shared datapaths: integer work takes fp32 lanes away.
     let fp32_work = if pipes.int32_shares_fp32 { fp32 + int32 } else { fp32 };
     let latency = read_latency_cycles(engine, movement);
@@ -85,8 +85,8 @@ fn pipe_cycles(
         memory * WARP / pipes.lsu,
         tensor,
         stage.demand.shared_wavefronts * 128.0 / gpu.shared.bytes_per_clock,
-        bytes / gpu.l1.bytes_per_clock,
-        below_l1 / port,
+        l1_cycles,
+        below_l1_bytes / port,
     ];
     for (cycles, resource) in cycles.iter_mut().zip(PIPES) {
         *cycles /= engine.relief(resource);
@@ -131,8 +131,8 @@ pub fn resident_set(
     let schedulers = (warps / gpu.sm.issue_per_clock).min(1.0);
     let mut busy = [0.0; PIPES.len()];
     let (mut chain, mut in_step) = (0.0, 0.0);
-    for stage in &kernel.stages {
-        let cycles = pipe_cycles(engine, kernel, stage, movement);
+    for (stage, moved) in kernel.stages.iter().zip(&movement.stages) {
+        let cycles = pipe_cycles(engine, kernel, stage, movement, *moved);
         let mut longest = 0.0_f64;
         for (index, (total, cycles)) in busy.iter_mut().zip(cycles).enumerate() {
             // The first nine are per scheduler; shared memory, L1 and L2 port are not.

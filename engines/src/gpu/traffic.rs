@@ -5,12 +5,13 @@
 //! what is touched in between fits. Gathered streams go through the sampled cache model.
 
 use lumacycle_arch::Gpu;
-use lumacycle_workloads::kernel::{Direction, Pattern, Shared};
+use lumacycle_workloads::kernel::{Addresses, Direction, Pattern, Shared};
 use lumacycle_workloads::{Kernel, Raster, Stream};
 
 use crate::cost::Traffic;
 use crate::gpu::L2Start;
-use crate::memory::gather;
+use crate::memory::dram;
+use crate::memory::gather::{self, Placement};
 
 /// Share of re-read data that L2 still holds after `distance_bytes` of other data.
 pub fn kept_in_l2(gpu: &Gpu, distance_bytes: f64) -> f64 {
@@ -20,7 +21,7 @@ pub fn kept_in_l2(gpu: &Gpu, distance_bytes: f64) -> f64 {
 }
 
 /// What a kernel moves, and where its read latency comes from.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Movement {
     /// Totals over the launch.
     pub traffic: Traffic,
@@ -28,6 +29,36 @@ pub struct Movement {
     pub read_l1: f64,
     /// Share of reads that DRAM answers.
     pub read_dram: f64,
+    /// Sectors looked up with true addresses: found in L1, and all.
+    pub lookups: Option<(f64, f64)>,
+    /// What each stage asks of the SM's own cache.
+    pub stages: Vec<StageMovement>,
+}
+
+/// Demand of one CTA in one iteration of a stage on L1 and what lies below.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct StageMovement {
+    /// Clocks that L1 needs.
+    pub l1_cycles: f64,
+    /// Bytes between L1 and L2.
+    pub below_l1_bytes: f64,
+    /// Operations that L2 performs (sectors of atomics).
+    pub atomics: f64,
+}
+
+/// One stream over the whole launch, in bytes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Levels {
+    /// Between SMs and L2.
+    l2_bytes: f64,
+    /// At DRAM, from a cold start.
+    dram_bytes: f64,
+    /// Row activations beyond those of streaming.
+    activations: f64,
+    /// Clocks of all L1s together, where the addresses are known.
+    l1_cycles: Option<f64>,
+    /// Share of lookups answered by L1, and their number, for true addresses.
+    l1_hits: Option<(f64, f64)>,
 }
 
 /// Closed forms and samples for all streams of a kernel with `concurrent` CTAs at once.
@@ -48,13 +79,21 @@ pub fn movement(
     let mut total = Movement::default();
     let (mut reads, mut read_dram, mut read_l1) = (0.0, 0.0, 0.0);
     for stage in &kernel.stages {
+        let mut demand = StageMovement::default();
+        let times = (stage.iterations * ctas).max(f64::MIN_POSITIVE);
         for stream in &stage.streams {
             let requested = stream.bytes * stage.iterations * ctas;
             if requested <= 0.0 {
                 continue;
             }
-            let (l2_bytes, dram, activations) =
-                levels(gpu, kernel, stream, requested, ctas_per_sm, concurrent);
+            let levels = levels(gpu, kernel, stream, requested, ctas_per_sm, concurrent);
+            let Levels { l2_bytes, dram_bytes: dram, activations, .. } = levels;
+            demand.l1_cycles +=
+                levels.l1_cycles.map_or(stream.bytes / gpu.l1.bytes_per_clock, |c| c / times);
+            // Of a strided stream the neighbours' share of a sector crosses once.
+            let crossing =
+                if levels.l1_cycles.is_some() { l2_bytes } else { l2_bytes.min(requested) };
+            demand.below_l1_bytes += crossing / times;
             total.traffic.l1_bytes += requested.max(l2_bytes);
             total.traffic.l2_bytes += l2_bytes;
             let resident = matches!(stream.pattern, Pattern::L2Resident);
@@ -65,8 +104,11 @@ pub fn movement(
                     let dram = dram * (1.0 - warm);
                     total.traffic.dram_read_bytes += dram;
                     reads += requested;
-                    read_dram += requested * (dram / l2_bytes.max(1.0)).min(1.0);
-                    read_l1 += (requested - l2_bytes).max(0.0);
+                    let l1_share = levels
+                        .l1_hits
+                        .map_or((1.0 - l2_bytes / requested).max(0.0), |(share, _)| share);
+                    read_dram += requested * (1.0 - l1_share) * (dram / l2_bytes.max(1.0)).min(1.0);
+                    read_l1 += requested * l1_share;
                 }
                 Direction::Write | Direction::Atomic if resident => {}
                 Direction::Write => total.traffic.dram_write_bytes += dram * written_back,
@@ -75,8 +117,16 @@ pub fn movement(
                     total.traffic.dram_write_bytes += dram * written_back;
                 }
             }
+            if let Some((share, sectors)) = levels.l1_hits {
+                let (hits, all) = total.lookups.unwrap_or_default();
+                total.lookups = Some((hits + share * sectors, all + sectors));
+            }
+            if stream.direction == Direction::Atomic {
+                demand.atomics += l2_bytes / gpu.l1.sector.bytes() / times;
+            }
             total.traffic.extra_activations += activations * (1.0 - warm);
         }
+        total.stages.push(demand);
     }
     if reads > 0.0 {
         total.read_l1 = (read_l1 / reads).clamp(0.0, 1.0);
@@ -91,7 +141,7 @@ pub fn kernel_ctas(kernel: &Kernel) -> u64 {
     rows.saturating_mul(columns).saturating_mul(batches)
 }
 
-/// `(bytes at L2, bytes at DRAM, extra row activations)` of one stream.
+/// What one stream moves at each level.
 fn levels(
     gpu: &Gpu,
     kernel: &Kernel,
@@ -99,23 +149,24 @@ fn levels(
     requested: f64,
     ctas_per_sm: u32,
     concurrent: u64,
-) -> (f64, f64, f64) {
+) -> Levels {
+    let plain = |l2_bytes, dram_bytes| Levels { l2_bytes, dram_bytes, ..Levels::default() };
     match &stream.pattern {
-        Pattern::Streaming => (requested, requested, 0.0),
-        Pattern::L2Resident => (requested, 0.0, 0.0),
+        Pattern::Streaming => plain(requested, requested),
+        Pattern::L2Resident => plain(requested, 0.0),
         Pattern::Strided { used_bytes, stride_bytes } => {
             let sector = gpu.l1.sector.bytes();
             let fetched = stride_bytes.min(sector) / used_bytes.clamp(1.0, sector);
             // The rest of each sector is often used by a neighbour soon after, out of L2.
-            (requested * fetched.max(1.0), requested, 0.0)
+            plain(requested * fetched.max(1.0), requested)
         }
         Pattern::Repeated { distance_bytes } => {
             let l1 = l1_bytes(gpu, kernel, ctas_per_sm);
             if distance_bytes * f64::from(ctas_per_sm) <= l1 {
-                return (0.0, 0.0, 0.0);
+                return Levels::default();
             }
             let kept = kept_in_l2(gpu, distance_bytes * concurrent as f64);
-            (requested, requested * (1.0 - kept), 0.0)
+            plain(requested, requested * (1.0 - kept))
         }
         Pattern::Tiled { footprint_bytes, shared } => {
             let raster = &kernel.raster;
@@ -135,26 +186,51 @@ fn levels(
             let distance = kernel.footprint_bytes().min(per_group / groups * 2.0);
             let kept = kept_in_l2(gpu, distance);
             let again = (per_group - footprint).max(0.0);
-            (requested, footprint + again * (1.0 - kept), 0.0)
+            plain(requested, footprint + again * (1.0 - kept))
         }
         Pattern::Gathered(addresses) => {
-            let warps = kernel.launch.warps().max(1);
-            let rates = gather::hit_rates(
-                gpu,
-                addresses.as_ref(),
-                warps,
-                l1_bytes(gpu, kernel, ctas_per_sm),
-            );
-            // Atomics are performed at L2.
-            let l1_hits = if stream.direction == Direction::Atomic { 0.0 } else { rates.l1 };
-            let sector = gpu.l1.sector.bytes();
-            let sectors = addresses.requests() as f64 * rates.sectors_per_request;
-            let l2 = sectors * sector * (1.0 - l1_hits);
-            let dram = l2 * (1.0 - rates.l2);
-            // Consecutive sectors of one request share a row; requests don't.
-            let per_row = rates.sectors_per_request.max(1.0) * sector;
-            (l2, dram, dram / per_row.min(gpu.dram.row.bytes()))
+            gathered(gpu, kernel, stream, addresses.as_ref(), ctas_per_sm)
         }
+    }
+}
+
+/// A stream of true addresses, through the cache model.
+fn gathered(
+    gpu: &Gpu,
+    kernel: &Kernel,
+    stream: &Stream,
+    addresses: &dyn Addresses,
+    ctas_per_sm: u32,
+) -> Levels {
+    let warps = kernel.launch.warps().max(1);
+    // What the same CTA streams passes through L2 as well.
+    let streamed: f64 = kernel.per_cta(|stage| {
+        let plain = stage.streams.iter().filter(|s| matches!(s.pattern, Pattern::Streaming));
+        plain.map(|s| s.bytes).sum()
+    });
+    let placement = Placement {
+        warps_per_cta: warps,
+        ctas_per_sm: u64::from(ctas_per_sm.max(1)),
+        l1_bytes: l1_bytes(gpu, kernel, ctas_per_sm),
+        streamed_per_group_bytes: streamed / warps as f64,
+    };
+    let found = gather::run(gpu, addresses, placement);
+    // Atomics are performed at L2.
+    let l1_hits = if stream.direction == Direction::Atomic { 0.0 } else { found.l1 };
+    let sector = gpu.l1.sector.bytes();
+    let l2_bytes = found.requests * found.sectors_per_request * sector * (1.0 - l1_hits);
+    let dram_bytes = l2_bytes * (1.0 - found.l2);
+    // Lines are looked up a few at a time; what they yield leaves at the port's width.
+    let lookups = found.lines_per_request / gpu.l1.lines_per_clock;
+    let delivery = addresses.access_bytes() as f64 / gpu.l1.bytes_per_clock;
+    let missed_lines = dram_bytes / sector * found.lines_per_miss;
+    let rows = addresses.span_bytes() as f64 / gpu.dram.row.bytes();
+    Levels {
+        l2_bytes,
+        dram_bytes,
+        activations: missed_lines * dram::activations_per_request(gpu, rows),
+        l1_cycles: Some(found.requests * lookups.max(delivery)),
+        l1_hits: Some((l1_hits, found.requests * found.sectors_per_request)),
     }
 }
 

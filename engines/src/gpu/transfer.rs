@@ -40,6 +40,7 @@ fn cost(
         waves: 0.0,
         sm_share: 0.0,
         traffic,
+        lookup_l1: None,
         energy,
     };
     Cost::sequence(vec![kernel], shared_use)

@@ -18,3 +18,11 @@ pub fn service_ns(gpu: &Gpu, traffic: &Traffic) -> f64 {
     let rows = traffic.extra_activations * gpu.dram.row_cycle.ns() / banks;
     bus.max(rows)
 }
+
+/// Row activations that one scattered request costs: a controller reorders what waits in its
+/// queues, so requests to the same of `rows` rows that wait together share an activation.
+pub fn activations_per_request(gpu: &Gpu, rows: f64) -> f64 {
+    let waiting = f64::from(gpu.dram.channels) * gpu.dram.queue;
+    let rows = rows.max(1.0);
+    (rows * (1.0 - libm::exp(-waiting / rows)) / waiting.max(1.0)).clamp(0.0, 1.0)
+}

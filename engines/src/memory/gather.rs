@@ -1,108 +1,360 @@
-//! Hit rates of streams with true addresses, by running a sample of their requests through the
-//! cache model.
+//! Streams with true addresses, run through the caches in launch order.
 //!
-//! Requests are taken in launch order and dealt to SMs as CTAs are. A few SMs are simulated
-//! with their L1; all requests go through an L2 with sampled sets. Long streams are cut: the
-//! first part warms the caches, the second is measured; the standard error is returned.
+//! CTAs are dealt to SMs as the hardware does, each SM has its L1, and the misses of all of them
+//! meet in one L2 in the order in which warps of the resident CTAs take turns. Tables are
+//! sampled by lines (one in up to 16), long launches by runs of consecutive CTAs of which the
+//! first part warms the caches; both leave a standard error, which is returned. What the kernel
+//! streams meanwhile passes through the same L2. Left out: the order of misses within one warp,
+//! replacement other than LRU, and sectors fetched ahead.
 
 use lumacycle_arch::Gpu;
-use lumacycle_workloads::kernel::Addresses;
+use lumacycle_workloads::kernel::{Addresses, Requests, Segment};
 
-use super::cache::{Cache, Found};
+use super::cache::{Cache, hash_of, is_sampled};
 
-/// Requests simulated at most.
-const REQUESTS: u64 = 120_000;
-/// SMs simulated with an L1.
-const SAMPLED_SMS: u64 = 4;
+/// Lane accesses to sampled lines that are simulated for one stream.
+const BUDGET: f64 = 300_000.0;
+/// Lines of a table that a sample keeps at least.
+const LEAST_LINES: u64 = 4096;
+/// Lines of which one is sampled, at most.
+const MOST_SAMPLE: u64 = 16;
+/// Part of a simulated run that only warms the caches.
+const WARM_UP: f64 = 0.4;
+/// Groups that one SM should see, so that its L1 is warm for most of them.
+const GROUPS_PER_SM: u64 = 192;
+/// Associativity of L1, of which nothing is published: enough that sets do not matter.
+const L1_WAYS: u32 = 16;
+/// Where the lines of other streams lie: above any table.
+const ELSEWHERE: u64 = 1 << 50;
 
-/// What the sample says.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct HitRates {
+/// How the launch runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Placement {
+    /// Warps of a CTA, each with one group of requests.
+    pub warps_per_cta: u64,
+    /// CTAs that an SM holds at once.
+    pub ctas_per_sm: u64,
+    /// L1 that shared memory leaves, in bytes.
+    pub l1_bytes: f64,
+    /// Bytes that a warp streams through L2 beside its requests.
+    pub streamed_per_group_bytes: f64,
+}
+
+/// What the sample says of the whole launch.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Gathered {
+    /// Warp-level requests.
+    pub requests: f64,
+    /// Distinct sectors of a request.
+    pub sectors_per_request: f64,
+    /// Distinct lines of a request.
+    pub lines_per_request: f64,
     /// Share of sectors found in L1.
     pub l1: f64,
     /// Share of sectors found in L2, of those that asked L2.
     pub l2: f64,
-    /// Sectors per request.
-    pub sectors_per_request: f64,
-    /// Standard error of the L2 share.
-    pub standard_error: f64,
+    /// Distinct lines that missed L2 over sectors that did.
+    pub lines_per_miss: f64,
+    /// Standard error of the share found in L1.
+    pub l1_standard_error: f64,
+    /// Standard error of the share found in L2.
+    pub l2_standard_error: f64,
 }
 
-/// Runs a sample of `addresses` with `requests_per_cta` consecutive requests on one SM.
-pub fn hit_rates(
-    gpu: &Gpu,
-    addresses: &dyn Addresses,
-    requests_per_cta: u64,
-    l1_bytes: f64,
-) -> HitRates {
-    let total = addresses.requests();
-    let simulated = total.min(REQUESTS);
-    // A cut stream is measured after it has warmed the caches.
-    let measured_from = if simulated < total { simulated / 2 } else { 0 };
-    let sms = u64::from(gpu.sm.count).max(1);
-    let sampled_sms = SAMPLED_SMS.min(sms);
-    let line = gpu.l1.line.bytes();
-    let sector = gpu.l1.sector.bytes();
-    let mut l1: Vec<Cache> =
-        (0..sampled_sms).map(|_| Cache::new(l1_bytes.max(line), line, sector, 64, 1)).collect();
-    let capacity = gpu.l2.capacity.bytes() * gpu.l2.reach.min(1.0);
-    let mut l2 = Cache::new(capacity, gpu.l2.line.bytes(), sector, gpu.l2.ways, 4);
-    let mut sectors = Vec::with_capacity(64);
-    let (mut l1_hits, mut l1_all, mut l2_hits, mut l2_all, mut count) = (0.0, 0.0, 0.0, 0.0, 0.0);
-    for index in 0..simulated {
-        sectors.clear();
-        addresses.request(index, &mut sectors);
-        for address in &mut sectors {
-            *address /= sector as u64;
+/// Sums over sampled lines.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    requests: f64,
+    lines: f64,
+    sectors: f64,
+    l1_hits: f64,
+    l2_hits: f64,
+    miss_lines: f64,
+}
+
+impl Counts {
+    fn l2_asked(&self) -> f64 {
+        self.sectors - self.l1_hits
+    }
+
+    fn add(&mut self, other: &Self, factor: f64) {
+        self.requests += other.requests * factor;
+        self.lines += other.lines * factor;
+        self.sectors += other.sectors * factor;
+        self.l1_hits += other.l1_hits * factor;
+        self.l2_hits += other.l2_hits * factor;
+        self.miss_lines += other.miss_lines * factor;
+    }
+}
+
+/// Runs a sample of a stream through the caches of `gpu`.
+pub fn run(gpu: &Gpu, addresses: &dyn Addresses, placement: Placement) -> Gathered {
+    let mut total = Counts::default();
+    let (mut seen, mut requests) = (Counts::default(), 0.0);
+    let segments = addresses.segments();
+    for segment in &segments {
+        requests += segment.stands_for * addresses.requests_per_group();
+    }
+    // As many parts as the budget allows, evenly spread, each of them whole if possible.
+    let mut simulation = Simulation::new(gpu, addresses, placement);
+    let known: u64 = segments.iter().map(|segment| segment.groups).sum();
+    let stride = known.div_ceil(simulation.groups_wanted.max(1)).clamp(1, segments.len() as u64);
+    simulation.groups_wanted =
+        simulation.groups_wanted * stride / (segments.len() as u64).max(1) + 1;
+    let offset = stride as usize / 2;
+    for (number, segment) in segments.iter().enumerate().skip(offset).step_by(stride as usize) {
+        if segment.groups == 0 {
+            continue;
         }
-        sectors.sort_unstable();
-        sectors.dedup();
-        let measured = index >= measured_from;
-        count += if measured { sectors.len() as f64 } else { 0.0 };
-        let sm = index / requests_per_cta.max(1) % sms;
-        for &number in &sectors {
-            let address = number * sector as u64;
-            let mut asks_l2 = true;
-            if let Some(cache) = l1.get_mut(sm as usize) {
-                let hit = cache.access(address) == Found::Hit;
-                asks_l2 = !hit;
-                if measured {
-                    l1_all += 1.0;
-                    l1_hits += f64::from(u8::from(hit));
-                }
+        let counts = simulation.segment(number, segment);
+        let all = segment.stands_for * addresses.requests_per_group();
+        total.add(&counts, all / counts.requests.max(1.0));
+        seen.add(&counts, 1.0);
+        simulation.forget(gpu);
+    }
+    let share = |part: f64, all: f64| if all > 0.0 { (part / all).clamp(0.0, 1.0) } else { 0.0 };
+    let error = |share: f64, n: f64| libm::sqrt(share * (1.0 - share) / n.max(1.0));
+    let (l1, l2) = (share(total.l1_hits, total.sectors), share(total.l2_hits, total.l2_asked()));
+    let misses = (total.l2_asked() - total.l2_hits).max(0.0);
+    Gathered {
+        requests,
+        sectors_per_request: total.sectors / total.requests.max(1.0),
+        lines_per_request: total.lines / total.requests.max(1.0),
+        l1,
+        l2,
+        lines_per_miss: share(total.miss_lines, misses),
+        l1_standard_error: error(l1, seen.sectors),
+        l2_standard_error: error(l2, seen.l2_asked()),
+    }
+}
+
+struct Simulation<'a> {
+    addresses: &'a dyn Addresses,
+    placement: Placement,
+    sample: u64,
+    line_bytes: u64,
+    sector_bytes: u64,
+    sms: u64,
+    /// SMs that are simulated: all, unless the table is so small that L2 surely holds it.
+    simulated_sms: u64,
+    groups_wanted: u64,
+    l2_bytes: f64,
+    l1: Vec<Cache>,
+    l2: Cache,
+    streamed_lines: f64,
+    next_streamed: u64,
+    requests: Requests,
+    found: Vec<(u64, u32)>,
+}
+
+impl<'a> Simulation<'a> {
+    fn new(gpu: &Gpu, addresses: &'a dyn Addresses, placement: Placement) -> Self {
+        let line_bytes = (gpu.l1.line.bytes() as u64).max(1);
+        let span = addresses.span_bytes().max(1);
+        let lines = span.div_ceil(line_bytes);
+        let sample = (lines / LEAST_LINES).clamp(1, MOST_SAMPLE);
+        let sample = 1_u64 << sample.ilog2();
+        let lanes_per_group = 32.0 * addresses.requests_per_group();
+        let groups_wanted = (BUDGET * sample as f64 / lanes_per_group).max(1.0) as u64;
+        let sms = u64::from(gpu.sm.count).max(1);
+        // Partitions that keep copies of each other's lines leave less room.
+        let held = f64::midpoint(gpu.l2.reach, gpu.l2.fade).min(1.0);
+        let capacity = gpu.l2.capacity.bytes() * held;
+        let simulated_sms = if (span as f64) < capacity / 4.0 {
+            (groups_wanted / GROUPS_PER_SM).clamp(1, sms)
+        } else {
+            sms
+        };
+        let mut simulation = Self {
+            addresses,
+            placement,
+            sample,
+            line_bytes,
+            sector_bytes: (gpu.l1.sector.bytes() as u64).clamp(1, line_bytes),
+            sms,
+            simulated_sms,
+            groups_wanted,
+            l2_bytes: capacity,
+            l1: Vec::new(),
+            l2: Cache::new(0.0, 1.0, 1, 1),
+            streamed_lines: 0.0,
+            next_streamed: ELSEWHERE,
+            requests: Requests::default(),
+            found: Vec::with_capacity(64),
+        };
+        simulation.forget(gpu);
+        simulation
+    }
+
+    /// Empties the caches.
+    fn forget(&mut self, gpu: &Gpu) {
+        let cache = |bytes: f64, ways| Cache::new(bytes, self.line_bytes as f64, ways, self.sample);
+        self.l1 =
+            (0..self.simulated_sms).map(|_| cache(self.placement.l1_bytes, L1_WAYS)).collect();
+        self.l2 = cache(self.l2_bytes, gpu.l2.ways);
+    }
+
+    /// Runs a segment, or as much of it as the budget allows, and returns counts that stand for
+    /// the whole of it.
+    fn segment(&mut self, number: usize, segment: &Segment) -> Counts {
+        let warps = self.placement.warps_per_cta.max(1);
+        let ctas = segment.groups.div_ceil(warps);
+        let wave = (self.sms * self.placement.ctas_per_sm).max(1);
+        // CTAs on simulated SMs until there are groups enough.
+        let (mut chosen, mut groups) = (0_u64, 0_u64);
+        while chosen < ctas && groups < self.groups_wanted {
+            if chosen % self.sms < self.simulated_sms {
+                groups += warps;
             }
-            if asks_l2 {
-                match l2.access(address) {
-                    Found::NotSampled => {}
-                    found if measured => {
-                        l2_all += 1.0;
-                        l2_hits += f64::from(u8::from(found == Found::Hit));
+            chosen += 1;
+        }
+        let whole = chosen == ctas && segment.groups as f64 >= segment.stands_for * 0.999;
+        let measured_from = if whole { 0 } else { (groups as f64 * WARM_UP) as u64 };
+        let (mut warming, mut measured) = (Counts::default(), Counts::default());
+        let mut done = 0;
+        let mut first_cta = 0;
+        while first_cta < chosen {
+            let end = (first_cta + wave).min(chosen);
+            for warp in 0..warps {
+                for cta in first_cta..end {
+                    let sm = cta % self.sms;
+                    let group = cta * warps + warp;
+                    if sm >= self.simulated_sms || group >= segment.groups {
+                        continue;
                     }
-                    _ => {}
+                    let counts = if done < measured_from { &mut warming } else { &mut measured };
+                    self.group(number, group, sm as usize, counts);
+                    done += 1;
+                }
+            }
+            first_cta = end;
+        }
+        if !whole && warming.l2_asked() > 0.0 && measured.requests > 0.0 {
+            // What filled the caches at the start happens once in the whole segment.
+            let steady = 1.0 - measured.l2_hits / measured.l2_asked().max(1.0);
+            let fill = (warming.l2_asked() * (1.0 - steady) - warming.l2_hits).max(0.0);
+            let all = segment.stands_for * self.addresses.requests_per_group();
+            let share = (measured.requests / all).min(1.0);
+            measured.l2_hits = (measured.l2_hits - fill * share).max(0.0);
+            measured.miss_lines += fill * share;
+        }
+        measured
+    }
+
+    fn group(&mut self, segment: usize, group: u64, sm: usize, counts: &mut Counts) {
+        self.addresses.group(segment, group, &mut self.requests);
+        let sample = self.sample as f64;
+        for lanes in self.requests.iter() {
+            self.found.clear();
+            for &address in lanes {
+                let line = address / self.line_bytes;
+                if is_sampled(hash_of(line), self.sample) {
+                    let sector = (address % self.line_bytes / self.sector_bytes) as u32;
+                    self.found.push((line, sector));
+                }
+            }
+            counts.requests += 1.0;
+            self.found.sort_unstable();
+            self.found.dedup();
+            let (mut last, mut last_missed) = (u64::MAX, u64::MAX);
+            for &(line, sector) in &self.found {
+                let hash = hash_of(line);
+                counts.sectors += sample;
+                if line != last {
+                    counts.lines += sample;
+                    last = line;
+                }
+                if self.l1[sm].access(line, hash, sector) {
+                    counts.l1_hits += sample;
+                } else if self.l2.access(line, hash, sector) {
+                    counts.l2_hits += sample;
+                } else if line != last_missed {
+                    counts.miss_lines += sample;
+                    last_missed = line;
                 }
             }
         }
+        self.stream();
     }
-    let share = |hits: f64, all: f64| if all > 0.0 { hits / all } else { 0.0 };
-    let mut l2_share = share(l2_hits, l2_all);
-    if simulated < total {
-        // What a longer run would find: the sample has not yet filled the cache when the table
-        // is larger than what it touched. In the limit a uniformly used table is resident in
-        // proportion to the capacity, whatever has been touched so far.
-        let span = addresses.span_bytes() as f64;
-        let measured = (simulated - measured_from) as f64;
-        let touched = simulated as f64 * share(count, measured) * sector;
-        if span > touched {
-            let limit = (capacity / span).min(1.0);
-            let reach = (total as f64 / simulated as f64 * touched / span).min(1.0);
-            l2_share = l2_share.max(limit * reach);
+
+    /// Lets what the kernel streams beside its requests pass through L2.
+    fn stream(&mut self) {
+        let bytes = self.placement.streamed_per_group_bytes;
+        self.streamed_lines += bytes / self.line_bytes as f64 / self.sample as f64;
+        while self.streamed_lines >= 1.0 {
+            self.streamed_lines -= 1.0;
+            self.next_streamed += 1;
+            self.l2.access(self.next_streamed, hash_of(self.next_streamed), 0);
         }
     }
-    let measured = (simulated - measured_from) as f64;
-    HitRates {
-        l1: share(l1_hits, l1_all),
-        l2: l2_share,
-        sectors_per_request: share(count, measured),
-        standard_error: libm::sqrt(l2_share * (1.0 - l2_share) / f64::max(l2_all, 1.0)),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lumacycle_arch::Catalog;
+
+    /// Each lane reads a word of its own table position, spread evenly over `span` bytes.
+    #[derive(Debug)]
+    struct Uniform {
+        groups: u64,
+        span: u64,
+    }
+
+    impl Addresses for Uniform {
+        fn segments(&self) -> Vec<Segment> {
+            vec![Segment { groups: self.groups, stands_for: self.groups as f64 }]
+        }
+
+        fn group(&self, _: usize, index: u64, out: &mut Requests) {
+            out.resize(1, 32);
+            for lane in 0..32 {
+                let word = hash_of(index * 32 + lane as u64) % (self.span / 8);
+                out.set(0, lane, word * 8);
+            }
+        }
+
+        fn requests_per_group(&self) -> f64 {
+            1.0
+        }
+
+        fn span_bytes(&self) -> u64 {
+            self.span
+        }
+
+        fn access_bytes(&self) -> u64 {
+            256
+        }
+    }
+
+    fn gathered(groups: u64, span: u64) -> Gathered {
+        let gpu = Catalog::embedded().get("rtx3070").unwrap().gpu;
+        let placement = Placement {
+            warps_per_cta: 16,
+            ctas_per_sm: 3,
+            l1_bytes: 131_072.0,
+            streamed_per_group_bytes: 0.0,
+        };
+        run(&gpu, &Uniform { groups, span }, placement)
+    }
+
+    #[test]
+    fn tables_are_found_where_they_fit() {
+        // 16 KiB in an L1 of 128 KiB; 1 MiB in an L2 of 4 MiB; 64 MiB nowhere.
+        let small = gathered(1 << 20, 16 << 10);
+        assert!(small.l1 > 0.95, "{small:?}");
+        let middle = gathered(1 << 20, 1 << 20);
+        assert!(middle.l1 < 0.3 && middle.l2 > 0.9, "{middle:?}");
+        let large = gathered(1 << 22, 64 << 20);
+        assert!(large.l1 < 0.02 && large.l2 < 0.1, "{large:?}");
+        assert!((large.lines_per_request - 32.0).abs() < 1.0, "{large:?}");
+    }
+
+    #[test]
+    fn a_short_launch_pays_for_every_first_touch() {
+        let cold = gathered(64, 4 << 20);
+        // 2048 words over 131,072 sectors: hardly any is touched twice.
+        assert!(cold.l2 < 0.05, "{cold:?}");
+        assert!(cold.l2_standard_error < 0.05);
     }
 }

@@ -9,6 +9,7 @@ const EXAMPLES: &str = "\
 Examples:
   lumacycle replay profile.json.gz --gpu h100-sxm --gpu rtx4090
   lumacycle kernel gemm 4096 4096 4096 --dtype fp16 --gpu a100-sxm4-80gb
+  lumacycle run nerf --gpu rtx3090 --resolution fhd --scene room
   lumacycle catalog show rtx3090
   lumacycle trace stats profile.json.gz";
 
@@ -28,6 +29,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Price one kernel given by its shape
     Kernel(KernelArgs),
+    /// Render a frame (or train a step) of a neural-graphics application
+    Run(RunArgs),
     /// Summarise or convert a trace
     Trace(TraceArgs),
     /// The catalogue of hardware
@@ -64,6 +67,13 @@ pub struct GpuArgs {
     /// A GPU: a catalogue name, a name as nvidia-smi prints it, or a TOML file; repeatable
     #[arg(long = "gpu", value_name = "NAME", required = true)]
     pub gpus: Vec<String>,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
+
+/// How to simulate.
+#[derive(Debug, Args)]
+pub struct EngineArgs {
     /// SM clock instead of the catalogue's typical one, e.g. "1.41 GHz"
     #[arg(long, value_name = "CLOCK")]
     pub clock: Option<String>,
@@ -196,6 +206,81 @@ pub struct KernelCommon {
     pub gpu: GpuArgs,
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+/// Encoding of positions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EncodingArg {
+    /// The application's own (a multi-resolution hash grid for those that ship)
+    Hashgrid,
+    /// Multi-resolution dense grid: 8 levels of 2 features, 16 to 173 cells
+    Densegrid,
+    /// Low-resolution dense grid: 2 levels of 8 features, 128 cells
+    DensegridLowres,
+}
+
+/// How everything beside encoding and network runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RestArg {
+    /// A kernel for each purpose, as instant-ngp launches them
+    Kernels,
+    /// One kernel for all of it in each round
+    Fused,
+    /// The whole renderer in one kernel
+    Renderer,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// nerf, nerf-8x4, nsdf, nvr, gia, splat, or a TOML file of your own
+    #[arg(value_name = "APP")]
+    pub app: String,
+    #[command(flatten)]
+    pub gpu: RunGpuArgs,
+    /// Image size: hd, fhd, qhd, 4k, 8k, vr, WIDTHxHEIGHT or WIDTHxHEIGHTxEYES
+    #[arg(long, value_name = "SIZE", default_value = "fhd")]
+    pub resolution: String,
+    /// A scene that ships (lattice, statue, room, cloud), a mesh (.obj) or an occupancy grid (.npy)
+    #[arg(long, value_name = "NAME", default_value = "room")]
+    pub scene: String,
+    /// Cameras in the transforms.json convention instead of the scene's own path
+    #[arg(long, value_name = "FILE")]
+    pub camera: Option<PathBuf>,
+    /// Where on the camera path, as a share of it in [0, 1)
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
+    pub at: f64,
+    /// Render N frames along the whole path and report the spread of frame times
+    #[arg(long, value_name = "N")]
+    pub path_frames: Option<u32>,
+    /// Encoding of positions
+    #[arg(long, value_enum, default_value_t = EncodingArg::Hashgrid)]
+    pub encoding: EncodingArg,
+    /// How everything beside encoding and network runs
+    #[arg(long, value_enum)]
+    pub rest: Option<RestArg>,
+    /// A training step instead of a frame
+    #[arg(long)]
+    pub train: bool,
+    /// Gaussians of a splatted scene (default: 1e6)
+    #[arg(long, value_name = "N")]
+    pub gaussians: Option<f64>,
+    /// Show every round of the frame
+    #[arg(long)]
+    pub rounds: bool,
+    /// Print the TOML of a shipped application, as a start for your own, and stop
+    #[arg(long)]
+    pub print_app: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct RunGpuArgs {
+    /// A GPU: a catalogue name, a name as nvidia-smi prints it, or a TOML file; repeatable
+    #[arg(long = "gpu", value_name = "NAME", default_value = "rtx3090")]
+    pub gpus: Vec<String>,
+    #[command(flatten)]
+    pub engine: EngineArgs,
 }
 
 #[derive(Debug, Args)]

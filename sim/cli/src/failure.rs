@@ -32,6 +32,29 @@ pub enum Failure {
         #[help]
         help: String,
     },
+    #[error("{what}")]
+    UnknownName {
+        what: String,
+        #[help]
+        help: String,
+    },
+    #[error("{file}: {what}")]
+    BadScene {
+        file: String,
+        what: String,
+        #[help]
+        help: String,
+    },
+    #[error("{what}")]
+    BadText {
+        what: String,
+        #[help]
+        help: String,
+        #[label("here")]
+        span: miette::SourceSpan,
+        #[source_code]
+        source_code: miette::NamedSource<String>,
+    },
     #[error("cannot read {}: {reason}", path.display())]
     #[diagnostic(help("check that the path names a readable file"))]
     Input { path: PathBuf, reason: String },
@@ -57,11 +80,14 @@ impl Failure {
             Self::Bound { .. } => 1,
             Self::Usage { .. } | Self::Selection(_) => 2,
             Self::Catalog(lumacycle_arch::Error::Unknown { .. })
+            | Self::UnknownName { .. }
             | Self::Validate(ValidateError::UnknownSuite { .. }) => 4,
             Self::Catalog(_)
             | Self::Trace(_)
             | Self::Replay(_)
             | Self::Validate(_)
+            | Self::BadScene { .. }
+            | Self::BadText { .. }
             | Self::Input { .. } => 3,
             Self::Output { .. } => 5,
             Self::Internal { .. } => 70,

@@ -227,6 +227,7 @@ impl Attention {
             stages: vec![prologue, main, epilogue],
             read_footprint_bytes: self.kv_bytes() + self.q_bytes(),
             write_footprint_bytes: self.q_bytes() * written,
+            then: Vec::new(),
         }
     }
 
@@ -291,6 +292,7 @@ impl Attention {
             stages: vec![prologue, main, epilogue],
             read_footprint_bytes: self.kv_bytes() + self.q_bytes(),
             write_footprint_bytes: self.q_bytes() / bytes * out_bytes * split as f64,
+            then: Vec::new(),
         }];
         if split > 1 && self.recorded.is_none() {
             let elements = self.q_bytes() / bytes;

@@ -223,6 +223,7 @@ impl Convolution {
             stages: vec![stage],
             read_footprint_bytes: read,
             write_footprint_bytes: write,
+            then: Vec::new(),
         }
     }
 }

@@ -109,6 +109,7 @@ impl Counters {
             stages: vec![stage],
             read_footprint_bytes: self.dram_read_bytes,
             write_footprint_bytes: self.dram_write_bytes,
+            then: Vec::new(),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Recorded;
-use crate::kernel::{Addresses, Direction, Pattern};
+use crate::kernel::{Addresses, Direction, Pattern, Requests, Segment};
 use crate::{DType, Kernel, KernelClass, Launch, Raster, Stage, Stream, Target};
 
 /// A lookup of rows.
@@ -40,13 +40,16 @@ struct UniformRows {
 
 /// Bytes that one warp-level request covers at most.
 const CHUNK: u64 = 512;
+/// What a cache fetches at least.
+const SECTOR: u64 = 32;
 
 impl Addresses for UniformRows {
-    fn requests(&self) -> u64 {
-        self.lookups * self.row_bytes.div_ceil(CHUNK)
+    fn segments(&self) -> Vec<Segment> {
+        let groups = self.lookups * self.row_bytes.div_ceil(CHUNK);
+        vec![Segment { groups, stands_for: groups as f64 }]
     }
 
-    fn request(&self, index: u64, out: &mut Vec<u64>) {
+    fn group(&self, _: usize, index: u64, out: &mut Requests) {
         let chunks = self.row_bytes.div_ceil(CHUNK);
         let (lookup, chunk) = (index / chunks, index % chunks);
         // splitmix64: a well-mixed bijection, so that equal lookups stay equal everywhere.
@@ -55,16 +58,26 @@ impl Addresses for UniformRows {
         x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         let row = (x ^ (x >> 31)) % self.table_rows.max(1);
         let start = row * self.row_bytes + chunk * CHUNK;
-        let end = (row + 1) * self.row_bytes;
-        let mut address = start;
-        while address < end.min(start + CHUNK) {
-            out.push(address);
-            address = (address / 32 + 1) * 32;
+        let end = ((row + 1) * self.row_bytes).min(start + CHUNK);
+        // One address for each sector that the chunk touches.
+        let sectors = end.div_ceil(SECTOR) - start / SECTOR;
+        out.resize(1, sectors as usize);
+        out.set(0, 0, start);
+        for lane in 1..sectors {
+            out.set(0, lane as usize, (start / SECTOR + lane) * SECTOR);
         }
+    }
+
+    fn requests_per_group(&self) -> f64 {
+        1.0
     }
 
     fn span_bytes(&self) -> u64 {
         self.table_rows * self.row_bytes
+    }
+
+    fn access_bytes(&self) -> u64 {
+        self.row_bytes.min(CHUNK)
     }
 }
 
@@ -135,6 +148,7 @@ impl Embedding {
             read_footprint_bytes: self.lookups as f64 * 8.0
                 + if self.backward { total } else { touched },
             write_footprint_bytes: if self.backward { touched } else { total },
+            then: Vec::new(),
         }
     }
 }

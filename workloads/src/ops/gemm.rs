@@ -251,6 +251,7 @@ impl Gemm {
             ],
             read_footprint_bytes: a_bytes + b_bytes + read_c,
             write_footprint_bytes: written,
+            then: Vec::new(),
         }
     }
 

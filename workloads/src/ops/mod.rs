@@ -7,9 +7,14 @@
 pub mod attention;
 pub mod convolution;
 pub mod counters;
+pub mod counts;
+pub mod fused_mlp;
 pub mod gather;
 pub mod gemm;
+pub mod grid_encoding;
 pub mod library;
+pub mod per_thread;
+pub mod renderer;
 pub mod rows;
 pub mod sort;
 pub mod streaming;
@@ -23,8 +28,12 @@ use serde::{Deserialize, Serialize};
 pub use attention::Attention;
 pub use convolution::{ConvAlgorithm, ConvDirection, Convolution};
 pub use counters::Counters;
+pub use fused_mlp::FusedMlp;
 pub use gather::Embedding;
 pub use gemm::{Gemm, Tile};
+pub use grid_encoding::GridEncoding;
+pub use per_thread::{Part, PerThread};
+pub use renderer::FusedRenderer;
 pub use rows::{NormKind, Reduction, RowOperation, Rows};
 pub use sort::{SortKind, SortScan};
 pub use streaming::Streaming;
@@ -77,6 +86,10 @@ pub enum Operation {
     Rows(Rows),
     Reduction(Reduction),
     Embedding(Embedding),
+    GridEncoding(GridEncoding),
+    FusedMlp(FusedMlp),
+    FusedRenderer(FusedRenderer),
+    PerThread(PerThread),
     SortScan(SortScan),
     Transfer(Transfer),
     Collective(Collective),
@@ -96,6 +109,10 @@ impl Operation {
             Self::Rows(rows) => rows.lower(target),
             Self::Reduction(reduction) => vec![reduction.kernel(target).into()],
             Self::Embedding(embedding) => vec![embedding.kernel(target).into()],
+            Self::GridEncoding(encoding) => vec![encoding.kernel(target).into()],
+            Self::FusedMlp(mlp) => mlp.lower(target),
+            Self::FusedRenderer(renderer) => vec![renderer.kernel(target).into()],
+            Self::PerThread(threads) => vec![threads.kernel(target).into()],
             Self::SortScan(sort) => vec![sort.candidate(target)],
             Self::Counters(counters) => vec![counters.kernel().into()],
             Self::Unknown(unknown) => vec![unknown.kernel(target).into()],
@@ -113,6 +130,12 @@ impl Operation {
             Self::Rows(rows) => rows.class(),
             Self::Reduction(_) => KernelClass::Reduction,
             Self::Embedding(_) => KernelClass::Embedding,
+            Self::GridEncoding(e) if e.backward => KernelClass::GridBackward,
+            Self::GridEncoding(_) => KernelClass::GridEncoding,
+            Self::FusedMlp(mlp) if mlp.backward => KernelClass::FusedMlpBackward,
+            Self::FusedMlp(_) => KernelClass::FusedMlp,
+            Self::FusedRenderer(_) => KernelClass::FusedRenderer,
+            Self::PerThread(threads) => threads.class,
             Self::SortScan(_) => KernelClass::SortScan,
             Self::Transfer(Transfer { kind: CopyKind::Set, .. }) => KernelClass::Memset,
             Self::Transfer(_) => KernelClass::Memcpy,
@@ -133,6 +156,10 @@ impl Operation {
             Self::Rows(rows) => rows.flops(),
             Self::Reduction(reduction) => reduction.inputs,
             Self::Counters(counters) => counters.flops(),
+            Self::GridEncoding(encoding) => encoding.flops(),
+            Self::FusedMlp(mlp) => mlp.flops(),
+            Self::FusedRenderer(renderer) => renderer.flops(),
+            Self::PerThread(threads) => threads.flops(),
             Self::Embedding(_)
             | Self::SortScan(_)
             | Self::Transfer(_)
@@ -151,6 +178,10 @@ impl Operation {
             Self::Rows(rows) => rows.compulsory_bytes(),
             Self::Reduction(reduction) => reduction.compulsory_bytes(),
             Self::Embedding(embedding) => embedding.compulsory_bytes(),
+            Self::GridEncoding(encoding) => encoding.compulsory_bytes(),
+            Self::FusedMlp(mlp) => mlp.compulsory_bytes(),
+            Self::FusedRenderer(renderer) => renderer.compulsory_bytes(),
+            Self::PerThread(threads) => threads.compulsory_bytes(),
             Self::SortScan(sort) => sort.compulsory_bytes(),
             Self::Transfer(transfer) => transfer.crossing_bytes(),
             Self::Collective(collective) => collective.bytes,
@@ -185,9 +216,14 @@ impl Operation {
     /// Device memory that must be allocated at once, in bytes (operands and results).
     pub fn resident_bytes(&self) -> f64 {
         match self {
-            Self::Transfer(_) | Self::Collective(_) | Self::Counters(_) | Self::Unknown(_) => 0.0,
+            Self::Transfer(_)
+            | Self::Collective(_)
+            | Self::Counters(_)
+            | Self::PerThread(_)
+            | Self::Unknown(_) => 0.0,
             // In place or not, the larger side has to be there.
             Self::Streaming(streaming) => streaming.read_bytes.max(streaming.write_bytes),
+            Self::GridEncoding(encoding) => encoding.resident_bytes(),
             Self::SortScan(sort) => sort.resident_bytes(),
             Self::Embedding(embedding) => embedding.resident_bytes(),
             _ => self.compulsory_bytes(),

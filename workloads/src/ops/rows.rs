@@ -183,6 +183,7 @@ impl Rows {
             stages: vec![reduce, combine, write],
             read_footprint_bytes: self.elements() * self.dtype.bytes() * inputs,
             write_footprint_bytes: self.elements() * self.dtype.bytes(),
+            then: Vec::new(),
         }
     }
 }
@@ -251,6 +252,7 @@ impl Reduction {
             stages: vec![read, combine],
             read_footprint_bytes: self.inputs * self.dtype.bytes(),
             write_footprint_bytes: self.outputs * self.dtype.bytes(),
+            then: Vec::new(),
         }
     }
 }

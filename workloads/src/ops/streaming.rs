@@ -140,6 +140,7 @@ impl Streaming {
             stages: vec![prologue, stage],
             read_footprint_bytes: self.read_bytes,
             write_footprint_bytes: self.write_bytes,
+            then: Vec::new(),
         }
     }
 }

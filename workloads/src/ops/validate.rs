@@ -3,7 +3,7 @@
 //! here once, so that arithmetic further down cannot overflow or divide by nothing.
 
 use super::gemm::Tile;
-use super::{Attention, ConvAlgorithm, Convolution, Counters, Operation, Recorded};
+use super::{Attention, ConvAlgorithm, Convolution, Counters, FusedMlp, Operation, Recorded};
 use crate::Launch;
 
 /// Elements that one tensor may have: 2⁵⁰ of a byte each are a pebibyte.
@@ -133,6 +133,22 @@ fn counters(c: &Counters) -> Result<(), String> {
     ])
 }
 
+fn mlp(m: &FusedMlp) -> Result<(), String> {
+    extents(&[("samples", m.samples), ("hidden_layers", m.hidden_layers.into())])?;
+    if ![16, 32, 64, 128].contains(&m.width) {
+        return Err(format!("width is {}; it must be 16, 32, 64 or 128", m.width));
+    }
+    for (name, n) in
+        [("inputs", m.inputs), ("outputs", m.outputs), ("rows_per_cta", m.rows_per_cta)]
+    {
+        if n == 0 || n % 16 != 0 || n > 4096 {
+            return Err(format!("{name} is {n}; it must be a multiple of 16 up to 4096"));
+        }
+    }
+    tensor("the inputs", &[m.samples, m.inputs.into()])?;
+    recorded(m.recorded.as_ref())
+}
+
 impl Operation {
     /// Checks that all sizes and amounts are possible.
     ///
@@ -195,6 +211,56 @@ impl Operation {
                 tensor("the table", &[e.table_rows, e.width])?;
                 tensor("the result", &[e.lookups, e.width])?;
                 recorded(e.recorded.as_ref())
+            }
+            Self::GridEncoding(e) => {
+                e.grid.validate()?;
+                extents(&[("samples", e.samples)])?;
+                tensor("the features", &[e.samples, u64::from(e.grid.outputs())])?;
+                amounts(&[("position_stride_bytes", e.position_stride_bytes)])?;
+                recorded(e.recorded.as_ref())
+            }
+            Self::FusedMlp(m) => mlp(m),
+            Self::FusedRenderer(r) => {
+                r.grid.validate()?;
+                r.networks.iter().try_for_each(mlp)?;
+                amounts(&[
+                    ("rays", r.rays),
+                    ("queries_per_ray", r.queries_per_ray),
+                    ("voxels_per_ray", r.voxels_per_ray),
+                ])?;
+                if !(1.0..=1e4).contains(&r.divergence) {
+                    return Err("divergence must lie between 1 and 10000".to_owned());
+                }
+                recorded(r.recorded.as_ref())
+            }
+            Self::PerThread(t) => {
+                amounts(&[("items", t.items)])?;
+                if t.threads == 0 || t.threads > 1024 || t.registers > 255 {
+                    return Err("a CTA has 1 to 1024 threads of up to 255 registers".to_owned());
+                }
+                for part in &t.parts {
+                    amounts(&[
+                        ("times", part.times),
+                        ("read_bytes", part.read_bytes),
+                        ("write_bytes", part.write_bytes),
+                        ("shared_bytes", part.shared_bytes),
+                        ("scattered_bytes", part.scattered_bytes),
+                        ("round_trips", part.round_trips),
+                        ("fp32", part.work.fp32),
+                        ("int32", part.work.int32),
+                        ("fp16x2", part.work.fp16x2),
+                        ("sfu", part.work.sfu),
+                        ("memory", part.work.memory),
+                        ("chain", part.work.chain),
+                    ])?;
+                    if !(1.0..=1e4).contains(&part.divergence) {
+                        return Err("divergence must lie between 1 and 10000".to_owned());
+                    }
+                    if !(0.5..=32.0).contains(&part.store_bytes) {
+                        return Err("store_bytes must lie between 0.5 and 32".to_owned());
+                    }
+                }
+                recorded(t.recorded.as_ref())
             }
             Self::SortScan(s) => {
                 extents(&[("elements", s.elements)])?;

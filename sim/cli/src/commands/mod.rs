@@ -4,6 +4,7 @@ pub mod catalog;
 pub mod completions;
 pub mod kernel;
 pub mod replay;
+pub mod run;
 mod tables;
 pub mod trace;
 pub mod validate;
@@ -13,7 +14,7 @@ use std::path::Path;
 use lumacycle_arch::{Catalog, Entry};
 use lumacycle_engines::{L2Start, Options};
 
-use crate::args::GpuArgs;
+use crate::args::{EngineArgs, GpuArgs};
 use crate::failure::Failure;
 
 /// A catalogue entry by name, or a description from a file.
@@ -45,8 +46,13 @@ pub fn description(path: &Path) -> Result<String, Failure> {
 
 /// The GPUs and engine options of a command line.
 pub fn engines(args: &GpuArgs) -> Result<(Vec<Entry>, Options), Failure> {
+    chosen(&args.gpus, &args.engine)
+}
+
+/// The same from its parts.
+pub fn chosen(names: &[String], args: &EngineArgs) -> Result<(Vec<Entry>, Options), Failure> {
     let catalog = Catalog::embedded();
-    let gpus: Result<Vec<_>, _> = args.gpus.iter().map(|name| gpu(&catalog, name)).collect();
+    let gpus: Result<Vec<_>, _> = names.iter().map(|name| gpu(&catalog, name)).collect();
     let clock_hz = match &args.clock {
         None => None,
         Some(text) => {

@@ -1,0 +1,236 @@
+//! Everything of a frame beside encoding and networks: rays, marching, compaction, directions,
+//! compositing. Sizes are those of instant-ngp's records (ray 40 B with 20 B of results, sample
+//! 28 B); instructions are counted (see `ops::counts`).
+
+use crate::KernelClass;
+use crate::ops::counts::{self, Work};
+use crate::ops::{Part, PerThread};
+use crate::rays::{Round, Walk};
+
+/// A ray's record.
+const RAY_BYTES: f64 = 40.0;
+/// Its colour and depth so far.
+const RESULT_BYTES: f64 = 20.0;
+/// A sample's record: position, step, direction.
+pub const SAMPLE_BYTES: f64 = 28.0;
+/// What the network says of a sample that compositing reads.
+const ANSWER_BYTES: f64 = 8.0;
+/// Bytes of a field of a record: each store writes one.
+const FIELD: f64 = 4.0;
+/// Sectors of the occupancy grid that the lanes of a warp touch per test, over the lanes: rays
+/// side by side share most.
+const CELL_BYTES: f64 = 8.0;
+
+fn whole(work: Work) -> Part {
+    Part { work, ..Part::default() }
+}
+
+/// Makes a ray for each pixel.
+pub fn init_rays(pixels: f64) -> PerThread {
+    let part = Part {
+        write_bytes: RAY_BYTES + RESULT_BYTES,
+        store_bytes: FIELD,
+        ..whole(counts::init_ray())
+    };
+    PerThread::new(KernelClass::RayMarching, pixels, vec![part])
+}
+
+fn march_parts(fixed: Part, voxels: f64, divergence: f64, fine: f64, cascades: bool) -> Vec<Part> {
+    let divergence = divergence.clamp(1.0, 32.0);
+    let mut parts = vec![fixed];
+    if voxels > 0.0 {
+        parts.push(Part {
+            times: voxels,
+            divergence,
+            shared_bytes: CELL_BYTES,
+            round_trips: 1.0,
+            ..whole(counts::march::voxel(cascades))
+        });
+        parts.push(Part { times: voxels * fine, divergence, ..whole(counts::march::fine_step()) });
+    }
+    parts
+}
+
+/// Walks each ray to its first full cell.
+pub fn advance(walk: &Walk, cascades: bool) -> PerThread {
+    let fixed = Part {
+        read_bytes: RAY_BYTES,
+        write_bytes: FIELD,
+        store_bytes: FIELD,
+        round_trips: 1.0,
+        ..whole(counts::march::fixed())
+    };
+    let parts = march_parts(
+        fixed,
+        walk.first_voxels_per_ray,
+        walk.first_divergence,
+        walk.first_fine_steps_per_voxel,
+        cascades,
+    );
+    PerThread::new(KernelClass::RayMarching, walk.rays, parts)
+}
+
+/// Closes gaps: `before` rays are looked at, `after` of them go on.
+pub fn compact(before: f64, after: f64) -> PerThread {
+    let share = (after / before.max(1.0)).clamp(0.0, 1.0);
+    let bytes = RAY_BYTES + RESULT_BYTES;
+    let part = Part {
+        read_bytes: bytes * share + FIELD * (1.0 - share),
+        // Rays that found something are put aside, which copies them as well.
+        write_bytes: bytes,
+        store_bytes: FIELD,
+        round_trips: 2.0,
+        ..whole(counts::compact())
+    };
+    PerThread::new(KernelClass::Compaction, before, vec![part])
+}
+
+/// Walks each ray through the steps of a round and writes its samples.
+pub fn generate(round: &Round, cascades: bool) -> PerThread {
+    let fixed = Part {
+        read_bytes: RAY_BYTES,
+        write_bytes: 2.0 * FIELD,
+        store_bytes: FIELD,
+        round_trips: 1.0,
+        ..whole(counts::march::fixed())
+    };
+    let mut parts = march_parts(
+        fixed,
+        round.voxels_per_ray,
+        round.divergence,
+        round.fine_steps_per_voxel,
+        cascades,
+    );
+    parts.push(Part {
+        times: round.used / round.alive.max(1.0),
+        write_bytes: SAMPLE_BYTES,
+        store_bytes: FIELD,
+        shared_bytes: CELL_BYTES,
+        round_trips: 1.0,
+        ..whole(counts::march::sample(cascades))
+    });
+    PerThread::new(KernelClass::RayMarching, round.alive, parts)
+}
+
+/// Encodes directions: reads records, writes sixteen halves to feature-major arrays.
+pub fn directions(samples: f64) -> PerThread {
+    let part = Part {
+        read_bytes: SAMPLE_BYTES,
+        write_bytes: 32.0,
+        round_trips: 1.0,
+        ..whole(counts::harmonics())
+    };
+    PerThread::new(KernelClass::Encoding, samples, vec![part])
+}
+
+/// Copies one of a network's outputs beside another's.
+pub fn extract(samples: f64) -> PerThread {
+    let work = Work { int32: 14.0, memory: 2.0, chain: 12.0, registers: 16, ..Work::default() };
+    let part = Part { read_bytes: 2.0, write_bytes: 2.0, round_trips: 1.0, ..whole(work) };
+    PerThread::new(KernelClass::Compositing, samples, vec![part])
+}
+
+/// Adds the samples of a round to their rays.
+pub fn composite(round: &Round) -> PerThread {
+    let fixed = Part {
+        read_bytes: RAY_BYTES + RESULT_BYTES,
+        write_bytes: RESULT_BYTES + 2.0 * FIELD,
+        store_bytes: 16.0,
+        round_trips: 1.0,
+        ..whole(counts::composite::fixed())
+    };
+    let sample = Part {
+        times: round.used / round.alive.max(1.0),
+        read_bytes: SAMPLE_BYTES + ANSWER_BYTES,
+        round_trips: 1.0,
+        ..whole(counts::composite::sample())
+    };
+    PerThread::new(KernelClass::Compositing, round.alive, vec![fixed, sample])
+}
+
+/// Writes finished rays to their pixels, which lie anywhere.
+pub fn shade(rays: f64) -> PerThread {
+    let part = Part {
+        read_bytes: RAY_BYTES + RESULT_BYTES,
+        scattered_bytes: 64.0,
+        round_trips: 2.0,
+        ..whole(counts::pixel())
+    };
+    PerThread::new(KernelClass::Compositing, rays, vec![part])
+}
+
+/// Accumulates and tone-maps pixels.
+pub fn tonemap(pixels: f64) -> PerThread {
+    let part = Part {
+        read_bytes: 32.0,
+        write_bytes: 20.0,
+        store_bytes: 16.0,
+        round_trips: 1.0,
+        ..whole(counts::pixel())
+    };
+    PerThread::new(KernelClass::Compositing, pixels, vec![part])
+}
+
+/// All of a round in one kernel: the answers of the last round are composited, the ray marches
+/// on, its next samples are written with their directions already encoded; rays that end leave
+/// at once.
+pub fn fused_round(round: &Round, cascades: bool, directional: bool) -> PerThread {
+    let samples = round.used / round.alive.max(1.0);
+    let fixed = Part {
+        read_bytes: RAY_BYTES + RESULT_BYTES,
+        write_bytes: RAY_BYTES + RESULT_BYTES,
+        store_bytes: 16.0,
+        round_trips: 1.0,
+        ..whole(counts::march::fixed())
+    };
+    let mut parts = march_parts(
+        fixed,
+        round.voxels_per_ray,
+        round.divergence,
+        round.fine_steps_per_voxel,
+        cascades,
+    );
+    let mut work = counts::march::sample(cascades);
+    let mut written = SAMPLE_BYTES;
+    if directional {
+        let harmonics = counts::harmonics();
+        work.fp32 += harmonics.fp32;
+        work.int32 += harmonics.int32;
+        work.memory += 16.0;
+        written += 32.0;
+    }
+    parts.push(Part {
+        times: samples,
+        read_bytes: ANSWER_BYTES,
+        write_bytes: written,
+        store_bytes: 16.0,
+        shared_bytes: CELL_BYTES,
+        round_trips: 2.0,
+        ..whole(work)
+    });
+    parts.push(Part { times: samples, ..whole(counts::composite::sample()) });
+    PerThread::new(KernelClass::RayMarching, round.alive, parts)
+}
+
+/// Takes a distance (or a collision) to the next query of each ray.
+pub fn step_rays(round: &Round) -> PerThread {
+    let part = Part {
+        times: f64::from(round.steps),
+        read_bytes: RAY_BYTES + 2.0,
+        write_bytes: 16.0,
+        store_bytes: FIELD,
+        round_trips: 1.0,
+        ..whole(counts::composite::sample())
+    };
+    let mut parts = vec![part];
+    if round.voxels_per_ray > 0.0 {
+        parts.push(Part {
+            times: round.voxels_per_ray,
+            divergence: round.divergence.clamp(1.0, 32.0),
+            shared_bytes: CELL_BYTES,
+            round_trips: 1.0,
+            ..whole(counts::march::sample(false))
+        });
+    }
+    PerThread::new(KernelClass::RayMarching, round.alive, parts)
+}

@@ -1,0 +1,323 @@
+//! One training step of a radiance field as launches: rays through random pixels, the network on
+//! all their samples, loss, the network again on the samples that count, gradients, optimizer.
+//! Occupancy updates come every sixteenth step and count as such. Left out: applications other
+//! than radiance fields, error maps, camera and exposure optimisation.
+
+use std::sync::Arc;
+
+use glam::Vec3;
+
+use super::config::{AppError, Application, Kind};
+use super::frame::{Frame, Launch, Part};
+use super::rest::{self, SAMPLE_BYTES};
+use crate::ops::counts::{self, Work};
+use crate::ops::{self, Gemm, GridEncoding, Operation, PerThread};
+use crate::rays::{Ray, RayMarching, Walker};
+use crate::samples::{Positions, SampleSet, Window, mix};
+use crate::scene::occupancy::CELLS;
+use crate::scene::{Camera, Scene};
+use crate::{DType, KernelClass};
+
+/// Samples that gradients are taken of in a step.
+const BATCH: u64 = 1 << 18;
+/// Rays that are walked to find out what a batch is like.
+const WALKED: u32 = 4096;
+/// Share of light below which samples no longer count in training.
+const LEAST_TRANSMITTANCE: f32 = 1e-4;
+/// Steps from one occupancy update to the next.
+const UPDATE_EVERY: f64 = 16.0;
+
+/// What the rays of a batch look like.
+struct Batch {
+    rays: f64,
+    /// Samples of a ray in full cells, and those of them that count.
+    marched_per_ray: f64,
+    counted_per_ray: f64,
+    voxels_per_ray: f64,
+    marched: Arc<SampleSet>,
+    counted: Arc<SampleSet>,
+}
+
+/// The launches of one step.
+///
+/// # Errors
+/// When the application is no radiance field.
+pub fn training_step(app: &Application, scene: &Scene) -> Result<Frame, AppError> {
+    if app.kind != Kind::Nerf {
+        return Err(AppError {
+            span: None,
+            what: format!("{} cannot be trained here", app.name),
+            help: "training steps are modelled for radiance fields (nerf, nerf-8x4)".to_owned(),
+        });
+    }
+    let batch = batch(scene);
+    let marched = padded(batch.rays * batch.marched_per_ray);
+    let mut launches = Vec::new();
+    let mut add = |name, part, operation| {
+        launches.push(Launch { name, part, round: 0, times: 1.0, operation });
+    };
+    let per_thread = Operation::PerThread;
+    add("make samples", Part::Rest, per_thread(make_samples(&batch, scene.aabb_scale > 1)));
+    let grid = app.grid(scene.aabb_scale);
+    let encode = |samples, positions: &Arc<SampleSet>, stride, backward| {
+        Operation::GridEncoding(GridEncoding {
+            grid: grid.clone(),
+            samples,
+            positions: Positions::Known(Arc::clone(positions)),
+            position_stride_bytes: stride,
+            backward,
+            recorded: None,
+        })
+    };
+    for (samples, positions, training) in
+        [(marched, &batch.marched, false), (BATCH, &batch.counted, true)]
+    {
+        add("encode positions", Part::Encoding, encode(samples, positions, SAMPLE_BYTES, false));
+        for (number, mut mlp) in app.networks(samples).into_iter().enumerate() {
+            if number > 0 {
+                add("encode directions", Part::Rest, per_thread(rest::directions(samples as f64)));
+            }
+            mlp.training = training;
+            let name = if number == 0 { "density network" } else { "colour network" };
+            add(name, Part::Mlp, Operation::FusedMlp(mlp));
+        }
+        add("extract density", Part::Rest, per_thread(rest::extract(samples as f64)));
+        if !training {
+            add("loss", Part::Rest, per_thread(loss(&batch)));
+        }
+    }
+    for (number, network) in app.networks(BATCH).into_iter().enumerate().rev() {
+        let name = if number == 0 { "density gradients" } else { "colour gradients" };
+        let backward = ops::FusedMlp { backward: true, ..network.clone() };
+        add(name, Part::Mlp, Operation::FusedMlp(backward));
+        // Gradients of weights: one deep product a layer; those of inputs: one wide product.
+        let mut layers = vec![(network.width, network.inputs)];
+        layers.extend((1..network.hidden_layers).map(|_| (network.width, network.width)));
+        layers.push((network.outputs, network.width));
+        for (m, n) in layers {
+            add("weight gradients", Part::Mlp, product(m.into(), n.into(), BATCH));
+        }
+        let (n, k) = (u64::from(network.inputs), u64::from(network.width));
+        add("input gradients", Part::Mlp, product(BATCH, n, k));
+    }
+    add("scatter gradients", Part::Encoding, encode(BATCH, &batch.counted, SAMPLE_BYTES, true));
+    let weights: f64 = app.networks(1).iter().map(ops::FusedMlp::macs_per_sample).sum();
+    let touched = (BATCH as f64 * grid.corners() as f64 * f64::from(grid.features) / 4.0)
+        .min(grid.parameters() as f64);
+    let parameters = grid.parameters() as f64 + weights;
+    add("optimizer", Part::Rest, per_thread(adam(parameters, touched + weights)));
+    add("average weights", Part::Rest, per_thread(average(parameters)));
+    let cells = f64::from(CELLS.pow(3)) * f64::from(scene.occupancy().cascades()) / 4.0;
+    let update = padded(cells);
+    let mut occasionally = |name, part, operation| {
+        launches.push(Launch { name, part, round: 0, times: 2.0 / UPDATE_EVERY, operation });
+    };
+    occasionally(
+        "occupancy: encode cells",
+        Part::Encoding,
+        Operation::GridEncoding(GridEncoding {
+            grid: grid.clone(),
+            samples: update,
+            positions: Positions::Scattered,
+            position_stride_bytes: 12.0,
+            backward: false,
+            recorded: None,
+        }),
+    );
+    if let Some(mlp) = app.networks(update).into_iter().next() {
+        occasionally("occupancy: density network", Part::Mlp, Operation::FusedMlp(mlp));
+    }
+    Ok(Frame {
+        launches,
+        walk: None,
+        pixels: batch.rays,
+        queries: marched as f64 + BATCH as f64,
+        host_waits: 1,
+        assumptions: vec![
+            format!(
+                "{:.0} rays of {:.1} samples, {:.1} of which count; batch of {BATCH}",
+                batch.rays, batch.marched_per_ray, batch.counted_per_ray
+            ),
+            "a trained occupancy grid, updated every 16 steps on half of its cells".to_owned(),
+            "a quarter of the looked-up features are distinct entries for the optimizer".to_owned(),
+        ],
+    })
+}
+
+fn padded(samples: f64) -> u64 {
+    ((libm::ceil(samples / 256.0) as u64).max(1)) * 256
+}
+
+/// Walks random pixels of the scene's cameras.
+fn batch(scene: &Scene) -> Batch {
+    let marching = RayMarching::new(scene, LEAST_TRANSMITTANCE);
+    let through = RayMarching::new(scene, 0.0);
+    let (mut marched, mut counted) = (Vec::new(), Vec::new());
+    let (mut voxels, mut rays) = (0_u64, 0_u32);
+    let cameras: &[Camera] = &scene.path.cameras;
+    for i in 0..WALKED {
+        let random = |salt: u64| (mix(u64::from(i) * 4 + salt) >> 40) as f32 / 16_777_216.0;
+        let camera = ((random(0) * cameras.len() as f32) as usize).min(cameras.len().max(1) - 1);
+        let Some(camera) = cameras.get(camera) else { continue };
+        let pixel = [random(1) * 800.0, random(2) * 800.0];
+        let ray = Ray {
+            origin: camera.origin,
+            direction: camera.direction(pixel, 800, 800),
+            transmittance: 1.0,
+            seed: u64::from(i),
+            ..Ray::default()
+        };
+        rays += 1;
+        let all = |walker: &RayMarching<'_>, out: &mut Vec<[f32; 3]>| {
+            let mut ray = ray;
+            if !walker.start(&mut ray) {
+                return ray.voxels;
+            }
+            while let Some(at) = walker.query(&mut ray) {
+                out.push(scene.to_unit(Vec3::from(at)));
+                if !walker.answer(&mut ray, at) {
+                    break;
+                }
+            }
+            ray.voxels
+        };
+        all(&marching, &mut counted);
+        voxels += u64::from(all(&through, &mut marched));
+    }
+    let rays = f64::from(rays.max(1));
+    let marched_per_ray = (marched.len() as f64 / rays).max(1e-3);
+    let counted_per_ray = (counted.len() as f64 / rays).max(1e-3);
+    let needed = BATCH as f64 / counted_per_ray;
+    let windows = |positions, stands_for| {
+        Arc::new(SampleSet { windows: vec![Window { positions, stands_for }] })
+    };
+    Batch {
+        rays: needed,
+        marched_per_ray,
+        counted_per_ray,
+        voxels_per_ray: voxels as f64 / rays,
+        marched: windows(marched, padded(needed * marched_per_ray) as f64),
+        counted: windows(counted, BATCH as f64),
+    }
+}
+
+fn product(m: u64, n: u64, k: u64) -> Operation {
+    let mut gemm = Gemm::new(m, n, k, DType::Fp16);
+    gemm.fp16_accumulate = true;
+    Operation::Gemm(gemm)
+}
+
+fn whole(times: f64, work: Work) -> ops::Part {
+    ops::Part { times, work, ..ops::Part::default() }
+}
+
+fn make_samples(batch: &Batch, cascades: bool) -> PerThread {
+    use counts::training_samples as count;
+    // Rays differ in length, and a warp waits for its longest.
+    let divergence = 2.0;
+    let parts = vec![
+        ops::Part {
+            read_bytes: 84.0,
+            write_bytes: 36.0,
+            round_trips: 4.0,
+            ..whole(1.0, count::fixed())
+        },
+        // Marched twice: once to count, once to write.
+        ops::Part {
+            divergence,
+            shared_bytes: 8.0,
+            round_trips: 1.0,
+            ..whole(2.0 * batch.voxels_per_ray, counts::march::voxel(cascades))
+        },
+        ops::Part {
+            divergence,
+            shared_bytes: 8.0,
+            round_trips: 1.0,
+            ..whole(batch.marched_per_ray, count::counted())
+        },
+        ops::Part {
+            divergence,
+            shared_bytes: 8.0,
+            round_trips: 1.0,
+            write_bytes: SAMPLE_BYTES,
+            store_bytes: 4.0,
+            ..whole(batch.marched_per_ray, count::written())
+        },
+    ];
+    PerThread::new(KernelClass::RayMarching, batch.rays, parts)
+}
+
+fn loss(batch: &Batch) -> PerThread {
+    use counts::loss as count;
+    let divergence = 2.0;
+    let parts = vec![
+        ops::Part {
+            read_bytes: 60.0,
+            write_bytes: 12.0,
+            round_trips: 4.0,
+            ..whole(1.0, count::fixed())
+        },
+        ops::Part {
+            divergence,
+            read_bytes: 12.0,
+            round_trips: 1.0,
+            ..whole(batch.counted_per_ray, count::forward())
+        },
+        ops::Part {
+            divergence,
+            read_bytes: 36.0,
+            write_bytes: 36.0,
+            store_bytes: 4.0,
+            round_trips: 1.0,
+            ..whole(batch.counted_per_ray, count::backward())
+        },
+    ];
+    PerThread::new(KernelClass::Loss, batch.rays, parts)
+}
+
+/// Adam over all parameters; those of tables without a gradient are left alone.
+fn adam(parameters: f64, touched: f64) -> PerThread {
+    let share = (touched / parameters.max(1.0)).clamp(0.0, 1.0);
+    let parts = vec![
+        ops::Part { read_bytes: 2.0, round_trips: 1.0, ..whole(1.0, counts::adam::skipped()) },
+        ops::Part {
+            read_bytes: 16.0,
+            write_bytes: 18.0,
+            round_trips: 1.0,
+            ..whole(share, counts::adam::full())
+        },
+    ];
+    PerThread::new(KernelClass::Optimizer, parameters, parts)
+}
+
+/// Exponential moving average of the half-precision weights.
+fn average(parameters: f64) -> PerThread {
+    let work =
+        Work { fp32: 3.0, int32: 16.0, fp16x2: 3.0, memory: 3.0, chain: 12.0, ..Work::default() };
+    let part =
+        ops::Part { read_bytes: 4.0, write_bytes: 2.0, round_trips: 1.0, ..whole(1.0, work) };
+    PerThread::new(KernelClass::Optimizer, parameters, vec![part])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_has_gradients_for_everything_it_computes() {
+        let app = Application::shipped("nerf-8x4").unwrap().unwrap();
+        let scene = Scene::shipped("statue").unwrap();
+        let step = training_step(&app, &scene).unwrap();
+        let count =
+            |class| step.launches.iter().filter(|launch| launch.operation.class() == class).count();
+        assert_eq!(count(KernelClass::GridBackward), 1);
+        assert_eq!(count(KernelClass::FusedMlpBackward), 2);
+        // Two layers of one network and three of the other, and the gradients of both inputs.
+        assert_eq!(count(KernelClass::Gemm), 7);
+        for launch in &step.launches {
+            assert_eq!(launch.operation.validate(), Ok(()), "{}", launch.name);
+        }
+        let image = Application::shipped("gia").unwrap().unwrap();
+        assert!(training_step(&image, &scene).unwrap_err().what.contains("gia"));
+    }
+}

@@ -1,0 +1,120 @@
+//! The ray marcher of instant-ngp: smallest steps of √3/1024, longer ones far from the camera in
+//! scenes without bounds, empty cells of the occupancy grid skipped whole, stop where less than a
+//! hundredth of the light is left.
+
+use std::sync::Arc;
+
+use glam::Vec3;
+
+use super::{Ray, Walker, cross};
+use crate::scene::occupancy::{CELLS, SMALLEST_STEP};
+use crate::scene::{Occupancy, Scene};
+
+/// Growth of the step with distance in scenes larger than the unit cube.
+const CONE: f32 = 1.0 / 256.0;
+/// Steps along the diagonal of the unit cube.
+const STEPS: f32 = 1024.0;
+
+/// Marches through a scene's density.
+#[derive(Debug)]
+pub struct RayMarching<'a> {
+    scene: &'a Scene,
+    occupancy: Arc<Occupancy>,
+    low: Vec3,
+    high: Vec3,
+    cone: f32,
+    longest_step: f32,
+    least_transmittance: f32,
+}
+
+impl<'a> RayMarching<'a> {
+    /// A marcher that stops below a transmittance.
+    pub fn new(scene: &'a Scene, least_transmittance: f32) -> Self {
+        let (low, high) = scene.bounds();
+        let cascades = (1_u32 << (scene.occupancy().cascades() - 1)) as f32;
+        Self {
+            scene,
+            occupancy: scene.occupancy(),
+            low,
+            high,
+            cone: if scene.aabb_scale > 1 { CONE } else { 0.0 },
+            longest_step: SMALLEST_STEP * cascades * STEPS / CELLS as f32,
+            least_transmittance,
+        }
+    }
+
+    fn step(&self, t: f32) -> f32 {
+        (t * self.cone).clamp(SMALLEST_STEP, self.longest_step)
+    }
+
+    fn inside(&self, at: Vec3) -> bool {
+        at.cmpge(self.low).all() && at.cmple(self.high).all()
+    }
+
+    /// Walks to the first full cell at or after `t`.
+    fn seek(&self, ray: &mut Ray) -> Option<Vec3> {
+        let inverse = ray.direction.recip();
+        loop {
+            let at = ray.point();
+            if ray.t > ray.end || !self.inside(at) {
+                return None;
+            }
+            let step = self.step(ray.t);
+            let cascade = self.occupancy.cascade_at(at, step);
+            if self.occupancy.occupied_at(at, cascade) {
+                return Some(at);
+            }
+            // To the far side of the empty cell, in whole steps.
+            let cells = CELLS as f32 / (1 << cascade) as f32;
+            let local = (at - 0.5) * cells;
+            let floor =
+                Vec3::new(libm::floorf(local.x), libm::floorf(local.y), libm::floorf(local.z));
+            let far = floor + Vec3::select(ray.direction.cmpge(Vec3::ZERO), Vec3::ONE, Vec3::ZERO);
+            let away = ((far - local) * inverse / cells).min_element().max(0.0);
+            let target = ray.t + away;
+            ray.voxels += 1;
+            loop {
+                ray.t += self.step(ray.t);
+                ray.fine_steps += 1;
+                if ray.t >= target {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+impl Walker for RayMarching<'_> {
+    fn start(&self, ray: &mut Ray) -> bool {
+        let Some((near, far)) = cross(self.low, self.high, ray.origin, ray.direction) else {
+            return false;
+        };
+        // Starts are jittered by a part of a step, so that steps don't show as bands.
+        let jitter = (crate::samples::mix(ray.seed) >> 40) as f32 / 16_777_216.0;
+        ray.t = near + 1e-6;
+        ray.t += jitter * self.step(ray.t);
+        ray.end = far;
+        match self.seek(ray) {
+            Some(at) => {
+                ray.last = at;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn query(&self, ray: &mut Ray) -> Option<Vec3> {
+        self.seek(ray)
+    }
+
+    fn answer(&self, ray: &mut Ray, at: Vec3) -> bool {
+        let step = self.step(ray.t);
+        ray.transmittance *= libm::expf(-self.scene.density(at) * step);
+        ray.t += step;
+        ray.transmittance >= self.least_transmittance
+    }
+
+    fn found(&self, ray: &Ray) -> bool {
+        ray.transmittance < self.least_transmittance
+    }
+}

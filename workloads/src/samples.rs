@@ -1,0 +1,136 @@
+//! Samples in launch order: the positions that a kernel looks up, or parts of them.
+//!
+//! A launch of millions of samples is represented by a few windows of consecutive samples, each
+//! standing for its share of the launch, because what caches do depends on neighbours in launch
+//! order and not on the whole.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// Consecutive samples of a launch.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Window {
+    /// Positions in the unit cube.
+    pub positions: Vec<[f32; 3]>,
+    /// Samples of the launch that it stands for, itself included.
+    pub stands_for: f64,
+}
+
+/// The samples of one launch.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SampleSet {
+    /// What is known of them.
+    pub windows: Vec<Window>,
+}
+
+impl SampleSet {
+    /// One window that is the whole launch.
+    pub fn whole(positions: Vec<[f32; 3]>) -> Self {
+        let stands_for = positions.len() as f64;
+        Self { windows: vec![Window { positions, stands_for }] }
+    }
+
+    /// Samples of the launch.
+    pub fn total(&self) -> f64 {
+        self.windows.iter().map(|window| window.stands_for).sum()
+    }
+
+    /// The same windows standing for a launch of `total` samples: shortened where that is less
+    /// than what they hold.
+    #[must_use]
+    pub fn rescaled(&self, total: f64) -> Self {
+        let factor = total / self.total().max(1.0);
+        let known: usize = self.windows.iter().map(|window| window.positions.len()).sum();
+        let keep = (total / known.max(1) as f64).min(1.0);
+        let windows = self.windows.iter().map(|window| {
+            let kept = libm::ceil(window.positions.len() as f64 * keep) as usize;
+            Window {
+                positions: window.positions[..kept.min(window.positions.len())].to_vec(),
+                stands_for: window.stands_for * factor,
+            }
+        });
+        Self { windows: windows.collect() }
+    }
+}
+
+/// Where the samples of a lookup lie.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Positions {
+    /// Spread over the unit cube without order, the least kind to caches.
+    Scattered,
+    /// Pixels of an image, row by row.
+    Image {
+        /// Pixels in a row.
+        width: u64,
+    },
+    /// Real samples.
+    #[serde(skip)]
+    Known(Arc<SampleSet>),
+}
+
+/// Samples of a window of [`Positions::Scattered`].
+const SCATTERED_WINDOW: u64 = 1 << 19;
+
+impl Positions {
+    /// The samples of a launch of `count`.
+    pub fn resolve(&self, count: u64) -> Arc<SampleSet> {
+        match self {
+            Self::Known(samples) => Arc::clone(samples),
+            Self::Scattered => {
+                let known = count.min(SCATTERED_WINDOW);
+                let positions = (0..known).map(scattered).collect();
+                Arc::new(SampleSet {
+                    windows: vec![Window { positions, stands_for: count as f64 }],
+                })
+            }
+            Self::Image { width } => {
+                let width = (*width).max(1);
+                let height = count.div_ceil(width);
+                let known = count.min(SCATTERED_WINDOW);
+                let first = (count - known) / 2;
+                let side = width.max(height) as f32;
+                let positions = (first..first + known)
+                    .map(|i| {
+                        [((i % width) as f32 + 0.5) / side, ((i / width) as f32 + 0.5) / side, 0.0]
+                    })
+                    .collect();
+                Arc::new(SampleSet {
+                    windows: vec![Window { positions, stands_for: count as f64 }],
+                })
+            }
+        }
+    }
+}
+
+/// Point number `i` of an unordered, well-spread sequence in the unit cube.
+pub fn scattered(i: u64) -> [f32; 3] {
+    let coordinate =
+        |salt: u64| (mix(i.wrapping_mul(3).wrapping_add(salt)) >> 40) as f32 / 16_777_216.0;
+    [coordinate(1), coordinate(2), coordinate(3)]
+}
+
+/// A well-mixed bijection of 64-bit numbers (splitmix64), the source of all that looks random
+/// here.
+pub const fn mix(i: u64) -> u64 {
+    let mut x = i.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_stand_for_the_launch() {
+        let samples = Positions::Scattered.resolve(3 << 20);
+        assert_eq!(samples.total(), f64::from(3 << 20));
+        assert_eq!(samples.windows[0].positions.len(), 1 << 19);
+        let small = samples.rescaled(1000.0);
+        assert_eq!(small.total(), 1000.0);
+        assert_eq!(small.windows[0].positions.len(), 1000);
+    }
+}

@@ -1,0 +1,239 @@
+//! Scenes that ship as formulas, so that nothing has to be downloaded: a thin structure, a solid
+//! object, a room without bounds, a cloud. Surfaces are distance fields turned into density by a
+//! soft shell, as a trained radiance field has them.
+
+use glam::{Vec2, Vec3};
+
+use super::camera::CameraPath;
+
+/// A scene given by a formula.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Analytic {
+    /// Rods and rings: thin structure, most of the cube empty.
+    Lattice,
+    /// One massive object on a plinth.
+    Statue,
+    /// A furnished hall that goes on beyond its windows.
+    Room,
+    /// A cloud.
+    Cloud,
+}
+
+impl Analytic {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Lattice, Self::Statue, Self::Room, Self::Cloud];
+
+    /// Name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lattice => "lattice",
+            Self::Statue => "statue",
+            Self::Room => "room",
+            Self::Cloud => "cloud",
+        }
+    }
+
+    /// What it is, for lists.
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::Lattice => "thin structure: rods and rings in an empty cube",
+            Self::Statue => "solid object on a plinth in an empty cube",
+            Self::Room => "furnished hall, unbounded (aabb_scale 4)",
+            Self::Cloud => "volume without surfaces",
+        }
+    }
+
+    /// Side of its cube, in unit cubes.
+    pub const fn aabb_scale(self) -> u32 {
+        match self {
+            Self::Room => 4,
+            _ => 1,
+        }
+    }
+
+    /// The usual way around it.
+    pub fn path(self) -> CameraPath {
+        let centre = Vec3::splat(0.5);
+        match self {
+            // As the cameras of synthetic scenes: on a sphere around the object.
+            Self::Lattice | Self::Statue => CameraPath::orbit(centre, 1.33, 30.0, 0.69),
+            Self::Cloud => CameraPath::orbit(centre, 1.2, 5.0, 0.8),
+            // As a hand-held video: close, on part of a circle.
+            Self::Room => CameraPath::arc(Vec3::new(0.5, 0.45, 0.5), 1.3, 8.0, 1.22, 0.8),
+        }
+    }
+
+    /// Softness of surfaces: half the width of the shell over which density rises.
+    /// None in a cloud. The room is as soft as fields trained on few hand-held views are.
+    pub const fn softness(self) -> Option<f32> {
+        match self {
+            Self::Lattice => Some(0.004),
+            Self::Statue => Some(0.006),
+            Self::Room => Some(0.1),
+            Self::Cloud => None,
+        }
+    }
+
+    /// Optical density at a point, per unit length.
+    pub fn density(self, at: Vec3) -> f32 {
+        match (self.distance(at), self.softness()) {
+            (Some(distance), Some(softness)) => {
+                let t = (0.5 - distance / (2.0 * softness)).clamp(0.0, 1.0);
+                self.densest() * t * t * (3.0 - 2.0 * t)
+            }
+            _ => cloud(at),
+        }
+    }
+
+    /// Largest optical density there is, per unit length.
+    pub const fn densest(self) -> f32 {
+        match self {
+            Self::Cloud => 40.0,
+            Self::Room => 60.0,
+            _ => 400.0,
+        }
+    }
+
+    /// Distance to the nearest surface, negative inside; none in a cloud.
+    pub fn distance(self, at: Vec3) -> Option<f32> {
+        match self {
+            Self::Lattice => Some(lattice(at)),
+            Self::Statue => Some(statue(at)),
+            Self::Room => Some(room(at)),
+            Self::Cloud => None,
+        }
+    }
+}
+
+fn ball(at: Vec3, centre: Vec3, radius: f32) -> f32 {
+    at.distance(centre) - radius
+}
+
+fn block(at: Vec3, centre: Vec3, half: Vec3) -> f32 {
+    let q = (at - centre).abs() - half;
+    q.max(Vec3::ZERO).length() + q.max_element().min(0.0)
+}
+
+fn upright(at: Vec3, x: f32, z: f32, radius: f32) -> f32 {
+    Vec2::new(at.x - x, at.z - z).length() - radius
+}
+
+fn ring(at: Vec3, centre: Vec3, radius: f32, thickness: f32) -> f32 {
+    let d = at - centre;
+    Vec2::new(Vec2::new(d.x, d.z).length() - radius, d.y).length() - thickness
+}
+
+/// Rods every eighth of the cube, rings around its axis.
+fn lattice(at: Vec3) -> f32 {
+    const PITCH: f32 = 0.125;
+    let fold = |x: f32| (x / PITCH - libm::floorf(x / PITCH) - 0.5).abs() * PITCH;
+    let inside = block(at, Vec3::splat(0.5), Vec3::new(0.32, 0.3, 0.32));
+    let (fx, fy, fz) = (fold(at.x), fold(at.y), fold(at.z));
+    let rods = Vec2::new(fx, fy).length().min(Vec2::new(fy, fz).length());
+    let rods = rods.min(Vec2::new(fx, fz).length()) - 0.006;
+    let mut d = rods.max(inside);
+    for i in 0..3 {
+        d = d.min(ring(at, Vec3::new(0.5, 0.3 + 0.2 * i as f32, 0.5), 0.42, 0.008));
+    }
+    d
+}
+
+/// A figure of balls with a rough skin on a plinth.
+fn statue(at: Vec3) -> f32 {
+    let bumps = 0.006
+        * libm::sinf(at.x * 60.0)
+        * libm::sinf(at.y * 55.0 + 1.0)
+        * libm::sinf(at.z * 62.0 + 2.0);
+    let body = ball(at, Vec3::new(0.5, 0.45, 0.5), 0.19);
+    let head = ball(at, Vec3::new(0.52, 0.68, 0.5), 0.1);
+    let arm = ball(at, Vec3::new(0.68, 0.5, 0.55), 0.08);
+    let figure = body.min(head).min(arm) + bumps;
+    let plinth = block(at, Vec3::new(0.5, 0.2, 0.5), Vec3::new(0.24, 0.08, 0.24));
+    // The field shrinks where bumps are steep; a smaller step keeps it a bound.
+    figure.min(plinth) * 0.8
+}
+
+/// Floor, walls with windows, columns, a table with things on it; ground and far hills outside.
+fn room(at: Vec3) -> f32 {
+    let ripple = 0.01 * libm::sinf(at.x * 23.0) * libm::sinf(at.z * 19.0);
+    let floor = at.y - 0.05 + ripple;
+    let outer = block(at, Vec3::new(0.5, 0.9, 0.5), Vec3::new(1.7, 0.95, 1.7));
+    let inner = block(at, Vec3::new(0.5, 0.9, 0.5), Vec3::new(1.6, 0.9, 1.6));
+    let window = block(at, Vec3::new(0.5, 0.9, 0.5), Vec3::new(2.0, 0.4, 0.7));
+    let walls = outer.max(-inner).max(-window);
+    let mut d = floor.min(walls);
+    for (x, z) in [(-0.6, -0.6), (1.6, -0.6), (-0.6, 1.6), (1.6, 1.6)] {
+        d = d.min(upright(at, x, z, 0.1).max(at.y - 1.8));
+    }
+    let table = block(at, Vec3::new(0.5, 0.28, 0.5), Vec3::new(0.28, 0.015, 0.2));
+    let legs = block(
+        Vec3::new((at.x - 0.5).abs(), at.y, (at.z - 0.5).abs()),
+        Vec3::new(0.25, 0.16, 0.17),
+        Vec3::new(0.015, 0.12, 0.015),
+    );
+    let things = ball(at, Vec3::new(0.42, 0.39, 0.5), 0.1)
+        .min(ball(at, Vec3::new(0.62, 0.36, 0.46), 0.06))
+        .min(ring(at, Vec3::new(0.6, 0.33, 0.6), 0.06, 0.02));
+    let hills = at.y + 0.1 - 0.25 * (libm::sinf(at.x * 1.7) * libm::sinf(at.z * 1.3)).max(0.0);
+    d.min(table).min(legs).min(things).min(hills.max(0.9 - (at - 0.5).abs().max_element()))
+}
+
+/// An ellipsoid of fractal noise.
+fn cloud(at: Vec3) -> f32 {
+    let d = (at - 0.5) / Vec3::new(0.46, 0.3, 0.4);
+    let shape = 1.0 - d.length();
+    if shape <= 0.0 {
+        return 0.0;
+    }
+    let (mut noise, mut amplitude, mut frequency) = (0.0, 0.5, 6.0);
+    for octave in 0..4 {
+        noise += amplitude * value_noise(at * frequency, octave);
+        amplitude *= 0.5;
+        frequency *= 2.1;
+    }
+    Analytic::Cloud.densest() * ((noise - 0.5) * 3.0 + shape * 1.5).clamp(0.0, 1.0)
+}
+
+/// Values at whole coordinates, smoothly in between.
+fn value_noise(at: Vec3, salt: u64) -> f32 {
+    let cell = Vec3::new(libm::floorf(at.x), libm::floorf(at.y), libm::floorf(at.z));
+    let t = at - cell;
+    let t = t * t * (Vec3::splat(3.0) - 2.0 * t);
+    let value = |x: f32, y: f32, z: f32| {
+        let [a, b, c] = [cell.x + x, cell.y + y, cell.z + z].map(|v| (v as i64 + 4096) as u64);
+        (crate::samples::mix(a | b << 16 | c << 32 | salt << 48) >> 40) as f32 / 16_777_216.0
+    };
+    let mix = |a: f32, b: f32, t: f32| a + (b - a) * t;
+    let row = |y, z| mix(value(0.0, y, z), value(1.0, y, z), t.x);
+    let plane = |z| mix(row(0.0, z), row(1.0, z), t.y);
+    mix(plane(0.0), plane(1.0), t.z)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scene::Scene;
+
+    /// The scenes differ in what they are shipped for.
+    #[test]
+    fn occupancies_differ() {
+        let share = |name: &str| Scene::shipped(name).unwrap().occupancy().full_share(0);
+        let (lattice, statue, cloud) = (share("lattice"), share("statue"), share("cloud"));
+        assert!((0.01..0.12).contains(&lattice), "{lattice}");
+        assert!((0.02..0.15).contains(&statue), "{statue}");
+        assert!((0.05..0.5).contains(&cloud), "{cloud}");
+    }
+
+    /// Sphere tracing needs a bound: no field may grow faster than the distance walked.
+    #[test]
+    fn distances_are_bounds() {
+        for scene in [Analytic::Lattice, Analytic::Statue, Analytic::Room] {
+            for i in 0..20_000 {
+                let [a, b] = [0, 1].map(|k| Vec3::from(crate::samples::scattered(2 * i + k)));
+                let b = a + (b - 0.5) * 0.1;
+                let change = (scene.distance(a).unwrap() - scene.distance(b).unwrap()).abs();
+                assert!(change <= a.distance(b) * 1.05 + 1e-5, "{scene:?} {a} {b}");
+            }
+        }
+    }
+}

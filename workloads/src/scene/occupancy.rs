@@ -1,0 +1,185 @@
+//! The occupancy bitfield of instant-ngp: 128³ cells in cascades, each twice as large as the one
+//! inside it. A cell is full if a ray loses at least one per cent of its light in one smallest
+//! step there. Left out: the decay by which cells empty during training.
+
+use glam::Vec3;
+
+/// Cells along an axis.
+pub const CELLS: u32 = 128;
+/// Most cascades.
+pub const MOST_CASCADES: u32 = 8;
+/// Smallest step of a ray: 1024 along the diagonal of the unit cube.
+pub const SMALLEST_STEP: f32 = 0.001_691_455_7;
+/// Optical thickness of one smallest step above which a cell counts as full.
+const LEAST_THICKNESS: f32 = 0.01;
+/// Points of a cell, along each axis, at which its density is taken.
+const PROBES: u32 = 1;
+
+/// Which cells are full.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Occupancy {
+    cascades: u32,
+    bits: Vec<u64>,
+}
+
+impl Occupancy {
+    /// From a density field, for a scene whose cube is `aabb_scale` unit cubes wide.
+    pub fn of(aabb_scale: u32, density: impl Fn(Vec3) -> f32) -> Self {
+        let mut grid = Self::empty(cascades_for(aabb_scale));
+        let step = 1.0 / PROBES as f32;
+        for cascade in 0..grid.cascades {
+            grid.fill(cascade, |low, side| {
+                let mut densest = 0.0_f32;
+                for i in 0..PROBES.pow(3) {
+                    let offset = Vec3::new(
+                        (i % PROBES) as f32 + 0.5,
+                        (i / PROBES % PROBES) as f32 + 0.5,
+                        (i / PROBES / PROBES) as f32 + 0.5,
+                    ) * step;
+                    densest = densest.max(density(low + offset * side));
+                }
+                densest * SMALLEST_STEP > LEAST_THICKNESS
+            });
+        }
+        grid
+    }
+
+    /// The cells that a surface's shell of half-width `reach` passes through, and those behind it,
+    /// from a field of distances. Blocks of cells that are far from it are skipped whole.
+    pub fn near_surface(aabb_scale: u32, reach: f32, distance: impl Fn(Vec3) -> f32) -> Self {
+        /// Half the diagonal of a cube of side one.
+        const HALF_DIAGONAL: f32 = 0.866_025_4;
+        const BLOCK: u32 = 8;
+        let mut grid = Self::empty(cascades_for(aabb_scale));
+        for cascade in 0..grid.cascades {
+            let side = (1 << cascade) as f32;
+            let low = Vec3::splat(0.5 - side / 2.0);
+            let cell = side / CELLS as f32;
+            let centre = |x: u32, y: u32, z: u32, size: u32| {
+                let size = size as f32;
+                low + (Vec3::new(x as f32, y as f32, z as f32) * size + size / 2.0) * cell
+            };
+            let near =
+                |at: Vec3, size: u32| distance(at) < reach + HALF_DIAGONAL * cell * size as f32;
+            for block in 0..(CELLS / BLOCK).pow(3) {
+                let across = CELLS / BLOCK;
+                let (bx, by, bz) = (block % across, block / across % across, block / across.pow(2));
+                if !near(centre(bx, by, bz, BLOCK), BLOCK) {
+                    continue;
+                }
+                for i in 0..BLOCK.pow(3) {
+                    let x = bx * BLOCK + i % BLOCK;
+                    let y = by * BLOCK + i / BLOCK % BLOCK;
+                    let z = bz * BLOCK + i / BLOCK.pow(2);
+                    if near(centre(x, y, z, 1), 1) {
+                        grid.set(cascade, x, y, z);
+                    }
+                }
+            }
+        }
+        grid
+    }
+
+    /// Nothing anywhere.
+    pub fn empty(cascades: u32) -> Self {
+        let cascades = cascades.clamp(1, MOST_CASCADES);
+        Self { cascades, bits: vec![0; (cascades * CELLS.pow(3) / 64) as usize] }
+    }
+
+    /// Decides every cell of a cascade by its lower corner and its side.
+    pub fn fill(&mut self, cascade: u32, full: impl Fn(Vec3, f32) -> bool) {
+        let side = (1 << cascade) as f32;
+        let low = Vec3::splat(0.5 - side / 2.0);
+        let cell = side / CELLS as f32;
+        for z in 0..CELLS {
+            for y in 0..CELLS {
+                for x in 0..CELLS {
+                    let corner = low + Vec3::new(x as f32, y as f32, z as f32) * cell;
+                    if full(corner, cell) {
+                        self.set(cascade, x, y, z);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Marks a cell as full.
+    pub fn set(&mut self, cascade: u32, x: u32, y: u32, z: u32) {
+        let number = Self::number(cascade, x, y, z);
+        self.bits[number / 64] |= 1 << (number % 64);
+    }
+
+    const fn number(cascade: u32, x: u32, y: u32, z: u32) -> usize {
+        (((cascade * CELLS + z) * CELLS + y) * CELLS + x) as usize
+    }
+
+    /// Number of cascades.
+    pub const fn cascades(&self) -> u32 {
+        self.cascades
+    }
+
+    /// Share of full cells of a cascade.
+    pub fn full_share(&self, cascade: u32) -> f64 {
+        let per_cascade = CELLS.pow(3) as usize / 64;
+        let start = cascade as usize * per_cascade;
+        let bits = self.bits.get(start..start + per_cascade).unwrap_or_default();
+        let full: u32 = bits.iter().map(|word| word.count_ones()).sum();
+        f64::from(full) / f64::from(CELLS.pow(3))
+    }
+
+    /// Whether the cell at a point is full, seen on a cascade; points beyond it are empty.
+    pub fn occupied_at(&self, at: Vec3, cascade: u32) -> bool {
+        let cascade = cascade.min(self.cascades - 1);
+        let side = (1 << cascade) as f32;
+        let cell = ((at - 0.5) / side + 0.5) * CELLS as f32;
+        if cell.min_element() < 0.0 || cell.max_element() >= CELLS as f32 {
+            return false;
+        }
+        let number = Self::number(cascade, cell.x as u32, cell.y as u32, cell.z as u32);
+        self.bits[number / 64] >> (number % 64) & 1 == 1
+    }
+
+    /// The cascade on which a point is looked up by a step of this length.
+    pub fn cascade_at(&self, at: Vec3, step: f32) -> u32 {
+        let reach = (at - 0.5).abs().max_element() * 2.0;
+        let by_place = exponent(reach);
+        let by_step = exponent(step * 2.0 * CELLS as f32);
+        by_place.max(by_step).clamp(0, self.cascades as i32 - 1) as u32
+    }
+}
+
+/// The smallest `e` with `x <= 2^e`, at least 0.
+fn exponent(x: f32) -> i32 {
+    if x <= 1.0 { 0 } else { libm::ceilf(libm::log2f(x)) as i32 }
+}
+
+/// Cascades that a cube of this many unit cubes needs.
+pub const fn cascades_for(aabb_scale: u32) -> u32 {
+    aabb_scale.next_power_of_two().trailing_zeros() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ball_fills_its_share() {
+        let ball = |at: Vec3| if at.distance(Vec3::splat(0.5)) < 0.25 { 50.0 } else { 0.0 };
+        let grid = Occupancy::of(1, ball);
+        let expected = 4.0 / 3.0 * std::f64::consts::PI * 0.25_f64.powi(3);
+        assert!((grid.full_share(0) / expected - 1.0).abs() < 0.1, "{}", grid.full_share(0));
+        assert!(grid.occupied_at(Vec3::splat(0.5), 0));
+        assert!(!grid.occupied_at(Vec3::splat(0.9), 0));
+    }
+
+    #[test]
+    fn cascades_grow_outwards() {
+        let grid = Occupancy::of(4, |at| if at.x > 1.5 { 50.0 } else { 0.0 });
+        assert_eq!(grid.cascades(), 3);
+        assert_eq!(grid.cascade_at(Vec3::splat(0.5), SMALLEST_STEP), 0);
+        assert_eq!(grid.cascade_at(Vec3::new(1.4, 0.5, 0.5), SMALLEST_STEP), 1);
+        assert_eq!(grid.cascade_at(Vec3::new(2.4, 0.5, 0.5), SMALLEST_STEP), 2);
+        assert!(grid.occupied_at(Vec3::new(2.0, 0.5, 0.5), 2));
+        assert!(!grid.occupied_at(Vec3::new(2.0, 0.5, 0.5), 0));
+    }
+}
