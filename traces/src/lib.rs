@@ -8,6 +8,7 @@
 pub mod classify;
 pub mod error;
 pub mod kineto;
+pub mod launches;
 pub mod names;
 pub mod own;
 pub mod recording;

@@ -10,7 +10,7 @@ use flate2::read::MultiGzDecoder;
 use miette::NamedSource;
 
 use crate::recording::Recording;
-use crate::{TraceError, kineto, own};
+use crate::{TraceError, kineto, launches, own};
 
 /// How to read.
 #[derive(Debug, Clone, Copy, Default)]
@@ -177,6 +177,7 @@ fn read_one(
     let skip = usize::from(bom) * 3;
     let first = head[skip..].iter().find(|byte| !byte.is_ascii_whitespace()).copied();
     let ours = own::looks_like(&head[skip..]);
+    let list = launches::looks_like(&head[skip..]);
     layer.consume(skip);
     let mut recording = Recording::default();
     name.clone_into(&mut recording.name);
@@ -191,12 +192,13 @@ fn read_one(
             });
         }
         Some(_) if ours => own::read(&mut reader, &mut recording),
+        Some(_) if list => launches::read(&mut reader, &mut recording),
         Some(b'{' | b'[') => kineto::read(&mut reader, &mut recording),
         Some(_) => {
             return Err(TraceError::NotATrace {
                 path: path.to_owned(),
                 reason: "it starts with neither { nor [".to_owned(),
-                help: "replay reads Kineto (torch.profiler) JSON and lumacycle traces, plain, gzip, zstd or tar; other formats can be written as a lumacycle trace (docs/trace-format.md)"
+                help: "replay reads Kineto (torch.profiler) JSON, launch lists (CSV) and lumacycle traces, plain, gzip, zstd or tar; other formats can be written as a lumacycle trace (docs/trace-format.md)"
                     .to_owned(),
             });
         }

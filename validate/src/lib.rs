@@ -6,6 +6,7 @@
 //! into a model.
 
 pub mod measurements;
+pub mod ngp;
 pub mod stats;
 pub mod suite;
 pub mod traces;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 
 use miette::Diagnostic;
 
+pub use ngp::{NgpGroup, NgpReport};
 pub use stats::Figures;
 pub use suite::{Group, SUITES, SuiteReport, run};
 pub use traces::{TraceReport, TraceRow};

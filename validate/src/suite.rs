@@ -95,7 +95,7 @@ pub fn run(suite: &str, data: &Path, gpus: &[String]) -> Result<SuiteReport, Val
     if !SUITES.contains(&suite) {
         return Err(ValidateError::UnknownSuite {
             name: suite.to_owned(),
-            known: format!("{}, traces, all", SUITES.join(", ")),
+            known: format!("{}, instant-ngp, traces, all", SUITES.join(", ")),
         });
     }
     let path = measurements::locate(data, suite).ok_or_else(|| ValidateError::Unreadable {

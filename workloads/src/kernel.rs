@@ -188,6 +188,9 @@ pub struct Demand {
     pub tensor_instructions: f64,
     /// Shared-memory wavefronts (128 B each, conflicts included).
     pub shared_wavefronts: f64,
+    /// Wavefronts of L1's data array where lanes of a global access collide on its banks (equal
+    /// offsets in different lines).
+    pub l1_wavefronts: f64,
 }
 
 impl Demand {

@@ -54,9 +54,36 @@ impl SampleSet {
     }
 }
 
-/// Where the samples of a lookup lie.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What can be written down of [`Positions`].
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+enum Written {
+    Scattered,
+    Image { width: u64 },
+}
+
+impl From<Positions> for Written {
+    fn from(positions: Positions) -> Self {
+        match positions {
+            Positions::Image { width } => Self::Image { width },
+            // Millions of samples are not written into a trace line.
+            Positions::Scattered | Positions::Known(_) => Self::Scattered,
+        }
+    }
+}
+
+impl From<Written> for Positions {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Scattered => Self::Scattered,
+            Written::Image { width } => Self::Image { width },
+        }
+    }
+}
+
+/// Where the samples of a lookup lie. Written to a file, real samples become scattered ones.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Written", from = "Written")]
 pub enum Positions {
     /// Spread over the unit cube without order, the least kind to caches.
     Scattered,
@@ -66,7 +93,6 @@ pub enum Positions {
         width: u64,
     },
     /// Real samples.
-    #[serde(skip)]
     Known(Arc<SampleSet>),
 }
 

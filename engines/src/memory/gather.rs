@@ -24,6 +24,8 @@ const WARM_UP: f64 = 0.4;
 const GROUPS_PER_SM: u64 = 192;
 /// Associativity of L1, of which nothing is published: enough that sets do not matter.
 const L1_WAYS: u32 = 16;
+/// Bits that remember which sectors a run has touched.
+const SEEN_BITS: u64 = 1 << 22;
 /// Where the lines of other streams lie: above any table.
 const ELSEWHERE: u64 = 1 << 50;
 
@@ -70,6 +72,8 @@ struct Counts {
     l1_hits: f64,
     l2_hits: f64,
     miss_lines: f64,
+    /// Misses of sectors that the run had not touched before.
+    first_touches: f64,
 }
 
 impl Counts {
@@ -84,6 +88,7 @@ impl Counts {
         self.l1_hits += other.l1_hits * factor;
         self.l2_hits += other.l2_hits * factor;
         self.miss_lines += other.miss_lines * factor;
+        self.first_touches += other.first_touches * factor;
     }
 }
 
@@ -143,6 +148,9 @@ struct Simulation<'a> {
     l2: Cache,
     streamed_lines: f64,
     next_streamed: u64,
+    /// Sectors touched since the caches were emptied, as a filter, and how many lines and sectors.
+    seen: Vec<u64>,
+    touched: (f64, f64),
     requests: Requests,
     found: Vec<(u64, u32)>,
 }
@@ -179,6 +187,8 @@ impl<'a> Simulation<'a> {
             l2: Cache::new(0.0, 1.0, 1, 1),
             streamed_lines: 0.0,
             next_streamed: ELSEWHERE,
+            seen: Vec::new(),
+            touched: (0.0, 0.0),
             requests: Requests::default(),
             found: Vec::with_capacity(64),
         };
@@ -192,6 +202,49 @@ impl<'a> Simulation<'a> {
         self.l1 =
             (0..self.simulated_sms).map(|_| cache(self.placement.l1_bytes, L1_WAYS)).collect();
         self.l2 = cache(self.l2_bytes, gpu.l2.ways);
+        self.seen.clear();
+        self.seen.resize((SEEN_BITS / 64) as usize, 0);
+        self.touched = (0.0, 0.0);
+    }
+
+    /// Marks something as touched; true if it was not before.
+    fn is_new(&mut self, hash: u64) -> bool {
+        let bit = hash % SEEN_BITS;
+        let word = &mut self.seen[(bit / 64) as usize];
+        let new = *word >> (bit % 64) & 1 == 0;
+        *word |= 1 << (bit % 64);
+        new
+    }
+
+    /// Share of first touches that a longer history would have found in L2, after a run of
+    /// `groups`: the table's sectors are touched at the rate that the run shows, touched ones stay
+    /// for the life of their line, and the run has seen the latest part of that.
+    fn found_with_history(&self, groups: f64) -> f64 {
+        let sectors = self.addresses.span_bytes() as f64 / self.sector_bytes as f64;
+        let lines = self.addresses.span_bytes() as f64 / self.line_bytes as f64;
+        let rate =
+            |touched: f64, all: f64| -libm::log(1.0 - (touched / all).min(0.999)) / groups.max(1.0);
+        let (line_rate, sector_rate) =
+            (rate(self.touched.0, lines.max(1.0)), rate(self.touched.1, sectors.max(1.0)));
+        let capacity = self.l2_bytes / self.line_bytes as f64;
+        let streamed = self.placement.streamed_per_group_bytes / self.line_bytes as f64;
+        let filled = |life: f64| lines * (1.0 - libm::exp(-line_rate * life)) + streamed * life;
+        let (mut low, mut high) = (0.0, 1e9_f64);
+        for _ in 0..60 {
+            let middle = f64::midpoint(low, high);
+            if filled(middle) < capacity { low = middle } else { high = middle }
+        }
+        // A line stays until nothing of it is touched for as long as L2 takes to fill; its sectors
+        // stay with it, so what counts is how long such lives are.
+        let life = if line_rate > 0.0 {
+            (libm::exp((line_rate * low).min(30.0)) - 1.0) / line_rate
+        } else {
+            low
+        };
+        // On average the measured part of the run has this much behind it.
+        let behind = groups * f64::midpoint(WARM_UP, 1.0);
+        let touched_before = sector_rate * life / (1.0 + sector_rate * life);
+        libm::exp(-behind / life.max(f64::MIN_POSITIVE)) * touched_before
     }
 
     /// Runs a segment, or as much of it as the budget allows, and returns counts that stand for
@@ -229,6 +282,12 @@ impl<'a> Simulation<'a> {
             }
             first_cta = end;
         }
+        if !whole {
+            let found = measured.first_touches * self.found_with_history(done as f64);
+            measured.l2_hits += found;
+            let misses = (measured.l2_asked() - measured.l2_hits + found).max(1.0);
+            measured.miss_lines *= 1.0 - found / misses;
+        }
         if !whole && warming.l2_asked() > 0.0 && measured.requests > 0.0 {
             // What filled the caches at the start happens once in the whole segment.
             let steady = 1.0 - measured.l2_hits / measured.l2_asked().max(1.0);
@@ -244,7 +303,8 @@ impl<'a> Simulation<'a> {
     fn group(&mut self, segment: usize, group: u64, sm: usize, counts: &mut Counts) {
         self.addresses.group(segment, group, &mut self.requests);
         let sample = self.sample as f64;
-        for lanes in self.requests.iter() {
+        let requests = std::mem::take(&mut self.requests);
+        for lanes in requests.iter() {
             self.found.clear();
             for &address in lanes {
                 let line = address / self.line_bytes;
@@ -257,7 +317,8 @@ impl<'a> Simulation<'a> {
             self.found.sort_unstable();
             self.found.dedup();
             let (mut last, mut last_missed) = (u64::MAX, u64::MAX);
-            for &(line, sector) in &self.found {
+            for index in 0..self.found.len() {
+                let (line, sector) = self.found[index];
                 let hash = hash_of(line);
                 counts.sectors += sample;
                 if line != last {
@@ -266,14 +327,26 @@ impl<'a> Simulation<'a> {
                 }
                 if self.l1[sm].access(line, hash, sector) {
                     counts.l1_hits += sample;
-                } else if self.l2.access(line, hash, sector) {
+                    continue;
+                }
+                if self.l2.access(line, hash, sector) {
                     counts.l2_hits += sample;
-                } else if line != last_missed {
+                    continue;
+                }
+                if self.is_new(hash >> 12) {
+                    self.touched.0 += sample;
+                }
+                if self.is_new(hash_of(line * 8 + u64::from(sector) + ELSEWHERE)) {
+                    self.touched.1 += sample;
+                    counts.first_touches += sample;
+                }
+                if line != last_missed {
                     counts.miss_lines += sample;
                     last_missed = line;
                 }
             }
         }
+        self.requests = requests;
         self.stream();
     }
 
@@ -348,6 +421,45 @@ mod tests {
         let large = gathered(1 << 22, 64 << 20);
         assert!(large.l1 < 0.02 && large.l2 < 0.1, "{large:?}");
         assert!((large.lines_per_request - 32.0).abs() < 1.0, "{large:?}");
+    }
+
+    /// A run too short to fill L2 says the same as a long one of the same kind.
+    #[test]
+    fn a_short_run_stands_for_a_long_launch() {
+        #[derive(Debug)]
+        struct Part(Uniform, u64);
+        impl Addresses for Part {
+            fn segments(&self) -> Vec<Segment> {
+                vec![Segment { groups: self.1, stands_for: self.0.groups as f64 }]
+            }
+            fn group(&self, segment: usize, index: u64, out: &mut Requests) {
+                self.0.group(segment, index, out);
+            }
+            fn requests_per_group(&self) -> f64 {
+                1.0
+            }
+            fn span_bytes(&self) -> u64 {
+                self.0.span_bytes()
+            }
+            fn access_bytes(&self) -> u64 {
+                self.0.access_bytes()
+            }
+        }
+        let gpu = Catalog::embedded().get("rtx3070").unwrap().gpu;
+        let placement = Placement {
+            warps_per_cta: 16,
+            ctas_per_sm: 3,
+            l1_bytes: 131_072.0,
+            streamed_per_group_bytes: 128.0,
+        };
+        for span in [3 << 20, 5 << 20] {
+            let l2 = |known| {
+                let table = Uniform { groups: 1 << 20, span };
+                run(&gpu, &Part(table, known), placement).l2
+            };
+            let (short, long) = (l2(4096), l2(1 << 18));
+            assert!((short - long).abs() < 0.08, "{short} {long}");
+        }
     }
 
     #[test]

@@ -344,7 +344,7 @@ pub enum CatalogAction {
 
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
-    /// What to compare: gemm, `elementwise_norm_softmax`, attention, traces, or all
+    /// What to compare: gemm, `elementwise_norm_softmax`, attention, instant-ngp, traces, or all
     #[arg(value_name = "SUITE")]
     pub suite: String,
     /// A measurement file or a folder of them

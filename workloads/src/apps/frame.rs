@@ -162,8 +162,8 @@ fn assemble(app: &Application, scene: &Scene, walked: Walk, record_bytes: f64) -
         rest_and_queries(app, &queries, &walked, cascades, &mut launches);
     }
     let mut assumptions = vec![format!(
-        "{:.0} of {:.0} rays walked, in bands of rows",
-        f64::from(Rounds::default().walked).min(walked.rays),
+        "counts from {:.0} of {:.0} rays",
+        f64::from(Rounds::default().counted).min(walked.rays),
         walked.rays
     )];
     if app.kind == Kind::Sdf {

@@ -17,6 +17,9 @@ pub const SAMPLE_BYTES: f64 = 28.0;
 const ANSWER_BYTES: f64 = 8.0;
 /// Bytes of a field of a record: each store writes one.
 const FIELD: f64 = 4.0;
+/// What writing one field of a ray's record makes dirty: a sector of its own, as records are
+/// longer than sectors.
+const TOUCHED_SECTOR: f64 = 32.0;
 /// Sectors of the occupancy grid that the lanes of a warp touch per test, over the lanes: rays
 /// side by side share most.
 const CELL_BYTES: f64 = 8.0;
@@ -55,8 +58,7 @@ fn march_parts(fixed: Part, voxels: f64, divergence: f64, fine: f64, cascades: b
 pub fn advance(walk: &Walk, cascades: bool) -> PerThread {
     let fixed = Part {
         read_bytes: RAY_BYTES,
-        write_bytes: FIELD,
-        store_bytes: FIELD,
+        write_bytes: TOUCHED_SECTOR,
         round_trips: 1.0,
         ..whole(counts::march::fixed())
     };
@@ -89,8 +91,7 @@ pub fn compact(before: f64, after: f64) -> PerThread {
 pub fn generate(round: &Round, cascades: bool) -> PerThread {
     let fixed = Part {
         read_bytes: RAY_BYTES,
-        write_bytes: 2.0 * FIELD,
-        store_bytes: FIELD,
+        write_bytes: TOUCHED_SECTOR,
         round_trips: 1.0,
         ..whole(counts::march::fixed())
     };
@@ -134,8 +135,7 @@ pub fn extract(samples: f64) -> PerThread {
 pub fn composite(round: &Round) -> PerThread {
     let fixed = Part {
         read_bytes: RAY_BYTES + RESULT_BYTES,
-        write_bytes: RESULT_BYTES + 2.0 * FIELD,
-        store_bytes: 16.0,
+        write_bytes: RESULT_BYTES + TOUCHED_SECTOR,
         round_trips: 1.0,
         ..whole(counts::composite::fixed())
     };
@@ -217,8 +217,7 @@ pub fn step_rays(round: &Round) -> PerThread {
     let part = Part {
         times: f64::from(round.steps),
         read_bytes: RAY_BYTES + 2.0,
-        write_bytes: 16.0,
-        store_bytes: FIELD,
+        write_bytes: TOUCHED_SECTOR,
         round_trips: 1.0,
         ..whole(counts::composite::sample())
     };

@@ -19,7 +19,7 @@ use crate::scene::{Camera, Scene};
 use crate::{DType, KernelClass};
 
 /// Samples that gradients are taken of in a step.
-const BATCH: u64 = 1 << 18;
+pub const BATCH: u64 = 1 << 18;
 /// Rays that are walked to find out what a batch is like.
 const WALKED: u32 = 4096;
 /// Share of light below which samples no longer count in training.
@@ -27,15 +27,24 @@ const LEAST_TRANSMITTANCE: f32 = 1e-4;
 /// Steps from one occupancy update to the next.
 const UPDATE_EVERY: f64 = 16.0;
 
+/// Share of looked-up features that are distinct entries: what the optimizer finds gradients of.
+pub const TOUCHED: f64 = 0.25;
+
 /// What the rays of a batch look like.
-struct Batch {
-    rays: f64,
-    /// Samples of a ray in full cells, and those of them that count.
-    marched_per_ray: f64,
-    counted_per_ray: f64,
-    voxels_per_ray: f64,
-    marched: Arc<SampleSet>,
-    counted: Arc<SampleSet>,
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Rays.
+    pub rays: f64,
+    /// Samples of a ray in full cells.
+    pub marched_per_ray: f64,
+    /// Those of them that count.
+    pub counted_per_ray: f64,
+    /// Empty cells on its way.
+    pub voxels_per_ray: f64,
+    /// Samples in full cells, in launch order.
+    pub marched: Arc<SampleSet>,
+    /// Those that count.
+    pub counted: Arc<SampleSet>,
 }
 
 /// The launches of one step.
@@ -102,7 +111,7 @@ pub fn training_step(app: &Application, scene: &Scene) -> Result<Frame, AppError
     }
     add("scatter gradients", Part::Encoding, encode(BATCH, &batch.counted, SAMPLE_BYTES, true));
     let weights: f64 = app.networks(1).iter().map(ops::FusedMlp::macs_per_sample).sum();
-    let touched = (BATCH as f64 * grid.corners() as f64 * f64::from(grid.features) / 4.0)
+    let touched = (BATCH as f64 * grid.corners() as f64 * f64::from(grid.features) * TOUCHED)
         .min(grid.parameters() as f64);
     let parameters = grid.parameters() as f64 + weights;
     add("optimizer", Part::Rest, per_thread(adam(parameters, touched + weights)));
@@ -149,7 +158,7 @@ fn padded(samples: f64) -> u64 {
 }
 
 /// Walks random pixels of the scene's cameras.
-fn batch(scene: &Scene) -> Batch {
+pub fn batch(scene: &Scene) -> Batch {
     let marching = RayMarching::new(scene, LEAST_TRANSMITTANCE);
     let through = RayMarching::new(scene, 0.0);
     let (mut marched, mut counted) = (Vec::new(), Vec::new());
@@ -211,7 +220,8 @@ fn whole(times: f64, work: Work) -> ops::Part {
     ops::Part { times, work, ..ops::Part::default() }
 }
 
-fn make_samples(batch: &Batch, cascades: bool) -> PerThread {
+/// Rays through random pixels, marched twice: once to count their samples, once to write them.
+pub fn make_samples(batch: &Batch, cascades: bool) -> PerThread {
     use counts::training_samples as count;
     // Rays differ in length, and a warp waits for its longest.
     let divergence = 2.0;
@@ -247,7 +257,8 @@ fn make_samples(batch: &Batch, cascades: bool) -> PerThread {
     PerThread::new(KernelClass::RayMarching, batch.rays, parts)
 }
 
-fn loss(batch: &Batch) -> PerThread {
+/// Loss of each ray, gradients of its samples, and their compacted records.
+pub fn loss(batch: &Batch) -> PerThread {
     use counts::loss as count;
     let divergence = 2.0;
     let parts = vec![
@@ -276,7 +287,7 @@ fn loss(batch: &Batch) -> PerThread {
 }
 
 /// Adam over all parameters; those of tables without a gradient are left alone.
-fn adam(parameters: f64, touched: f64) -> PerThread {
+pub fn adam(parameters: f64, touched: f64) -> PerThread {
     let share = (touched / parameters.max(1.0)).clamp(0.0, 1.0);
     let parts = vec![
         ops::Part { read_bytes: 2.0, round_trips: 1.0, ..whole(1.0, counts::adam::skipped()) },
@@ -291,7 +302,7 @@ fn adam(parameters: f64, touched: f64) -> PerThread {
 }
 
 /// Exponential moving average of the half-precision weights.
-fn average(parameters: f64) -> PerThread {
+pub fn average(parameters: f64) -> PerThread {
     let work =
         Work { fp32: 3.0, int32: 16.0, fp16x2: 3.0, memory: 3.0, chain: 12.0, ..Work::default() };
     let part =

@@ -1,7 +1,7 @@
 //! A multi-layer perceptron in one kernel, as tiny-cuda-nn's `FullyFusedMLP` runs it: a CTA takes a
 //! few times 16 rows through all layers, one warp for each 16 neurons, activations in shared
 //! memory, weights in registers, inputs read from and outputs written to feature-major arrays.
-//! Fragments of such arrays are loaded half by half. Instruction counts come from machine code of
+//! Fragments of such arrays are loaded in pieces of 16 bytes. Instruction counts come from machine code of
 //! a kernel of that structure (see `counts`). Left out: residual connections, other activations
 //! than ReLU.
 
@@ -111,10 +111,9 @@ impl FusedMlp {
 
     fn registers(&self) -> u32 {
         match (self.rows_per_cta / FRAGMENT, self.backward) {
-            (8.., false) => 74,
-            (8.., true) => 84,
-            (4..8, _) => 60,
-            _ => 46,
+            (8.., _) => 72,
+            (4..8, _) => 54,
+            _ => 44,
         }
     }
 
@@ -210,9 +209,11 @@ impl FusedMlp {
     fn hidden_weights(&self, warps: f64) -> Stage {
         let bytes = f64::from(self.width) * f64::from(self.width) * HALF;
         let mut stage = Stage::once("hidden weights");
-        stage.demand.memory = warps * f64::from(self.width / FRAGMENT) * counts::WEIGHT_LOADS;
+        stage.demand.memory = warps * f64::from(self.width / FRAGMENT) * counts::GLOBAL_LOADS;
         stage.demand.int32 = stage.demand.memory;
-        stage.memory_round_trips = 1.0;
+        stage.demand.l1_wavefronts = stage.demand.memory * counts::COLLIDING_LINES;
+        // The last quarter of the weights is asked for late.
+        stage.memory_round_trips = 2.0;
         stage.streams = vec![shared_weights(bytes, self.weight_bytes())];
         stage
     }
@@ -232,16 +233,19 @@ impl FusedMlp {
         let fragments = inputs / f64::from(FRAGMENT);
         let mut stage = Stage::once("input layer");
         stage.iterations = iterations;
-        let loads = warps * fragments * counts::STRIDED_LOADS;
+        let all = warps * fragments;
+        let loads = all * counts::GLOBAL_LOADS;
         stage.demand = Demand {
-            memory: loads + warps * fragments * counts::SHARED_LOADS,
-            int32: loads * counts::INT_PER_STRIDED_LOAD,
-            shared_wavefronts: warps * fragments * counts::FRAGMENT_WAVEFRONTS,
+            memory: loads + all * (counts::SHARED_LOADS + counts::TRANSPOSES),
+            fp32: all * counts::INPUT_FP32,
+            int32: all * counts::INPUT_INT,
+            shared_wavefronts: all * counts::FRAGMENT_WAVEFRONTS,
+            l1_wavefronts: loads * counts::COLLIDING_LINES,
             fp16x2: warps * counts::RELU,
             ..Self::product(inputs, f64::from(self.width), warps)
         };
-        stage.in_flight = counts::INPUTS_IN_FLIGHT;
-        stage.memory_round_trips = 1.0;
+        // Each fragment is waited for before the next is asked for.
+        stage.memory_round_trips = fragments;
         stage.dependent_tensor = fragments;
         let bytes = f64::from(FRAGMENT) * inputs * HALF;
         stage.streams = vec![Stream::streaming("inputs", Direction::Read, bytes)];
@@ -271,7 +275,7 @@ impl FusedMlp {
     fn store_activations(&self, warps: f64, iterations: f64) -> Stage {
         let mut stage = Stage::once("store activations");
         stage.demand.memory = warps * iterations * counts::SHARED_STORES;
-        stage.demand.shared_wavefronts = warps * iterations * counts::STORE_WAVEFRONTS;
+        stage.demand.shared_wavefronts = warps * iterations * counts::SHARED_STORES;
         stage.barriers = 2.0;
         stage
     }
@@ -284,15 +288,20 @@ impl FusedMlp {
         stage.demand.shared_wavefronts = bytes / 128.0;
         stage.streams = vec![Stream::streaming("activations", Direction::Write, bytes)];
         if backward {
+            // The mask of the ReLU comes from the kept activations, fragment by fragment.
             stage.memory_round_trips = 1.0;
-            stage.demand.memory += bytes / 512.0;
+            let loads = bytes / (32.0 * 4.0);
+            stage.demand.memory += loads;
+            stage.demand.l1_wavefronts = loads * counts::COLLIDING_LINES;
+            stage.demand.fp16x2 = 2.0 * loads;
+            stage.demand.int32 += 3.0 * loads;
             stage.streams.push(Stream::streaming("activations", Direction::Read, bytes));
         }
         stage
     }
 
-    /// The last layer: each warp takes other rows; results go to feature-major arrays half by
-    /// half.
+    /// The last layer: each warp takes other rows; results go to feature-major
+    /// arrays.
     fn last_layer(&self, outputs: u32, iterations: f64, warps: f64) -> Stage {
         let width = f64::from(self.width);
         let fragments = width / f64::from(FRAGMENT);
@@ -302,9 +311,12 @@ impl FusedMlp {
         let at_once = iterations / stage.iterations;
         let one = Self::product(width, f64::from(outputs), columns);
         stage.demand = Demand {
-            memory: at_once * columns * (fragments * counts::SHARED_LOADS + counts::STRIDED_STORES),
-            int32: at_once * columns * counts::STRIDED_STORES * 2.0,
+            memory: at_once
+                * columns
+                * (fragments * counts::SHARED_LOADS + counts::GLOBAL_STORES + counts::TRANSPOSES),
+            int32: at_once * columns * counts::OUTPUT_INT,
             shared_wavefronts: at_once * columns * fragments * counts::FRAGMENT_WAVEFRONTS,
+            l1_wavefronts: at_once * columns * counts::GLOBAL_STORES * counts::COLLIDING_LINES,
             tensor_macs: at_once * one.tensor_macs,
             tensor_instructions: at_once * one.tensor_instructions,
             ..Demand::default()
@@ -333,30 +345,35 @@ fn shared_weights(bytes: f64, footprint_bytes: f64) -> Stream {
     }
 }
 
-/// Warp instructions of the fragments of a 16 × 16 × 16 product.
+/// Warp instructions of the fragments of a 16 × 16 × 16 product, counted in machine code (sm_86) of
+/// a kernel of our own with this structure.
 mod counts {
-    /// Loads of a fragment from a feature-major array, two bytes a thread each.
-    pub const STRIDED_LOADS: f64 = 8.0;
-    /// Integer instructions for each (addresses, packing of halves).
-    pub const INT_PER_STRIDED_LOAD: f64 = 1.5;
-    /// Iterations whose inputs are under way at once.
-    pub const INPUTS_IN_FLIGHT: f64 = 2.0;
+    /// Loads of a fragment from a feature-major array or from rows in global memory: four bytes a
+    /// thread, 16 bytes of each of eight features (or rows).
+    pub const GLOBAL_LOADS: f64 = 4.0;
+    /// Lines that one such load (or store) touches. All lie at the same offset, since launches are
+    /// padded to 256 samples and rows have 128 bytes, so they collide on L1's banks.
+    pub const COLLIDING_LINES: f64 = 8.0;
+    /// Transpositions of a fragment of a feature-major array in registers.
+    pub const TRANSPOSES: f64 = 4.0;
+    /// Other instructions of an input fragment: addresses, worked out anew for each.
+    pub const INPUT_FP32: f64 = 9.0;
+    /// The rest of them (logic, branches).
+    pub const INPUT_INT: f64 = 14.0;
     /// Loads of a fragment from rows in shared memory.
     pub const SHARED_LOADS: f64 = 1.0;
     /// Wavefronts of those.
     pub const FRAGMENT_WAVEFRONTS: f64 = 4.0;
-    /// Loads of a fragment of weights from rows in global memory.
-    pub const WEIGHT_LOADS: f64 = 4.0;
     /// Tensor instructions of a product of fragments.
     pub const MMA_PER_FRAGMENT: f64 = 2.0;
     /// ReLU of a fragment.
     pub const RELU: f64 = 4.0;
-    /// Stores of a fragment to rows in shared memory.
+    /// Stores of a fragment to rows in shared memory, a wavefront each.
     pub const SHARED_STORES: f64 = 4.0;
-    /// Wavefronts of those.
-    pub const STORE_WAVEFRONTS: f64 = 4.0;
-    /// Stores of a fragment to a feature-major array, two bytes a thread each.
-    pub const STRIDED_STORES: f64 = 8.0;
+    /// Stores of a fragment to a feature-major array.
+    pub const GLOBAL_STORES: f64 = 4.0;
+    /// Other instructions of an output fragment.
+    pub const OUTPUT_INT: f64 = 15.0;
 }
 
 #[cfg(test)]

@@ -2,9 +2,15 @@
 //!
 //! A frame is walked as instant-ngp does it: all rays that are still alive take a few steps, the
 //! network answers for all of them at once, and the gaps that ended rays leave are closed before
-//! the next round. Walking all pixels of an image would take longer than all of the simulation,
-//! so bands of consecutive rows are walked and stand for the rest. Left out: several samples per
-//! pixel, lens effects.
+//! the next round.
+//!
+//! Closing the gaps also mixes the order: warps take their new places in whatever order they get
+//! there, so each round moves a ray by up to what the GPU has in flight, and rounds add up like a
+//! random walk. Neighbours in a late launch are therefore strangers in the image.
+//!
+//! Walking all pixels would take longer than all of the simulation. Counts come from warps spread
+//! evenly over the image; samples in launch order from groups of warps that stand as far apart as
+//! a given round has mixed them. Left out: several samples per pixel, lens effects.
 
 pub mod counts;
 pub mod delta;
@@ -43,15 +49,24 @@ pub struct Rounds {
     pub most_steps: u32,
     /// Launches are padded to multiples of this.
     pub granularity: u64,
-    /// Rays walked at most.
-    pub walked: u32,
-    /// Bands of rows they come from.
-    pub bands: u32,
+    /// Rays walked for counts, at most.
+    pub counted: u32,
+    /// Rays walked for samples in launch order, at most: enough to fill an L2 several times.
+    pub windowed: u32,
+    /// Rays whose order one compaction mixes: what a GPU has in flight.
+    pub in_flight: f64,
 }
 
 impl Default for Rounds {
     fn default() -> Self {
-        Self { target: 2_097_152.0, most_steps: 8, granularity: 256, walked: 1 << 16, bands: 2 }
+        Self {
+            target: 2_097_152.0,
+            most_steps: 8,
+            granularity: 256,
+            counted: 1 << 14,
+            windowed: 40_000,
+            in_flight: 65_536.0,
+        }
     }
 }
 
@@ -187,27 +202,26 @@ pub fn walk(
             "move it out of walls and objects, or choose another share of the path",
         ));
     }
-    let mut bands = start_bands(view, rounds);
-    for (slot, ray) in bands.iter_mut().flatten().enumerate() {
-        ray.slot = slot as u32;
-    }
     let pixels = f64::from(view.width) * f64::from(view.height);
-    let walked: usize = bands.iter().map(Vec::len).sum();
-    let factor = pixels / walked.max(1) as f64;
+    let mut groups = start_groups(view, rounds);
     let mut first = WarpWays::default();
-    for (number, band) in bands.iter_mut().enumerate() {
+    for (number, group) in groups.iter_mut().enumerate() {
+        let counting = number == 0;
         let start = |ray: &mut Ray| {
             let started = walker.start(ray);
-            first.add(ray.voxels, ray.fine_steps);
+            if counting {
+                first.add(ray.voxels, ray.fine_steps);
+            }
             started
         };
-        let alive: Vec<bool> = band.iter_mut().map(start).collect();
-        compact(band, &alive, number as u64);
+        let alive: Vec<bool> = group.rays.iter_mut().map(start).collect();
+        compact(&mut group.rays, &alive, number as u64);
     }
-    let started: usize = bands.iter().map(Vec::len).sum();
+    let walked = groups[0].walked;
+    let factor = pixels / walked.max(1) as f64;
     let mut result = Walk {
         rays: pixels,
-        started: started as f64 * factor,
+        started: groups[0].rays.len() as f64 * factor,
         found: 0.0,
         first_voxels_per_ray: first.mean(),
         first_fine_steps_per_voxel: first.fine_per_voxel(),
@@ -218,23 +232,21 @@ pub fn walk(
         hits: Arc::default(),
     };
     let mut per_ray = vec![0_u32; walked];
-    let mut hits: Vec<Window> = vec![Window::default(); bands.len()];
-    while result.rounds.len() < MOST_ROUNDS {
-        let alive: usize = bands.iter().map(Vec::len).sum();
-        if alive == 0 {
-            break;
-        }
-        let seed = (result.rounds.len() as u64 + 1) << 16;
-        let round = one_round(scene, walker, rounds, (factor, seed), &mut bands, |band, ray| {
-            per_ray[ray.slot as usize] = ray.queries;
-            if walker.found(ray) {
-                hits[band].positions.push(scene.to_unit(ray.last));
-                hits[band].stands_for += factor;
-                result.found += factor;
+    let mut hits = Window::default();
+    while result.rounds.len() < MOST_ROUNDS && !groups[0].rays.is_empty() {
+        let round = one_round(scene, walker, rounds, &result, &mut groups, |counting, ray| {
+            if counting {
+                per_ray[ray.slot as usize] = ray.queries;
+                if walker.found(ray) {
+                    hits.stands_for += factor;
+                }
+            } else if walker.found(ray) {
+                hits.positions.push(scene.to_unit(ray.last));
             }
         });
         result.rounds.push(round);
     }
+    result.found = hits.stands_for;
     let (longest, sum) = per_ray.chunks(WARP).fold((0_u64, 0_u64), |(longest, sum), warp| {
         let most = u64::from(warp.iter().copied().max().unwrap_or(0));
         let all: u64 = warp.iter().map(|count| u64::from(*count)).sum();
@@ -242,63 +254,101 @@ pub fn walk(
     });
     result.divergence = if sum > 0 { longest as f64 / sum as f64 } else { 1.0 };
     result.per_ray = Distribution::of(&mut per_ray);
-    hits.retain(|window| !window.positions.is_empty());
-    result.hits = Arc::new(SampleSet { windows: hits });
+    if !hits.positions.is_empty() {
+        result.hits = Arc::new(SampleSet { windows: vec![hits] });
+    }
     Ok(result)
 }
 
-/// Bands of whole rows, evenly spread over the image.
-fn start_bands(view: &View, rounds: &Rounds) -> Vec<Vec<Ray>> {
+/// Warps of pixels, `stride` warps apart.
+struct Group {
+    stride: f64,
+    /// Rays there were at first.
+    walked: usize,
+    rays: Vec<Ray>,
+}
+
+/// Distances between the warps of the groups that samples in launch order come from.
+const STRIDES: [u32; 3] = [1, 3, 8];
+
+/// The first group is spread over the image, the others lie around its middle.
+fn start_groups(view: &View, rounds: &Rounds) -> Vec<Group> {
     let (width, height) = (view.width.max(1), view.height.max(1));
-    let rows = (rounds.walked / width).clamp(1, height);
-    let bands = rounds.bands.clamp(1, rows);
-    let per_band = rows / bands;
-    (0..bands)
-        .map(|band| {
-            let slot = f64::from(height) / f64::from(bands);
-            let first = (slot * f64::from(band) + (slot - f64::from(per_band)) / 2.0) as u32;
-            let pixel = move |row: u32| (0..width).map(move |column| (row, column));
-            (first..(first + per_band).min(height))
-                .flat_map(pixel)
-                .map(|(row, column)| {
-                    let at = [column as f32 + 0.5, row as f32 + 0.5];
-                    Ray {
-                        origin: view.camera.origin,
-                        direction: view.camera.direction(at, width, height),
-                        transmittance: 1.0,
-                        seed: u64::from(row) * u64::from(width) + u64::from(column),
-                        ..Ray::default()
-                    }
-                })
-                .collect()
-        })
-        .collect()
+    let pixels = u64::from(width) * u64::from(height);
+    let warps = pixels.div_ceil(WARP as u64);
+    let ray = |pixel: u64, slot: u32| {
+        let (row, column) = ((pixel / u64::from(width)) as u32, (pixel % u64::from(width)) as u32);
+        Ray {
+            origin: view.camera.origin,
+            direction: view.camera.direction(
+                [column as f32 + 0.5, row as f32 + 0.5],
+                width,
+                height,
+            ),
+            transmittance: 1.0,
+            seed: pixel,
+            slot,
+            ..Ray::default()
+        }
+    };
+    let group = |count: u64, stride: f64, first: f64| {
+        let mut rays = Vec::new();
+        for number in 0..count {
+            let warp = (first + number as f64 * stride) as u64;
+            for pixel in (warp * WARP as u64..(warp + 1) * WARP as u64).filter(|p| *p < pixels) {
+                rays.push(ray(pixel, rays.len() as u32));
+            }
+        }
+        Group { stride, walked: rays.len(), rays }
+    };
+    let counting = u64::from(rounds.counted).div_ceil(WARP as u64).clamp(1, warps);
+    let spread = warps as f64 / counting as f64;
+    // Not a whole number of rows apart, or all would stand below each other.
+    let mut groups = vec![group(counting, spread, spread / 2.0)];
+    for stride in STRIDES {
+        let wanted = u64::from(rounds.windowed).div_ceil(WARP as u64);
+        let count = wanted.clamp(1, (warps / u64::from(stride)).max(1));
+        let extent = (count * u64::from(stride)) as f64;
+        let first = ((warps as f64 - extent) * 0.45).max(0.0);
+        groups.push(group(count, f64::from(stride), first));
+    }
+    groups
 }
 
 fn one_round(
     scene: &Scene,
     walker: &impl Walker,
     rounds: &Rounds,
-    (factor, seed): (f64, u64),
-    bands: &mut [Vec<Ray>],
-    mut ended: impl FnMut(usize, &Ray),
+    before: &Walk,
+    groups: &mut [Group],
+    mut ended: impl FnMut(bool, &Ray),
 ) -> Round {
-    let walked: usize = bands.iter().map(Vec::len).sum();
-    let alive = walked as f64 * factor;
+    let number = before.rounds.len();
+    let factor = before.rays / groups[0].walked.max(1) as f64;
+    let alive = groups[0].rays.len() as f64 * factor;
     let steps = ((rounds.target / alive) as u32).clamp(1, rounds.most_steps.max(1));
-    let padded = (alive * f64::from(steps) / rounds.granularity as f64).ceil();
+    let padded = libm::ceil(alive * f64::from(steps) / rounds.granularity as f64);
     let elements = (padded as u64).max(1) * rounds.granularity;
-    let mut windows = Vec::with_capacity(bands.len());
+    // What this many compactions have mixed, over what is in flight.
+    let mixed = libm::sqrt(number as f64 + 1.0) * rounds.in_flight / 65_536.0;
+    let distance = |group: &Group| libm::fabs(libm::log(group.stride / mixed));
+    let chosen = (1..groups.len())
+        .filter(|&i| groups[i].rays.len() >= LEAST_WINDOW)
+        .min_by(|&a, &b| distance(&groups[a]).total_cmp(&distance(&groups[b])))
+        .unwrap_or(0);
+    // Mixing only grows: denser groups are not needed any more.
+    for group in groups.iter_mut().take(chosen).skip(1) {
+        group.rays.clear();
+    }
+    let mut windows = Vec::new();
     let mut ways = WarpWays::default();
     let mut used = 0_u64;
-    for (number, band) in bands.iter_mut().enumerate() {
-        if band.is_empty() {
-            continue;
-        }
-        let width = band.len();
-        let mut positions = vec![[0.0; 3]; width * steps as usize];
+    for (index, group) in groups.iter_mut().enumerate() {
+        let width = group.rays.len();
+        let kept = if index == chosen { width * steps as usize } else { 0 };
+        let mut positions = vec![[0.0; 3]; kept];
         let mut going_on = Vec::with_capacity(width);
-        for (at, ray) in band.iter_mut().enumerate() {
+        for (at, ray) in group.rays.iter_mut().enumerate() {
             let (voxels, fine) = (ray.voxels, ray.fine_steps);
             let mut alive = true;
             for step in 0..steps as usize {
@@ -306,24 +356,28 @@ fn one_round(
                 if let Some(point) = query {
                     ray.queries += 1;
                     ray.last = point;
-                    used += 1;
+                    used += u64::from(index == 0);
                     alive = walker.answer(ray, point);
                 } else {
                     alive = false;
                 }
                 // Slots of ended rays keep what they held.
-                positions[step * width + at] = scene.to_unit(ray.last);
+                if let Some(slot) = positions.get_mut(step * width + at) {
+                    *slot = scene.to_unit(ray.last);
+                }
             }
-            ways.add(ray.voxels - voxels, ray.fine_steps - fine);
+            if index == 0 {
+                ways.add(ray.voxels - voxels, ray.fine_steps - fine);
+            }
             if !alive {
-                ended(number, ray);
+                ended(index == 0, ray);
             }
             going_on.push(alive);
         }
-        compact(band, &going_on, seed + number as u64);
+        compact(&mut group.rays, &going_on, (number as u64 + 1) << 8 | index as u64);
         // Steps lie one after another in the launch, each with all rays.
-        for step in positions.chunks(width) {
-            let stands_for = width as f64 / (walked as f64 * f64::from(steps)) * elements as f64;
+        for step in positions.chunks(width.max(1)) {
+            let stands_for = elements as f64 / f64::from(steps);
             windows.push(Window { positions: step.to_vec(), stands_for });
         }
     }
@@ -338,6 +392,9 @@ fn one_round(
         samples: Arc::new(SampleSet { windows }),
     }
 }
+
+/// Rays that a group must still have to be a window of a launch.
+const LEAST_WINDOW: usize = 512;
 
 /// Closes the gaps of ended rays. The survivors of a warp stay together, as they take their places
 /// with one atomic operation; warps take theirs in whatever order they get there. Over the rounds
@@ -430,9 +487,9 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_of_rows_stands_for_the_image() {
-        let whole = nerf("statue", &Rounds::default());
-        let part = nerf("statue", &Rounds { walked: 320 * 45, bands: 9, ..Rounds::default() });
+    fn a_sample_of_warps_stands_for_the_image() {
+        let whole = nerf("statue", &Rounds { counted: 320 * 180, ..Rounds::default() });
+        let part = nerf("statue", &Rounds { counted: 320 * 45, ..Rounds::default() });
         let ratio = part.per_ray.mean / whole.per_ray.mean;
         assert!((ratio - 1.0).abs() < 0.1, "{ratio}");
     }

@@ -5,6 +5,7 @@
 use glam::{Vec2, Vec3};
 
 use super::camera::CameraPath;
+use super::occupancy::Occupancy;
 
 /// A scene given by a formula.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +70,7 @@ impl Analytic {
         match self {
             Self::Lattice => Some(0.004),
             Self::Statue => Some(0.006),
-            Self::Room => Some(0.1),
+            Self::Room => Some(0.07),
             Self::Cloud => None,
         }
     }
@@ -79,9 +80,19 @@ impl Analytic {
         match (self.distance(at), self.softness()) {
             (Some(distance), Some(softness)) => {
                 let t = (0.5 - distance / (2.0 * softness)).clamp(0.0, 1.0);
-                self.densest() * t * t * (3.0 - 2.0 * t)
+                let solid = self.densest() * t * t * (3.0 - 2.0 * t);
+                if self == Self::Room { solid.max(floaters(at)) } else { solid }
             }
             _ => cloud(at),
+        }
+    }
+
+    /// Marks cells that hold something too faint to be a surface.
+    pub(super) fn add_faint(self, grid: &mut Occupancy) {
+        if self == Self::Room {
+            for cascade in 0..grid.cascades() {
+                grid.fill(cascade, |low, side| floaters(low + side / 2.0) > 0.0);
+            }
         }
     }
 
@@ -155,8 +166,7 @@ fn statue(at: Vec3) -> f32 {
 
 /// Floor, walls with windows, columns, a table with things on it; ground and far hills outside.
 fn room(at: Vec3) -> f32 {
-    let ripple = 0.01 * libm::sinf(at.x * 23.0) * libm::sinf(at.z * 19.0);
-    let floor = at.y - 0.05 + ripple;
+    let floor = at.y - 0.05;
     let outer = block(at, Vec3::new(0.5, 0.9, 0.5), Vec3::new(1.7, 0.95, 1.7));
     let inner = block(at, Vec3::new(0.5, 0.9, 0.5), Vec3::new(1.6, 0.9, 1.6));
     let window = block(at, Vec3::new(0.5, 0.9, 0.5), Vec3::new(2.0, 0.4, 0.7));
@@ -174,8 +184,26 @@ fn room(at: Vec3) -> f32 {
     let things = ball(at, Vec3::new(0.42, 0.39, 0.5), 0.1)
         .min(ball(at, Vec3::new(0.62, 0.36, 0.46), 0.06))
         .min(ring(at, Vec3::new(0.6, 0.33, 0.6), 0.06, 0.02));
-    let hills = at.y + 0.1 - 0.25 * (libm::sinf(at.x * 1.7) * libm::sinf(at.z * 1.3)).max(0.0);
-    d.min(table).min(legs).min(things).min(hills.max(0.9 - (at - 0.5).abs().max_element()))
+    // A ridge far outside, seen through the windows.
+    let ridge = upright(Vec3::new(at.y, at.x, at.z), -0.2, 2.6, 0.7);
+    d.min(table).min(legs).min(things).min(ridge)
+}
+
+/// Faint blobs in mid-air, as fields trained on few views have them: one in each cell of a coarse
+/// lattice, of its own size and place.
+fn floaters(at: Vec3) -> f32 {
+    const PITCH: f32 = 0.25;
+    const FAINT: f32 = 12.0;
+    let scaled = at / PITCH;
+    let cell = Vec3::new(libm::floorf(scaled.x), libm::floorf(scaled.y), libm::floorf(scaled.z));
+    let [a, b, c] = [cell.x, cell.y, cell.z].map(|v| (v as i64 + 4096) as u64);
+    let seed = crate::samples::mix(a | b << 16 | c << 32);
+    let random = |shift: u32| (seed >> shift & 0xff) as f32 / 255.0;
+    let radius = PITCH * (0.1 + 0.15 * random(0));
+    let free = PITCH - 2.0 * radius;
+    let centre = cell * PITCH + radius + free * Vec3::new(random(8), random(16), random(24));
+    let t = 1.0 - (at - centre).length_squared() / (radius * radius);
+    FAINT * t.clamp(0.0, 1.0)
 }
 
 /// An ellipsoid of fractal noise.

@@ -121,9 +121,13 @@ impl Scene {
             Matter::Grid(grid) => Arc::clone(grid),
             Matter::Mesh(mesh) => Arc::new(mesh.occupancy()),
             Matter::Analytic(analytic) => Arc::new(match analytic.softness() {
-                Some(reach) => Occupancy::near_surface(self.aabb_scale, reach, |at| {
-                    analytic.distance(at).unwrap_or(f32::INFINITY)
-                }),
+                Some(reach) => {
+                    let mut grid = Occupancy::near_surface(self.aabb_scale, reach, |at| {
+                        analytic.distance(at).unwrap_or(f32::INFINITY)
+                    });
+                    analytic.add_faint(&mut grid);
+                    grid
+                }
                 None => Occupancy::of(self.aabb_scale, |at| analytic.density(at)),
             }),
         }

@@ -150,7 +150,12 @@ impl Occupancy {
 
 /// The smallest `e` with `x <= 2^e`, at least 0.
 fn exponent(x: f32) -> i32 {
-    if x <= 1.0 { 0 } else { libm::ceilf(libm::log2f(x)) as i32 }
+    if x <= 1.0 {
+        return 0;
+    }
+    // The exponent field, one more where anything stands behind the leading bit.
+    let bits = x.to_bits();
+    (bits >> 23) as i32 - 127 + i32::from(bits & 0x7f_ffff != 0)
 }
 
 /// Cascades that a cube of this many unit cubes needs.
@@ -170,6 +175,13 @@ mod tests {
         assert!((grid.full_share(0) / expected - 1.0).abs() < 0.1, "{}", grid.full_share(0));
         assert!(grid.occupied_at(Vec3::splat(0.5), 0));
         assert!(!grid.occupied_at(Vec3::splat(0.9), 0));
+    }
+
+    #[test]
+    fn exponents_are_rounded_up_logarithms() {
+        for x in [0.3_f32, 1.0, 1.0001, 1.9, 2.0, 2.1, 4.0, 100.0, 1e6] {
+            assert_eq!(exponent(x), libm::ceilf(libm::log2f(x)).max(0.0) as i32, "{x}");
+        }
     }
 
     #[test]

@@ -14,6 +14,9 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
     for name in &args.gpus {
         super::gpu(&catalog, name)?;
     }
+    if args.suite == lumacycle_validate::ngp::SUITE {
+        return super::validate_ngp::run(args);
+    }
     let everything = args.suite == "all";
     let mut reports = Vec::new();
     let mut traces = None;
