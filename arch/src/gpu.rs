@@ -207,6 +207,8 @@ section! {
         bytes_per_clock: f64,
         /// Distinct lines of one warp-wide request that are looked up per clock.
         lines_per_clock: f64,
+        /// How often a request whose lanes collide on banks passes the data array when it misses.
+        miss_passes: f64,
         /// Hit latency, in SM cycles.
         latency_cycles: f64,
         /// Sector misses that may be outstanding per SM.

@@ -67,7 +67,8 @@ fn pipe_cycles(
         }
         _ => 0.0,
     };
-    let StageMovement { l1_cycles, below_l1_bytes, .. } = moved;
+    let StageMovement { l1_cycles, below_l1_bytes, miss_share, .. } = moved;
+    let passes = 1.0 + (gpu.l1.miss_passes - 1.0) * miss_share;
     // Shared datapaths: integer work takes fp32 lanes away.
     let fp32_work = if pipes.int32_shares_fp32 { fp32 + int32 } else { fp32 };
     let latency = read_latency_cycles(engine, movement);
@@ -75,7 +76,7 @@ fn pipe_cycles(
     let in_flight_bytes = gpu.l1.outstanding_sectors * gpu.l1.sector.bytes();
     let port = gpu.l2.sm_bytes_per_clock.min(in_flight_bytes / latency.max(1.0));
     // One array serves shared memory and L1 where they are one memory.
-    let l1_data = l1_cycles.max(stage.demand.l1_wavefronts);
+    let l1_data = l1_cycles.max(stage.demand.l1_wavefronts * passes);
     let shared = stage.demand.shared_wavefronts * 128.0 / gpu.shared.bytes_per_clock;
     let with_shared = if gpu.l1.unified_with_shared { shared } else { 0.0 };
     let mut cycles = [

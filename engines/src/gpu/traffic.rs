@@ -42,6 +42,8 @@ pub struct StageMovement {
     pub l1_cycles: f64,
     /// Bytes between L1 and L2.
     pub below_l1_bytes: f64,
+    /// Share of its bytes that L1 cannot have, as nobody has touched them before.
+    pub miss_share: f64,
     /// Operations that L2 performs (sectors of atomics).
     pub atomics: f64,
 }
@@ -81,6 +83,7 @@ pub fn movement(
     for stage in &kernel.stages {
         let mut demand = StageMovement::default();
         let times = (stage.iterations * ctas).max(f64::MIN_POSITIVE);
+        let (mut first_reads, mut all_bytes) = (0.0, 0.0);
         for stream in &stage.streams {
             let requested = stream.bytes * stage.iterations * ctas;
             if requested <= 0.0 {
@@ -121,11 +124,23 @@ pub fn movement(
                 let (hits, all) = total.lookups.unwrap_or_default();
                 total.lookups = Some((hits + share * sectors, all + sectors));
             }
+            all_bytes += requested;
+            if matches!(stream.pattern, Pattern::Streaming) && stream.direction == Direction::Read {
+                first_reads += requested;
+            }
+            if let Pattern::Strided { used_bytes, .. } = stream.pattern
+                && stream.direction == Direction::Write
+                && used_bytes < gpu.l1.sector.bytes()
+            {
+                // L2 completes sectors that are written in part.
+                total.traffic.dram_read_bytes += dram * written_back;
+            }
             if stream.direction == Direction::Atomic {
                 demand.atomics += l2_bytes / gpu.l1.sector.bytes() / times;
             }
             total.traffic.extra_activations += activations * (1.0 - warm);
         }
+        demand.miss_share = if all_bytes > 0.0 { first_reads / all_bytes } else { 0.0 };
         total.stages.push(demand);
     }
     if reads > 0.0 {

@@ -164,7 +164,6 @@ pub fn tonemap(pixels: f64) -> PerThread {
     let part = Part {
         read_bytes: 32.0,
         write_bytes: 20.0,
-        store_bytes: 16.0,
         round_trips: 1.0,
         ..whole(counts::pixel())
     };
@@ -179,7 +178,6 @@ pub fn fused_round(round: &Round, cascades: bool, directional: bool) -> PerThrea
     let fixed = Part {
         read_bytes: RAY_BYTES + RESULT_BYTES,
         write_bytes: RAY_BYTES + RESULT_BYTES,
-        store_bytes: 16.0,
         round_trips: 1.0,
         ..whole(counts::march::fixed())
     };
@@ -203,7 +201,6 @@ pub fn fused_round(round: &Round, cascades: bool, directional: bool) -> PerThrea
         times: samples,
         read_bytes: ANSWER_BYTES,
         write_bytes: written,
-        store_bytes: 16.0,
         shared_bytes: CELL_BYTES,
         round_trips: 2.0,
         ..whole(work)

@@ -269,7 +269,7 @@ struct Group {
 }
 
 /// Distances between the warps of the groups that samples in launch order come from.
-const STRIDES: [u32; 3] = [1, 3, 8];
+const STRIDES: [u32; 4] = [1, 4, 9, 18];
 
 /// The first group is spread over the image, the others lie around its middle.
 fn start_groups(view: &View, rounds: &Rounds) -> Vec<Group> {
@@ -329,8 +329,12 @@ fn one_round(
     let steps = ((rounds.target / alive) as u32).clamp(1, rounds.most_steps.max(1));
     let padded = libm::ceil(alive * f64::from(steps) / rounds.granularity as f64);
     let elements = (padded as u64).max(1) * rounds.granularity;
-    // What this many compactions have mixed, over what is in flight.
-    let mixed = libm::sqrt(number as f64 + 1.0) * rounds.in_flight / 65_536.0;
+    // Each compaction moves a ray by the difference of two places among those in flight (a standard
+    // deviation of that number over √6); they add up like a random walk. Neighbours in a window
+    // come from a stretch √12 deviations wide.
+    let compactions = number as f64 + 1.0;
+    let stretch = rounds.in_flight * libm::sqrt(2.0 * compactions);
+    let mixed = stretch / f64::from(rounds.windowed.max(1));
     let distance = |group: &Group| libm::fabs(libm::log(group.stride / mixed));
     let chosen = (1..groups.len())
         .filter(|&i| groups[i].rays.len() >= LEAST_WINDOW)

@@ -60,7 +60,7 @@ impl Analytic {
             Self::Lattice | Self::Statue => CameraPath::orbit(centre, 1.33, 30.0, 0.69),
             Self::Cloud => CameraPath::orbit(centre, 1.2, 5.0, 0.8),
             // As a hand-held video: close, on part of a circle.
-            Self::Room => CameraPath::arc(Vec3::new(0.5, 0.45, 0.5), 1.3, 8.0, 1.22, 0.8),
+            Self::Room => CameraPath::arc(Vec3::new(0.5, 0.45, 0.5), 1.7, 8.0, 1.22, 0.8),
         }
     }
 
@@ -70,7 +70,7 @@ impl Analytic {
         match self {
             Self::Lattice => Some(0.004),
             Self::Statue => Some(0.006),
-            Self::Room => Some(0.07),
+            Self::Room => Some(0.05),
             Self::Cloud => None,
         }
     }
@@ -167,9 +167,9 @@ fn statue(at: Vec3) -> f32 {
 /// Floor, walls with windows, columns, a table with things on it; ground and far hills outside.
 fn room(at: Vec3) -> f32 {
     let floor = at.y - 0.05;
-    let outer = block(at, Vec3::new(0.5, 0.9, 0.5), Vec3::new(1.7, 0.95, 1.7));
-    let inner = block(at, Vec3::new(0.5, 0.9, 0.5), Vec3::new(1.6, 0.9, 1.6));
-    let window = block(at, Vec3::new(0.5, 0.9, 0.5), Vec3::new(2.0, 0.4, 0.7));
+    let outer = block(at, Vec3::new(0.5, 0.9, 0.5), Vec3::new(2.0, 0.95, 2.0));
+    let inner = block(at, Vec3::new(0.5, 0.9, 0.5), Vec3::new(1.9, 0.9, 1.9));
+    let window = block(at, Vec3::new(0.5, 0.9, 0.5), Vec3::new(2.2, 0.4, 0.7));
     let walls = outer.max(-inner).max(-window);
     let mut d = floor.min(walls);
     for (x, z) in [(-0.6, -0.6), (1.6, -0.6), (-0.6, 1.6), (1.6, 1.6)] {
@@ -193,15 +193,20 @@ fn room(at: Vec3) -> f32 {
 /// lattice, of its own size and place.
 fn floaters(at: Vec3) -> f32 {
     const PITCH: f32 = 0.25;
-    const FAINT: f32 = 12.0;
+    const FAINT: f32 = 6.0;
+    /// None where cameras stand.
+    const REACH: f32 = 4.0;
     let scaled = at / PITCH;
     let cell = Vec3::new(libm::floorf(scaled.x), libm::floorf(scaled.y), libm::floorf(scaled.z));
     let [a, b, c] = [cell.x, cell.y, cell.z].map(|v| (v as i64 + 4096) as u64);
     let seed = crate::samples::mix(a | b << 16 | c << 32);
     let random = |shift: u32| (seed >> shift & 0xff) as f32 / 255.0;
-    let radius = PITCH * (0.1 + 0.15 * random(0));
+    let radius = PITCH * (0.08 + 0.16 * random(0));
     let free = PITCH - 2.0 * radius;
     let centre = cell * PITCH + radius + free * Vec3::new(random(8), random(16), random(24));
+    if (at - 0.5).length_squared() > REACH * REACH {
+        return 0.0;
+    }
     let t = 1.0 - (at - centre).length_squared() / (radius * radius);
     FAINT * t.clamp(0.0, 1.0)
 }
