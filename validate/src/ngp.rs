@@ -202,8 +202,7 @@ fn compare(
                 let class = signature.work.as_ref().map_or("", |work| work.class().name());
                 let row = Triple { predicted, roofline, measured };
                 for class in [class, "all"] {
-                    let key =
-                        (entry.id.clone(), recording.name.clone(), class.to_owned());
+                    let key = (entry.id.clone(), recording.name.clone(), class.to_owned());
                     groups.entry(key).or_default().push(row);
                 }
             }
@@ -277,9 +276,7 @@ fn price(recording: &Recording, entry: &Entry) -> Vec<Option<(f64, f64)>> {
     let mut prices: Vec<Option<(f64, f64)>> = signatures
         .par_iter()
         .zip(&exact)
-        .map(|(signature, exact)| {
-            signature.work.as_ref().filter(|_| *exact).and_then(&one)
-        })
+        .map(|(signature, exact)| signature.work.as_ref().filter(|_| *exact).and_then(&one))
         .collect();
     for list in places.values() {
         for (at, &(samples, index)) in list.iter().enumerate() {

@@ -108,7 +108,8 @@ struct Run {
     /// Samples of the batch that follows each row that makes samples, and rays of it.
     batches: Vec<(u64, u64)>,
     batch_of: Vec<usize>,
-    voxels_per_ray: f64,
+    /// What the rays of a stand-in batch look like.
+    batch: Option<training::Batch>,
 }
 
 impl Run {
@@ -131,7 +132,7 @@ impl Run {
             counted: Arc::default(),
             batches: Vec::new(),
             batch_of: vec![0; rows.len()],
-            voxels_per_ray: 0.0,
+            batch: None,
         };
         let Some(scene) = Scene::shipped(name) else { return run };
         if !run.frames.is_empty() {
@@ -139,9 +140,9 @@ impl Run {
         }
         if run.phases.contains(&Phase::Marched) {
             let batch = training::batch(&scene);
-            run.marched = batch.marched;
-            run.counted = batch.counted;
-            run.voxels_per_ray = batch.voxels_per_ray;
+            run.marched = Arc::clone(&batch.marched);
+            run.counted = Arc::clone(&batch.counted);
+            run.batch = Some(batch);
         }
         run.count_batches(rows);
         run
@@ -231,7 +232,10 @@ impl Run {
                 Some(("directions".to_owned(), per_thread(rest::directions(items as f64))))
             }
             "extract_density" | "add_density_gradient" => {
-                Some(("density".to_owned(), per_thread(rest::extract(items as f64))))
+                let frame = matches!(self.phases[index], Phase::Frame(_));
+                let work = if frame { rest::extract } else { rest::extract_from_rows };
+                let role = if frame { "density" } else { "density of rows" };
+                Some((role.to_owned(), per_thread(work(items as f64))))
             }
             "init_rays_with_payload_kernel_nerf" => {
                 Some(("rays".to_owned(), per_thread(rest::init_rays(items as f64))))
@@ -275,7 +279,7 @@ impl Run {
                 Some(("average".to_owned(), per_thread(training::average(items as f64))))
             }
             "adam_step" => {
-                let touched = self.grid.parameters().min(items) as f64 * training::TOUCHED;
+                let touched = training::touched_parameters(&self.grid, training::BATCH);
                 let work = training::adam(items as f64, touched + NETWORK_WEIGHTS as f64);
                 Some(("optimizer".to_owned(), per_thread(work)))
             }
@@ -290,13 +294,14 @@ impl Run {
     fn batch(&self, index: usize) -> Option<training::Batch> {
         let &(rays, samples) = self.batches.get(self.batch_of[index])?;
         let rays = rays.max(1) as f64;
+        let like = self.batch.clone()?;
         Some(training::Batch {
             rays,
             marched_per_ray: samples as f64 / rays,
             counted_per_ray: (training::BATCH as f64 / rays).min(samples as f64 / rays),
-            voxels_per_ray: self.voxels_per_ray,
             marched: Arc::default(),
             counted: Arc::default(),
+            ..like
         })
     }
 

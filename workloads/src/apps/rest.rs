@@ -131,6 +131,15 @@ pub fn extract(samples: f64) -> PerThread {
     PerThread::new(KernelClass::Compositing, samples, vec![part])
 }
 
+/// The same where outputs are kept sample by sample, as in training: a sector of each.
+pub fn extract_from_rows(samples: f64) -> PerThread {
+    let mut kernel = extract(samples);
+    for part in &mut kernel.parts {
+        part.read_bytes = TOUCHED_SECTOR;
+    }
+    kernel
+}
+
 /// Adds the samples of a round to their rays.
 pub fn composite(round: &Round) -> PerThread {
     let fixed = Part {
@@ -161,12 +170,8 @@ pub fn shade(rays: f64) -> PerThread {
 
 /// Accumulates and tone-maps pixels.
 pub fn tonemap(pixels: f64) -> PerThread {
-    let part = Part {
-        read_bytes: 32.0,
-        write_bytes: 20.0,
-        round_trips: 1.0,
-        ..whole(counts::pixel())
-    };
+    let part =
+        Part { read_bytes: 32.0, write_bytes: 20.0, round_trips: 1.0, ..whole(counts::pixel()) };
     PerThread::new(KernelClass::Compositing, pixels, vec![part])
 }
 

@@ -10,6 +10,7 @@ use glam::Vec3;
 use super::config::{AppError, Application, Kind};
 use super::frame::{Frame, Launch, Part};
 use super::rest::{self, SAMPLE_BYTES};
+use crate::encoding::{Grid, Level};
 use crate::ops::counts::{self, Work};
 use crate::ops::{self, Gemm, GridEncoding, Operation, PerThread};
 use crate::rays::{Ray, RayMarching, Walker};
@@ -27,8 +28,8 @@ const LEAST_TRANSMITTANCE: f32 = 1e-4;
 /// Steps from one occupancy update to the next.
 const UPDATE_EVERY: f64 = 16.0;
 
-/// Share of looked-up features that are distinct entries: what the optimizer finds gradients of.
-pub const TOUCHED: f64 = 0.25;
+/// Distinct entries over lookups, as samples side by side on a ray share theirs.
+const DISTINCT: f64 = 0.25;
 
 /// What the rays of a batch look like.
 #[derive(Debug, Clone)]
@@ -41,6 +42,12 @@ pub struct Batch {
     pub counted_per_ray: f64,
     /// Empty cells on its way.
     pub voxels_per_ray: f64,
+    /// The most of them of a warp's rays over the mean.
+    pub voxel_divergence: f64,
+    /// The most marched samples of a warp's rays over the mean.
+    pub marched_divergence: f64,
+    /// The same for those that count.
+    pub counted_divergence: f64,
     /// Samples in full cells, in launch order.
     pub marched: Arc<SampleSet>,
     /// Those that count.
@@ -90,7 +97,7 @@ pub fn training_step(app: &Application, scene: &Scene) -> Result<Frame, AppError
             let name = if number == 0 { "density network" } else { "colour network" };
             add(name, Part::Mlp, Operation::FusedMlp(mlp));
         }
-        add("extract density", Part::Rest, per_thread(rest::extract(samples as f64)));
+        add("extract density", Part::Rest, per_thread(rest::extract_from_rows(samples as f64)));
         if !training {
             add("loss", Part::Rest, per_thread(loss(&batch)));
         }
@@ -111,8 +118,7 @@ pub fn training_step(app: &Application, scene: &Scene) -> Result<Frame, AppError
     }
     add("scatter gradients", Part::Encoding, encode(BATCH, &batch.counted, SAMPLE_BYTES, true));
     let weights: f64 = app.networks(1).iter().map(ops::FusedMlp::macs_per_sample).sum();
-    let touched = (BATCH as f64 * grid.corners() as f64 * f64::from(grid.features) * TOUCHED)
-        .min(grid.parameters() as f64);
+    let touched = touched_parameters(&grid, BATCH);
     let parameters = grid.parameters() as f64 + weights;
     add("optimizer", Part::Rest, per_thread(adam(parameters, touched + weights)));
     add("average weights", Part::Rest, per_thread(average(parameters)));
@@ -148,7 +154,7 @@ pub fn training_step(app: &Application, scene: &Scene) -> Result<Frame, AppError
                 batch.rays, batch.marched_per_ray, batch.counted_per_ray
             ),
             "a trained occupancy grid, updated every 16 steps on half of its cells".to_owned(),
-            "a quarter of the looked-up features are distinct entries for the optimizer".to_owned(),
+            "a quarter of a batch's lookups on a level are distinct".to_owned(),
         ],
     })
 }
@@ -163,6 +169,8 @@ pub fn batch(scene: &Scene) -> Batch {
     let through = RayMarching::new(scene, 0.0);
     let (mut marched, mut counted) = (Vec::new(), Vec::new());
     let (mut voxels, mut rays) = (0_u64, 0_u32);
+    let (mut marched_lengths, mut counted_lengths) = (Vec::new(), Vec::new());
+    let mut voxel_lengths = Vec::new();
     let cameras: &[Camera] = &scene.path.cameras;
     for i in 0..WALKED {
         let random = |salt: u64| (mix(u64::from(i) * 4 + salt) >> 40) as f32 / 16_777_216.0;
@@ -190,8 +198,13 @@ pub fn batch(scene: &Scene) -> Batch {
             }
             ray.voxels
         };
+        let before = (marched.len(), counted.len());
         all(&marching, &mut counted);
-        voxels += u64::from(all(&through, &mut marched));
+        let skipped = all(&through, &mut marched);
+        voxels += u64::from(skipped);
+        voxel_lengths.push(skipped as usize);
+        marched_lengths.push(marched.len() - before.0);
+        counted_lengths.push(counted.len() - before.1);
     }
     let rays = f64::from(rays.max(1));
     let marched_per_ray = (marched.len() as f64 / rays).max(1e-3);
@@ -205,9 +218,30 @@ pub fn batch(scene: &Scene) -> Batch {
         marched_per_ray,
         counted_per_ray,
         voxels_per_ray: voxels as f64 / rays,
+        voxel_divergence: divergence(&voxel_lengths),
+        marched_divergence: divergence(&marched_lengths),
+        counted_divergence: divergence(&counted_lengths),
         marched: windows(marched, padded(needed * marched_per_ray) as f64),
         counted: windows(counted, BATCH as f64),
     }
+}
+
+/// The longest of each 32 rays over the mean of all: random pixels have no neighbours.
+fn divergence(lengths: &[usize]) -> f64 {
+    let sum: usize = lengths.iter().sum();
+    let longest: usize =
+        lengths.chunks(32).map(|warp| warp.iter().max().copied().unwrap_or(0) * warp.len()).sum();
+    if sum > 0 { longest as f64 / sum as f64 } else { 1.0 }
+}
+
+/// Entries of all tables that get a gradient from a batch.
+pub fn touched_parameters(grid: &Grid, batch: u64) -> f64 {
+    let lookups = batch as f64 * grid.corners() as f64 * DISTINCT;
+    let touched = |level: &Level| {
+        let entries = f64::from(level.entries);
+        entries * (1.0 - libm::exp(-lookups / entries))
+    };
+    grid.tables().iter().map(touched).sum::<f64>() * f64::from(grid.features)
 }
 
 fn product(m: u64, n: u64, k: u64) -> Operation {
@@ -224,7 +258,7 @@ fn whole(times: f64, work: Work) -> ops::Part {
 pub fn make_samples(batch: &Batch, cascades: bool) -> PerThread {
     use counts::training_samples as count;
     // Rays differ in length, and a warp waits for its longest.
-    let divergence = 2.0;
+    let divergence = batch.marched_divergence;
     let parts = vec![
         ops::Part {
             read_bytes: 84.0,
@@ -234,7 +268,7 @@ pub fn make_samples(batch: &Batch, cascades: bool) -> PerThread {
         },
         // Marched twice: once to count, once to write.
         ops::Part {
-            divergence,
+            divergence: batch.voxel_divergence,
             shared_bytes: 8.0,
             round_trips: 1.0,
             ..whole(2.0 * batch.voxels_per_ray, counts::march::voxel(cascades))
@@ -260,7 +294,7 @@ pub fn make_samples(batch: &Batch, cascades: bool) -> PerThread {
 /// Loss of each ray, gradients of its samples, and their compacted records.
 pub fn loss(batch: &Batch) -> PerThread {
     use counts::loss as count;
-    let divergence = 2.0;
+    let divergence = batch.counted_divergence;
     let parts = vec![
         ops::Part {
             read_bytes: 60.0,

@@ -28,8 +28,7 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
                 "roofline_mape_pct",
             ];
             let rows = report.groups.iter().map(|group| {
-                let mut row =
-                    vec![group.gpu.clone(), group.recording.clone(), group.class.clone()];
+                let mut row = vec![group.gpu.clone(), group.recording.clone(), group.class.clone()];
                 row.extend(cells(&group.figures, 4));
                 for value in [
                     group.measured_ms,
@@ -49,7 +48,10 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
     }
     match args.max_mape {
         Some(bound) if report.overall.mape_pct > bound => Err(Failure::Bound {
-            what: format!("MAPE of instant-ngp is {:.1} %, above {bound} %", report.overall.mape_pct),
+            what: format!(
+                "MAPE of instant-ngp is {:.1} %, above {bound} %",
+                report.overall.mape_pct
+            ),
         }),
         _ => Ok(()),
     }
@@ -66,8 +68,17 @@ fn cells(figures: &Figures, digits: usize) -> Vec<String> {
 
 fn table(report: &NgpReport) -> String {
     let header = [
-        "kernel", "rows", "MAPE %", "median", "p90", "bias", "corr.", "measured ms", "predicted ms",
-        "error of sum", "roofline MAPE %",
+        "kernel",
+        "rows",
+        "MAPE %",
+        "median",
+        "p90",
+        "bias",
+        "corr.",
+        "measured ms",
+        "predicted ms",
+        "error of sum",
+        "roofline MAPE %",
     ];
     let left: usize = report.rows_left_out.values().sum();
     let mut text =
