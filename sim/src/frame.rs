@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 /// Rounds whose encoding is simulated, of those with long launches.
-const SIMULATED_ROUNDS: usize = 8;
+const SIMULATED_ROUNDS: usize = 6;
 /// Samples from which a launch counts as long.
 const LONG: u64 = 1 << 17;
 

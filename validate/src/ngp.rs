@@ -107,7 +107,7 @@ pub fn run(data: &Path, gpus: &[String]) -> Result<NgpReport, ValidateError> {
             compare(recording, &entry, &mut groups, &mut left_out);
         }
     }
-    Ok(report(groups, left_out))
+    Ok(report(&groups, left_out))
 }
 
 fn unreadable(path: &Path, reason: String) -> ValidateError {
@@ -297,7 +297,7 @@ fn price(recording: &Recording, entry: &Entry) -> Vec<Option<(f64, f64)>> {
 }
 
 fn report(
-    groups: BTreeMap<(String, String, String), Vec<Triple>>,
+    groups: &BTreeMap<(String, String, String), Vec<Triple>>,
     rows_left_out: BTreeMap<String, usize>,
 ) -> NgpReport {
     let ours = |rows: &[Triple]| Figures::of(rows.iter().map(|r| (r.predicted, r.measured)));

@@ -262,6 +262,15 @@ impl Requests {
     }
 }
 
+impl<'a> IntoIterator for &'a Requests {
+    type Item = &'a [u64];
+    type IntoIter = std::slice::Chunks<'a, u64>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 /// A run of consecutive groups (in launch order) of which the addresses are known.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Segment {

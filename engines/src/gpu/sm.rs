@@ -75,10 +75,12 @@ fn pipe_cycles(
     // Little's law: sectors in flight over latency bound what one SM can pull.
     let in_flight_bytes = gpu.l1.outstanding_sectors * gpu.l1.sector.bytes();
     let port = gpu.l2.sm_bytes_per_clock.min(in_flight_bytes / latency.max(1.0));
-    // One array serves shared memory and L1 where they are one memory.
     let l1_data = l1_cycles.max(stage.demand.l1_wavefronts * passes);
     let shared = stage.demand.shared_wavefronts * 128.0 / gpu.shared.bytes_per_clock;
-    let with_shared = if gpu.l1.unified_with_shared { shared } else { 0.0 };
+    // One array serves both where they are one memory. Copies of tiles pass it once, on their way
+    // into shared memory, and are counted there.
+    let one_array = gpu.l1.unified_with_shared && stage.demand.l1_wavefronts > 0.0;
+    let with_shared = if one_array { shared } else { 0.0 };
     let mut cycles = [
         stage.demand.instructions() / gpu.sm.issue_per_clock,
         stage.demand.register_operands() / gpu.pipes.register_operands_per_clock,
@@ -90,7 +92,7 @@ fn pipe_cycles(
         memory * WARP / pipes.lsu,
         tensor,
         shared,
-        if l1_data > 0.0 { l1_data + with_shared } else { 0.0 },
+        l1_data + with_shared,
         below_l1_bytes / port,
     ];
     for (cycles, resource) in cycles.iter_mut().zip(PIPES) {

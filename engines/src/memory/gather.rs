@@ -304,7 +304,7 @@ impl<'a> Simulation<'a> {
         self.addresses.group(segment, group, &mut self.requests);
         let sample = self.sample as f64;
         let requests = std::mem::take(&mut self.requests);
-        for lanes in requests.iter() {
+        for lanes in &requests {
             self.found.clear();
             for &address in lanes {
                 let line = address / self.line_bytes;

@@ -237,7 +237,7 @@ pub struct RunArgs {
     pub app: String,
     #[command(flatten)]
     pub gpu: RunGpuArgs,
-    /// Image size: hd, fhd, qhd, 4k, 8k, vr, WIDTHxHEIGHT or WIDTHxHEIGHTxEYES
+    /// Image size: hd, fhd, qhd, 4k, 8k, vr, `WIDTHxHEIGHT` or `WIDTHxHEIGHTxEYES`
     #[arg(long, value_name = "SIZE", default_value = "fhd")]
     pub resolution: String,
     /// A scene that ships (lattice, statue, room, cloud), a mesh (.obj) or an occupancy grid (.npy)

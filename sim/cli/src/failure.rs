@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use lumacycle_sim::replay::{ReplayError, SelectionError};
 use lumacycle_traces::TraceError;
@@ -53,7 +54,7 @@ pub enum Failure {
         #[label("here")]
         span: miette::SourceSpan,
         #[source_code]
-        source_code: miette::NamedSource<String>,
+        source_code: Arc<miette::NamedSource<String>>,
     },
     #[error("cannot read {}: {reason}", path.display())]
     #[diagnostic(help("check that the path names a readable file"))]

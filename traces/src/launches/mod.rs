@@ -147,13 +147,12 @@ fn rows(reader: impl Read) -> Result<Vec<Row>, ParseProblem> {
                 .map_err(|_| problem(format!("{} is too large", text(at)), line, "check this line"))
         };
         let kernel = text(columns[3]);
-        let name = match names.get(kernel) {
-            Some(name) => Arc::clone(name),
-            None => {
-                let name: Arc<str> = kernel.into();
-                names.insert(kernel.to_owned(), Arc::clone(&name));
-                name
-            }
+        let name = if let Some(name) = names.get(kernel) {
+            Arc::clone(name)
+        } else {
+            let name: Arc<str> = kernel.into();
+            names.insert(kernel.to_owned(), Arc::clone(&name));
+            name
         };
         let shared = small(columns[11])? + static_memory.map_or(Ok(0), small)?;
         out.push(Row {
@@ -183,7 +182,8 @@ mod tests {
         let text = format!(
             "{HEADER}0,1500,7,\"f<int, 2>(a, b)\",4,1,1,128,1,1,32,0,1024\n2000,900,7,\"f<int, 2>(a, b)\",4,1,1,128,1,1,32,0,1024\n"
         );
-        let mut recording = Recording { name: "rtx3070_x.csv".to_owned(), ..Recording::default() };
+        let mut recording = Recording::default();
+        "rtx3070_x.csv".clone_into(&mut recording.name);
         read(text.as_bytes(), &mut recording).unwrap();
         assert_eq!((recording.events.len(), recording.signatures.len()), (2, 1));
         assert_eq!(recording.devices[0].name, "rtx3070");

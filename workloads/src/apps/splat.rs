@@ -140,24 +140,7 @@ pub fn frame(scene: &Scene, view: &View, gaussians: f64) -> Result<Frame, SceneE
     let mut add = |name, operation| {
         launches.push(Launch { name, part: Part::Rest, round: 0, times: 1.0, operation });
     };
-    let part = |times, work, read_bytes, write_bytes, round_trips| ops::Part {
-        times,
-        work,
-        read_bytes,
-        write_bytes,
-        round_trips,
-        ..ops::Part::default()
-    };
     // Covariance, projection, colour from harmonics: about 400 multiply-adds for what is visible.
-    let cull = Work {
-        fp32: 30.0,
-        int32: 30.0,
-        sfu: 2.0,
-        memory: 6.0,
-        chain: 40.0,
-        registers: 64,
-        ..Work::default()
-    };
     let shade = Work {
         fp32: 400.0,
         int32: 80.0,
@@ -173,7 +156,7 @@ pub fn frame(scene: &Scene, view: &View, gaussians: f64) -> Result<Frame, SceneE
             KernelClass::SplatProjection,
             gaussians,
             vec![
-                part(1.0, cull, 12.0, 8.0, 1.0),
+                part(1.0, CULL, 12.0, 8.0, 1.0),
                 part(projection.visible, shade, GAUSSIAN_BYTES, PROJECTED_BYTES, 2.0),
             ],
         )),
@@ -195,7 +178,7 @@ pub fn frame(scene: &Scene, view: &View, gaussians: f64) -> Result<Frame, SceneE
             KernelClass::SplatProjection,
             gaussians,
             vec![
-                part(1.0, cull, 20.0, 0.0, 1.0),
+                part(1.0, CULL, 20.0, 0.0, 1.0),
                 ops::Part {
                     divergence: 2.0,
                     store_bytes: 12.0,
@@ -223,28 +206,7 @@ pub fn frame(scene: &Scene, view: &View, gaussians: f64) -> Result<Frame, SceneE
             vec![part(1.0, edge, 8.0, 0.0, 1.0)],
         )),
     );
-    // A pixel per thread; each Gaussian of its tile is fetched once for 256 pixels and then
-    // weighed: a quadratic form, an exponential, four multiply-adds where it counts.
-    let blend = Work {
-        fp32: 16.0,
-        int32: 8.0,
-        sfu: 1.0,
-        memory: 3.0,
-        chain: 24.0,
-        registers: 40,
-        ..Work::default()
-    };
-    let fetch = PROJECTED_BYTES / f64::from(TILE * TILE);
-    let mut raster = PerThread::new(
-        KernelClass::SplatRaster,
-        pixels,
-        vec![
-            part(projection.blended_per_pixel, blend, fetch, 0.0, 0.05),
-            part(1.0, cull, 0.0, 20.0, 1.0),
-        ],
-    );
-    raster.threads = TILE * TILE;
-    add("rasterise tiles", Operation::PerThread(raster));
+    add("rasterise tiles", Operation::PerThread(rasterise(pixels, projection.blended_per_pixel)));
     Ok(Frame {
         launches,
         walk: None,
@@ -262,6 +224,43 @@ pub fn frame(scene: &Scene, view: &View, gaussians: f64) -> Result<Frame, SceneE
             ),
         ],
     })
+}
+
+/// What every Gaussian costs: its middle in the camera's space, tested against the image.
+const CULL: Work = Work {
+    fp32: 30.0,
+    int32: 30.0,
+    fp16x2: 0.0,
+    sfu: 2.0,
+    memory: 6.0,
+    chain: 40.0,
+    registers: 64,
+};
+
+fn part(times: f64, work: Work, read_bytes: f64, write_bytes: f64, round_trips: f64) -> ops::Part {
+    ops::Part { times, work, read_bytes, write_bytes, round_trips, ..ops::Part::default() }
+}
+
+fn rasterise(pixels: f64, blended_per_pixel: f64) -> PerThread {
+    // A pixel per thread; each Gaussian of its tile is fetched once for 256 pixels and then
+    // weighed: a quadratic form, an exponential, four multiply-adds where it counts.
+    let blend = Work {
+        fp32: 16.0,
+        int32: 8.0,
+        sfu: 1.0,
+        memory: 3.0,
+        chain: 24.0,
+        registers: 40,
+        ..Work::default()
+    };
+    let fetch = PROJECTED_BYTES / f64::from(TILE * TILE);
+    let mut kernel = PerThread::new(
+        KernelClass::SplatRaster,
+        pixels,
+        vec![part(blended_per_pixel, blend, fetch, 0.0, 0.05), part(1.0, CULL, 0.0, 20.0, 1.0)],
+    );
+    kernel.threads = TILE * TILE;
+    kernel
 }
 
 #[cfg(test)]

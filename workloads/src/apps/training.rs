@@ -5,8 +5,6 @@
 
 use std::sync::Arc;
 
-use glam::Vec3;
-
 use super::config::{AppError, Application, Kind};
 use super::frame::{Frame, Launch, Part};
 use super::rest::{self, SAMPLE_BYTES};
@@ -191,7 +189,7 @@ pub fn batch(scene: &Scene) -> Batch {
                 return ray.voxels;
             }
             while let Some(at) = walker.query(&mut ray) {
-                out.push(scene.to_unit(Vec3::from(at)));
+                out.push(scene.to_unit(at));
                 if !walker.answer(&mut ray, at) {
                     break;
                 }

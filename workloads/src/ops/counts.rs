@@ -1,7 +1,7 @@
 //! Instructions per thread of the kernels of neural graphics.
 //!
 //! Counted from machine code: kernels of our own with the structure of instant-ngp's and
-//! tiny-cuda-nn's (loops, types, layouts), compiled for sm_86 by NVRTC 12.8 and disassembled;
+//! tiny-cuda-nn's (loops, types, layouts), compiled for `sm_86` by NVRTC 12.8 and disassembled;
 //! parts that depend on data are counted per trip. Another way to pass one table changed a count
 //! by ten per cent, so that is how far they can be trusted. Which pipe executes an instruction
 //! follows NVIDIA's throughput tables: multiply-adds of integers run on the fp32 side, logic,

@@ -138,14 +138,14 @@ impl FusedMlp {
         let kept = self.kept_bytes_per_sample() / f64::from(self.hidden_layers.max(1));
         let mut stages = vec![Self::start(warps), self.weights(self.width, first)];
         stages.push(self.input_layer(first, iterations, warps));
-        stages.push(self.store_activations(warps, iterations));
+        stages.push(Self::store_activations(warps, iterations));
         if kept > 0.0 {
             stages.push(Self::keep("keep activations", rows * kept, warps, self.backward));
         }
         for _ in 1..self.hidden_layers {
             stages.push(self.hidden_weights(warps));
             stages.push(self.hidden_layer(iterations, warps));
-            stages.push(self.store_activations(warps, iterations));
+            stages.push(Self::store_activations(warps, iterations));
             if kept > 0.0 {
                 stages.push(Self::keep("keep activations", rows * kept, warps, self.backward));
             }
@@ -272,7 +272,7 @@ impl FusedMlp {
     }
 
     /// Results of a layer into shared memory, between two barriers.
-    fn store_activations(&self, warps: f64, iterations: f64) -> Stage {
+    fn store_activations(warps: f64, iterations: f64) -> Stage {
         let mut stage = Stage::once("store activations");
         stage.demand.memory = warps * iterations * counts::SHARED_STORES;
         stage.demand.shared_wavefronts = warps * iterations * counts::SHARED_STORES;
@@ -345,7 +345,7 @@ fn shared_weights(bytes: f64, footprint_bytes: f64) -> Stream {
     }
 }
 
-/// Warp instructions of the fragments of a 16 × 16 × 16 product, counted in machine code (sm_86) of
+/// Warp instructions of the fragments of a 16 × 16 × 16 product, counted in machine code (`sm_86`) of
 /// a kernel of our own with this structure.
 mod counts {
     /// Loads of a fragment from a feature-major array or from rows in global memory: four bytes a

@@ -3,7 +3,10 @@
 //! here once, so that arithmetic further down cannot overflow or divide by nothing.
 
 use super::gemm::Tile;
-use super::{Attention, ConvAlgorithm, Convolution, Counters, FusedMlp, Operation, Recorded};
+use super::{
+    Attention, ConvAlgorithm, Convolution, Counters, FusedMlp, FusedRenderer, Operation, PerThread,
+    Recorded,
+};
 use crate::Launch;
 
 /// Elements that one tensor may have: 2⁵⁰ of a byte each are a pebibyte.
@@ -149,6 +152,50 @@ fn mlp(m: &FusedMlp) -> Result<(), String> {
     recorded(m.recorded.as_ref())
 }
 
+fn per_thread(t: &PerThread) -> Result<(), String> {
+    amounts(&[("items", t.items)])?;
+    if t.threads == 0 || t.threads > 1024 || t.registers > 255 {
+        return Err("a CTA has 1 to 1024 threads of up to 255 registers".to_owned());
+    }
+    for part in &t.parts {
+        amounts(&[
+            ("times", part.times),
+            ("read_bytes", part.read_bytes),
+            ("write_bytes", part.write_bytes),
+            ("shared_bytes", part.shared_bytes),
+            ("scattered_bytes", part.scattered_bytes),
+            ("round_trips", part.round_trips),
+            ("fp32", part.work.fp32),
+            ("int32", part.work.int32),
+            ("fp16x2", part.work.fp16x2),
+            ("sfu", part.work.sfu),
+            ("memory", part.work.memory),
+            ("chain", part.work.chain),
+        ])?;
+        if !(1.0..=1e4).contains(&part.divergence) {
+            return Err("divergence must lie between 1 and 10000".to_owned());
+        }
+        if !(0.5..=32.0).contains(&part.store_bytes) {
+            return Err("store_bytes must lie between 0.5 and 32".to_owned());
+        }
+    }
+    recorded(t.recorded.as_ref())
+}
+
+fn renderer(r: &FusedRenderer) -> Result<(), String> {
+    r.grid.validate()?;
+    r.networks.iter().try_for_each(mlp)?;
+    amounts(&[
+        ("rays", r.rays),
+        ("queries_per_ray", r.queries_per_ray),
+        ("voxels_per_ray", r.voxels_per_ray),
+    ])?;
+    if !(1.0..=1e4).contains(&r.divergence) {
+        return Err("divergence must lie between 1 and 10000".to_owned());
+    }
+    recorded(r.recorded.as_ref())
+}
+
 impl Operation {
     /// Checks that all sizes and amounts are possible.
     ///
@@ -220,48 +267,8 @@ impl Operation {
                 recorded(e.recorded.as_ref())
             }
             Self::FusedMlp(m) => mlp(m),
-            Self::FusedRenderer(r) => {
-                r.grid.validate()?;
-                r.networks.iter().try_for_each(mlp)?;
-                amounts(&[
-                    ("rays", r.rays),
-                    ("queries_per_ray", r.queries_per_ray),
-                    ("voxels_per_ray", r.voxels_per_ray),
-                ])?;
-                if !(1.0..=1e4).contains(&r.divergence) {
-                    return Err("divergence must lie between 1 and 10000".to_owned());
-                }
-                recorded(r.recorded.as_ref())
-            }
-            Self::PerThread(t) => {
-                amounts(&[("items", t.items)])?;
-                if t.threads == 0 || t.threads > 1024 || t.registers > 255 {
-                    return Err("a CTA has 1 to 1024 threads of up to 255 registers".to_owned());
-                }
-                for part in &t.parts {
-                    amounts(&[
-                        ("times", part.times),
-                        ("read_bytes", part.read_bytes),
-                        ("write_bytes", part.write_bytes),
-                        ("shared_bytes", part.shared_bytes),
-                        ("scattered_bytes", part.scattered_bytes),
-                        ("round_trips", part.round_trips),
-                        ("fp32", part.work.fp32),
-                        ("int32", part.work.int32),
-                        ("fp16x2", part.work.fp16x2),
-                        ("sfu", part.work.sfu),
-                        ("memory", part.work.memory),
-                        ("chain", part.work.chain),
-                    ])?;
-                    if !(1.0..=1e4).contains(&part.divergence) {
-                        return Err("divergence must lie between 1 and 10000".to_owned());
-                    }
-                    if !(0.5..=32.0).contains(&part.store_bytes) {
-                        return Err("store_bytes must lie between 0.5 and 32".to_owned());
-                    }
-                }
-                recorded(t.recorded.as_ref())
-            }
+            Self::FusedRenderer(r) => renderer(r),
+            Self::PerThread(t) => per_thread(t),
             Self::SortScan(s) => {
                 extents(&[("elements", s.elements)])?;
                 if !(0.5..=16.0).contains(&s.key_bytes) || !(0.0..=256.0).contains(&s.value_bytes) {

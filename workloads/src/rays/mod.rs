@@ -63,8 +63,8 @@ impl Default for Rounds {
             target: 2_097_152.0,
             most_steps: 8,
             granularity: 256,
-            counted: 1 << 14,
-            windowed: 40_000,
+            counted: 1 << 13,
+            windowed: 24_576,
             in_flight: 65_536.0,
         }
     }

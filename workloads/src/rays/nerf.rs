@@ -12,6 +12,8 @@ use crate::scene::{Occupancy, Scene};
 
 /// Growth of the step with distance in scenes larger than the unit cube.
 const CONE: f32 = 1.0 / 256.0;
+/// More cells than any scene reaches below zero.
+const OFFSET: f32 = 32_768.0;
 /// Steps along the diagonal of the unit cube.
 const STEPS: f32 = 1024.0;
 
@@ -67,8 +69,8 @@ impl<'a> RayMarching<'a> {
             // To the far side of the empty cell, in whole steps.
             let cells = CELLS as f32 / (1 << cascade) as f32;
             let local = (at - 0.5) * cells;
-            let floor =
-                Vec3::new(libm::floorf(local.x), libm::floorf(local.y), libm::floorf(local.z));
+            // Truncation of what has been made positive is its floor.
+            let floor = (local + OFFSET).as_uvec3().as_vec3() - OFFSET;
             let far = floor + Vec3::select(ray.direction.cmpge(Vec3::ZERO), Vec3::ONE, Vec3::ZERO);
             let away = ((far - local) * inverse / cells).min_element().max(0.0);
             let target = ray.t + away;

@@ -76,14 +76,17 @@ impl Array {
 
 fn values(descr: &str, data: &[u8], count: usize) -> Result<Vec<f64>, SceneError> {
     macro_rules! read {
-        ($type:ty) => {{
+        ($type:ty) => {
+            read!($type, f64::from)
+        };
+        ($type:ty, $convert:expr) => {{
             const SIZE: usize = size_of::<$type>();
             data.chunks_exact(SIZE)
                 .take(count)
                 .map(|chunk| {
                     let mut raw = [0_u8; SIZE];
                     raw.copy_from_slice(chunk);
-                    <$type>::from_le_bytes(raw) as f64
+                    $convert(<$type>::from_le_bytes(raw))
                 })
                 .collect::<Vec<f64>>()
         }};
@@ -95,8 +98,8 @@ fn values(descr: &str, data: &[u8], count: usize) -> Result<Vec<f64>, SceneError
         "i2" => read!(i16),
         "u4" => read!(u32),
         "i4" => read!(i32),
-        "u8" => read!(u64),
-        "i8" => read!(i64),
+        "u8" => read!(u64, |v| v as f64),
+        "i8" => read!(i64, |v| v as f64),
         "f4" => read!(f32),
         "f8" => read!(f64),
         other => return Err(wrong(format!("elements of type {other} in the .npy array"))),

@@ -12,8 +12,6 @@ pub const MOST_CASCADES: u32 = 8;
 pub const SMALLEST_STEP: f32 = 0.001_691_455_7;
 /// Optical thickness of one smallest step above which a cell counts as full.
 const LEAST_THICKNESS: f32 = 0.01;
-/// Points of a cell, along each axis, at which its density is taken.
-const PROBES: u32 = 1;
 
 /// Which cells are full.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,19 +24,9 @@ impl Occupancy {
     /// From a density field, for a scene whose cube is `aabb_scale` unit cubes wide.
     pub fn of(aabb_scale: u32, density: impl Fn(Vec3) -> f32) -> Self {
         let mut grid = Self::empty(cascades_for(aabb_scale));
-        let step = 1.0 / PROBES as f32;
         for cascade in 0..grid.cascades {
             grid.fill(cascade, |low, side| {
-                let mut densest = 0.0_f32;
-                for i in 0..PROBES.pow(3) {
-                    let offset = Vec3::new(
-                        (i % PROBES) as f32 + 0.5,
-                        (i / PROBES % PROBES) as f32 + 0.5,
-                        (i / PROBES / PROBES) as f32 + 0.5,
-                    ) * step;
-                    densest = densest.max(density(low + offset * side));
-                }
-                densest * SMALLEST_STEP > LEAST_THICKNESS
+                density(low + side / 2.0) * SMALLEST_STEP > LEAST_THICKNESS
             });
         }
         grid

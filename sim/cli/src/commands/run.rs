@@ -1,6 +1,7 @@
 //! `lumacycle run APP --gpu …`: a frame, a training step or a camera path of an application.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use lumacycle_arch::Entry;
 use lumacycle_engines::Options;
@@ -102,7 +103,7 @@ fn application(args: &RunArgs) -> Result<Application, Failure> {
             what: error.what,
             help: error.help,
             span: error.span.map_or_else(|| (0..0).into(), Into::into),
-            source_code: NamedSource::new(&args.app, text),
+            source_code: Arc::new(NamedSource::new(&args.app, text)),
         })?
     } else {
         match Application::shipped(&args.app) {

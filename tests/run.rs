@@ -1,0 +1,236 @@
+//! `lumacycle run`: frames, training steps, scenes of one's own, and what is refused.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
+
+mod support;
+
+use serde_json::Value;
+use support::{code, folder, lumacycle, run, stdout, told, write};
+
+fn json(args: &[&str]) -> Value {
+    let output = lumacycle().arg("run").args(args).args(["--format", "json"]).output().unwrap();
+    assert_eq!(code(&output), 0, "{args:?}: {}", support::stderr(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn frame(value: &Value) -> &Value {
+    &value["results"][0]["frames"][0]["frame"]
+}
+
+const SMALL: [&str; 4] = ["--resolution", "320x180", "--scene", "statue"];
+
+#[test]
+fn every_application_with_every_encoding() {
+    for app in ["nerf", "nerf-8x4", "nsdf", "nvr", "gia"] {
+        for encoding in ["hashgrid", "densegrid", "densegrid-lowres"] {
+            let value = json(&[&[app, "--encoding", encoding], &SMALL[..]].concat());
+            let frame = frame(&value);
+            assert!(frame["frame_ms"].as_f64().unwrap() > 0.01, "{app} {encoding}");
+            let shares: f64 = frame["parts"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|part| part["share_pct"].as_f64().unwrap())
+                .sum();
+            assert!((shares - 100.0).abs() < 1e-6, "{app} {encoding} {shares}");
+        }
+    }
+}
+
+#[test]
+fn fusing_saves_time_and_traffic() {
+    let of = |rest| {
+        let value = json(&[&["nerf", "--rest", rest], &SMALL[..]].concat());
+        let kernels = frame(&value)["kernels_ms"].as_f64().unwrap();
+        let dram = frame(&value)["traffic"]["dram_read_bytes"].as_f64().unwrap();
+        (kernels, dram)
+    };
+    let (kernels, fused, renderer) = (of("kernels"), of("fused"), of("renderer"));
+    assert!(fused.0 < kernels.0 && fused.1 < kernels.1, "{fused:?} {kernels:?}");
+    assert!(renderer.0 < fused.0, "{renderer:?} {fused:?}");
+}
+
+#[test]
+fn a_second_eye_doubles_the_frame_and_a_path_has_a_spread() {
+    let one = json(&["nsdf", "--resolution", "320x180", "--scene", "statue"]);
+    let two = json(&["nsdf", "--resolution", "320x180x2", "--scene", "statue"]);
+    let ratio =
+        frame(&two)["frame_ms"].as_f64().unwrap() / frame(&one)["frame_ms"].as_f64().unwrap();
+    assert!((ratio - 2.0).abs() < 1e-9, "{ratio}");
+    let path = json(&["nsdf", "--resolution", "160x90", "--scene", "statue", "--path-frames", "3"]);
+    let spread: Vec<f64> = path["results"][0]["frame_ms"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| v.as_f64().unwrap())
+        .collect();
+    assert_eq!(path["results"][0]["frames"].as_array().unwrap().len(), 3);
+    assert!(
+        spread[0] <= spread[1] && spread[1] <= spread[3] && spread[0] < spread[3],
+        "{spread:?}"
+    );
+}
+
+#[test]
+fn training_and_splatting() {
+    let step = json(&["nerf-8x4", "--train", "--scene", "statue"]);
+    let kernels = frame(&step)["kernels"].as_array().unwrap().len();
+    assert!(kernels > 10, "{kernels}");
+    let splat = json(&["splat", "--gaussians", "200000", "--scene", "statue"]);
+    assert!(frame(&splat)["frame_ms"].as_f64().unwrap() > 0.05);
+}
+
+#[test]
+fn threads_change_nothing() {
+    let of = |threads: &str| {
+        let args =
+            ["run", "nerf", "--resolution", "640x360", "--scene", "lattice", "--format", "json"];
+        lumacycle().env("RAYON_NUM_THREADS", threads).args(args).output().unwrap().stdout
+    };
+    assert_eq!(of("1"), of("2"));
+}
+
+#[test]
+fn an_application_of_ones_own() {
+    let folder = folder();
+    let text = stdout(&run(&["run", "gia", "--print-app"]));
+    let own = write(&folder, "own.toml", text.replace("levels = 16", "levels = 4").as_bytes());
+    let value = json(&[&own, "--resolution", "320x180"]);
+    let whole = json(&["gia", "--resolution", "320x180"]);
+    let time = |v: &Value| frame(v)["kernels_ms"].as_f64().unwrap();
+    assert!(time(&value) < time(&whole));
+}
+
+#[test]
+fn scenes_and_cameras_of_ones_own() {
+    let folder = folder();
+    let mesh = write(
+        &folder,
+        "tetra.obj",
+        b"v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 3\nf 1 2 4\nf 1 3 4\nf 2 3 4\n",
+    );
+    let camera = write(
+        &folder,
+        "transforms.json",
+        br#"{"camera_angle_x": 0.7, "frames": [{"file_path": "a", "transform_matrix":
+            [[1,0,0,0],[0,1,0,0],[0,0,1,4],[0,0,0,1]]}]}"#,
+    );
+    let args = [
+        "nerf",
+        "--resolution",
+        "160x90",
+        "--scene",
+        mesh.as_str(),
+        "--camera",
+        camera.as_str(),
+        "--at",
+        "0",
+    ];
+    assert!(frame(&json(&args))["queries"].as_f64().unwrap() > 100.0);
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_the_place() {
+    let folder = folder();
+    let app = |name: &str, from: &str, to: &str| {
+        let text = stdout(&run(&["run", "nerf", "--print-app"])).replacen(from, to, 1);
+        write(&folder, name, text.as_bytes())
+    };
+    let empty = write(&folder, "empty.obj", b"v 0 0 0\nv 1 0 0\n");
+    let nan = write(&folder, "nan.obj", b"v 0 0 0\nv nan 0 0\nv 0 1 0\nf 1 2 3\n");
+    let levels = app("levels.toml", "levels = 16", "levels = 0");
+    let table = app("table.toml", "log2_entries = 19", "log2_entries = 32");
+    let grid = write(&folder, "grid.npy", b"PK\x03\x04");
+    let inside = write(
+        &folder,
+        "inside.json",
+        br#"{"camera_angle_x": 0.7, "scale": 1.0, "offset": [0.5, 0.45, 0.5], "frames":
+            [{"transform_matrix": [[1,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]]}]}"#,
+    );
+    for (args, exit, words) in [
+        (vec!["nerf", "--scene", &empty], 3, "no faces"),
+        (vec!["nerf", "--scene", &nan], 3, "nan.obj:2"),
+        (vec![&levels], 3, "levels is 0"),
+        (vec![&table], 3, "2^32"),
+        (vec!["nerf", "--scene", &grid], 3, "not a .npy file"),
+        (vec!["nerf", "--scene", "statue", "--camera", &inside], 3, "inside of matter"),
+        (vec!["nsdf", "--scene", "cloud"], 3, "no surface"),
+        (vec!["nerf", "--scene", "castle"], 4, "no scene called"),
+        (vec!["nurf"], 4, "no application called"),
+        (vec!["nerf", "--resolution", "huge"], 2, "no image size"),
+        (vec!["nerf", "--gpu", "rtx9999"], 4, "rtx9999"),
+    ] {
+        let output = lumacycle().arg("run").args(&args).output().unwrap();
+        assert_eq!(code(&output), exit, "{args:?}: {}", told(&output));
+        assert!(told(&output).contains(words), "{args:?}: {}", told(&output));
+        assert!(output.stdout.is_empty());
+    }
+}
+
+/// A launch list of our own: a frame of two rounds on a GPU that the file's name gives.
+#[test]
+fn launch_lists_are_replayed_and_compared() {
+    let folder = folder();
+    let mut text = String::from(
+        "start_ns,dur_ns,stream,kernel,gridX,gridY,gridZ,blockX,blockY,blockZ,regs,static_smem,dynamic_smem\n",
+    );
+    let mut at = 0;
+    let mut add = |name: &str, grid: [u32; 2], block: [u32; 2], smem: u32, dur: u32| {
+        text.push_str(&format!(
+            "{at},{dur},7,\"{name}\",{},{},1,{},{},1,48,0,{smem}\n",
+            grid[0], grid[1], block[0], block[1]
+        ));
+        at += dur + 700;
+    };
+    add("ngp::init_rays_with_payload_kernel_nerf(unsigned int)", [20, 23], [16, 8], 0, 9000);
+    add("ngp::advance_pos_nerf_kernel(unsigned int)", [450, 1], [128, 1], 0, 90_000);
+    for _ in 0..2 {
+        add("ngp::compact_kernel_nerf(unsigned int)", [450, 1], [128, 1], 0, 25_000);
+        add("ngp::generate_next_nerf_network_inputs(unsigned int)", [450, 1], [128, 1], 0, 20_000);
+        add(
+            "tcnn::kernel_grid<__half, 3u, 4u, (tcnn::HashType)1>(unsigned int)",
+            [113, 8],
+            [512, 1],
+            0,
+            90_000,
+        );
+        add(
+            "tcnn::kernel_mlp_fused<64, 8, __half, (tcnn::Activation)0, true>(t",
+            [450, 1],
+            [32, 4],
+            20_736,
+            40_000,
+        );
+        add("ngp::composite_kernel_nerf(unsigned int)", [450, 1], [128, 1], 0, 25_000);
+    }
+    add("mystery_kernel(int)", [1, 1], [32, 1], 0, 5000);
+    let list = write(&folder, "rtx3070_own.csv", text.as_bytes());
+    let output = run(&["validate", "instant-ngp", "--data", &list, "--format", "json"]);
+    assert_eq!(code(&output), 0, "{}", told(&output));
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value["suite"], "instant-ngp");
+    assert_eq!(value["rows_used"], 12);
+    assert_eq!(value["rows_left_out"]["a kernel that is not modelled"], 1);
+    for key in ["rows", "mape_pct", "median_ape_pct", "p90_ape_pct", "bias_pct", "correlation"] {
+        assert!(value["overall"][key].is_number(), "{key}");
+        assert!(value["baselines"]["roofline"][key].is_number(), "{key}");
+        assert!(value["groups"][0][key].is_number(), "{key}");
+    }
+    let replayed = run(&["replay", &list, "--gpu", "rtx3070", "--gpu", "rtx3090"]);
+    assert_eq!(code(&replayed), 0, "{}", told(&replayed));
+    assert!(stdout(&replayed).contains("grid_encoding"));
+
+    let broken =
+        write(&folder, "rtx3070_broken.csv", text.replacen(",9000,", ",soon,", 1).as_bytes());
+    let output = run(&["replay", &broken, "--gpu", "rtx3070"]);
+    assert_eq!(code(&output), 3);
+    assert!(
+        told(&output).contains("line 2") && told(&output).contains("soon"),
+        "{}",
+        told(&output)
+    );
+    let nameless = write(&folder, "list.csv", text.as_bytes());
+    let output = run(&["validate", "instant-ngp", "--data", &nameless]);
+    assert_eq!(code(&output), 3);
+    assert!(told(&output).contains("--gpu"), "{}", told(&output));
+}
