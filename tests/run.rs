@@ -37,17 +37,19 @@ fn every_application_with_every_encoding() {
     }
 }
 
+/// Fusing keeps intermediate results out of the L2. It need not save DRAM traffic: walked level by
+/// level, one table at a time stays in the L2; a renderer that fuses everything walks all of them
+/// for each sample.
 #[test]
-fn fusing_saves_time_and_traffic() {
+fn fusing_saves_traffic_between_sms_and_l2() {
     let of = |rest| {
         let value = json(&[&["nerf", "--rest", rest], &SMALL[..]].concat());
-        let kernels = frame(&value)["kernels_ms"].as_f64().unwrap();
-        let dram = frame(&value)["traffic"]["dram_read_bytes"].as_f64().unwrap();
-        (kernels, dram)
+        let l2 = frame(&value)["traffic"]["l2_bytes"].as_f64().unwrap();
+        (frame(&value)["kernels_ms"].as_f64().unwrap(), l2)
     };
     let (kernels, fused, renderer) = (of("kernels"), of("fused"), of("renderer"));
     assert!(fused.0 < kernels.0 && fused.1 < kernels.1, "{fused:?} {kernels:?}");
-    assert!(renderer.0 < fused.0, "{renderer:?} {fused:?}");
+    assert!(renderer.1 < fused.1, "{renderer:?} {fused:?}");
 }
 
 #[test]

@@ -191,7 +191,7 @@ mod tests {
         assert!(message(b"PK").contains("not a .npy"));
         assert!(message(&file("|b1", "(2, 2)", &[1; 4])).contains("shape"));
         assert!(message(&file("|b1", "(128, 128, 128)", &[1; 4])).contains("4 of its 2097152"));
-        assert!(message(&file("|b1", "(128, 128, 128)", &[0; 1 << 21])).contains("empty"));
+        assert!(message(&file("|b1", "(128, 128, 128)", &vec![0; 1 << 21])).contains("empty"));
         assert!(message(&file("|O", "(1,)", &[0; 8])).contains("type"));
     }
 }
