@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 use miette::Diagnostic;
 
-pub use ngp::{NgpGroup, NgpReport};
+pub use ngp::{NgpGroup, NgpReport, NgpRow};
 pub use stats::Figures;
 pub use suite::{Group, SUITES, SuiteReport, run};
 pub use traces::{TraceReport, TraceRow};

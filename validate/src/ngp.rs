@@ -75,14 +75,36 @@ pub struct NgpReport {
     pub sum_error_pct: f64,
     /// What was taken for granted.
     pub assumptions: Vec<String>,
+    /// Every launch compared, in recorded order.
+    #[serde(skip)]
+    pub rows: Vec<NgpRow>,
 }
 
-/// One launch: prediction, roofline, measurement, in us.
-#[derive(Debug, Clone, Copy)]
-struct Triple {
-    predicted: f64,
-    roofline: f64,
-    measured: f64,
+/// One launch that was compared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NgpRow {
+    /// Catalogue entry.
+    pub gpu: String,
+    /// Recording.
+    pub recording: String,
+    /// Kind of kernel.
+    pub class: &'static str,
+    /// The kernel's name as recorded.
+    pub kernel: String,
+    /// What it was taken for: a round of the frame, a network, a part of the training step.
+    pub role: String,
+    /// CTAs.
+    pub ctas: u64,
+    /// Registers per thread.
+    pub registers: u32,
+    /// Start within the recording, in us.
+    pub start_us: f64,
+    /// Recorded duration, in us.
+    pub measured_us: f64,
+    /// Predicted duration, in us.
+    pub predicted_us: f64,
+    /// The spec-sheet roofline's, in us.
+    pub roofline_us: f64,
 }
 
 /// Compares every launch list at a path (a file, a folder of them, or a data folder).
@@ -92,7 +114,7 @@ struct Triple {
 pub fn run(data: &Path, gpus: &[String]) -> Result<NgpReport, ValidateError> {
     let files = locate(data)?;
     let catalog = Catalog::embedded();
-    let mut groups: BTreeMap<(String, String, String), Vec<Triple>> = BTreeMap::new();
+    let mut rows: Vec<NgpRow> = Vec::new();
     let mut left_out: BTreeMap<String, usize> = BTreeMap::new();
     for path in &files {
         let recordings = read(path, ReadOptions::default())
@@ -104,10 +126,10 @@ pub fn run(data: &Path, gpus: &[String]) -> Result<NgpReport, ValidateError> {
                     recording.events.len();
                 continue;
             };
-            compare(recording, &entry, &mut groups, &mut left_out);
+            compare(recording, &entry, &mut rows, &mut left_out);
         }
     }
-    Ok(report(&groups, left_out))
+    Ok(report(rows, left_out))
 }
 
 fn unreadable(path: &Path, reason: String) -> ValidateError {
@@ -179,7 +201,7 @@ fn gpu_of(
 fn compare(
     recording: &Recording,
     entry: &Entry,
-    groups: &mut BTreeMap<(String, String, String), Vec<Triple>>,
+    rows: &mut Vec<NgpRow>,
     left_out: &mut BTreeMap<String, usize>,
 ) {
     let prices = price(recording, entry);
@@ -198,14 +220,19 @@ fn compare(
         let priced = prices[event.signature as usize];
         let measured = event.duration_ps as f64 / 1e6;
         match (reason, priced) {
-            (None, Some((predicted, roofline))) if measured > 0.0 => {
-                let class = signature.work.as_ref().map_or("", |work| work.class().name());
-                let row = Triple { predicted, roofline, measured };
-                for class in [class, "all"] {
-                    let key = (entry.id.clone(), recording.name.clone(), class.to_owned());
-                    groups.entry(key).or_default().push(row);
-                }
-            }
+            (None, Some((predicted, roofline))) if measured > 0.0 => rows.push(NgpRow {
+                gpu: entry.id.clone(),
+                recording: recording.name.clone(),
+                class: signature.work.as_ref().map_or("", |work| work.class().name()),
+                kernel: signature.name.to_string(),
+                role: signature.operator.as_ref().map_or(String::new(), |o| o.name.to_string()),
+                ctas: signature.launch.map_or(0, |launch| launch.ctas()),
+                registers: signature.launch.map_or(0, |launch| launch.registers),
+                start_us: event.start_ps as f64 / 1e6,
+                measured_us: measured,
+                predicted_us: predicted,
+                roofline_us: roofline,
+            }),
             (reason, _) => {
                 let reason = reason.unwrap_or_else(|| "cannot run on this GPU".to_owned());
                 *left_out.entry(reason).or_default() += 1;
@@ -296,30 +323,30 @@ fn price(recording: &Recording, entry: &Entry) -> Vec<Option<(f64, f64)>> {
     prices
 }
 
-fn report(
-    groups: &BTreeMap<(String, String, String), Vec<Triple>>,
-    rows_left_out: BTreeMap<String, usize>,
-) -> NgpReport {
-    let ours = |rows: &[Triple]| Figures::of(rows.iter().map(|r| (r.predicted, r.measured)));
-    let line = |rows: &[Triple]| Figures::of(rows.iter().map(|r| (r.roofline, r.measured)));
-    let sums = |rows: &[Triple]| {
-        let measured: f64 = rows.iter().map(|r| r.measured).sum::<f64>() / 1e3;
-        let predicted: f64 = rows.iter().map(|r| r.predicted).sum::<f64>() / 1e3;
+fn report(rows: Vec<NgpRow>, rows_left_out: BTreeMap<String, usize>) -> NgpReport {
+    let ours =
+        |rows: &[&NgpRow]| Figures::of(rows.iter().map(|r| (r.predicted_us, r.measured_us)));
+    let line = |rows: &[&NgpRow]| Figures::of(rows.iter().map(|r| (r.roofline_us, r.measured_us)));
+    let sums = |rows: &[&NgpRow]| {
+        let measured: f64 = rows.iter().map(|r| r.measured_us).sum::<f64>() / 1e3;
+        let predicted: f64 = rows.iter().map(|r| r.predicted_us).sum::<f64>() / 1e3;
         let error = if measured > 0.0 { (predicted / measured - 1.0) * 100.0 } else { 0.0 };
         (measured, predicted, error)
     };
-    let all: Vec<Triple> = groups
-        .iter()
-        .filter(|((_, _, class), _)| class == "all")
-        .flat_map(|(_, rows)| rows.iter().copied())
-        .collect();
+    let mut by_class: BTreeMap<(&str, &str, &str), Vec<&NgpRow>> = BTreeMap::new();
+    for row in &rows {
+        for class in [row.class, "all"] {
+            by_class.entry((&row.gpu, &row.recording, class)).or_default().push(row);
+        }
+    }
+    let all: Vec<&NgpRow> = rows.iter().collect();
     let (measured_ms, predicted_ms, sum_error_pct) = sums(&all);
-    let rows = groups.iter().map(|((gpu, recording, class), rows)| {
+    let groups = by_class.iter().map(|(&(gpu, recording, class), rows)| {
         let (measured_ms, predicted_ms, sum_error_pct) = sums(rows);
         NgpGroup {
-            gpu: gpu.clone(),
-            recording: recording.clone(),
-            class: class.clone(),
+            gpu: gpu.to_owned(),
+            recording: recording.to_owned(),
+            class: class.to_owned(),
             figures: ours(rows),
             roofline: line(rows),
             measured_ms,
@@ -329,11 +356,11 @@ fn report(
     });
     NgpReport {
         suite: SUITE,
-        rows_used: all.len(),
+        rows_used: rows.len(),
         rows_left_out,
         overall: ours(&all),
         baselines: Baselines { roofline: line(&all) },
-        groups: rows.collect(),
+        groups: groups.collect(),
         measured_ms,
         predicted_ms,
         sum_error_pct,
@@ -341,5 +368,6 @@ fn report(
             "sizes from the recording; addresses from the scene room (unbounded) or statue (object) at the same share of the frame's steps".to_owned(),
             "tables from the parameter count that initialisation or optimizer launches show".to_owned(),
         ],
+        rows,
     }
 }

@@ -244,7 +244,8 @@ impl<'a> Simulation<'a> {
         // On average the measured part of the run has this much behind it.
         let behind = groups * f64::midpoint(WARM_UP, 1.0);
         let touched_before = sector_rate * life / (1.0 + sector_rate * life);
-        libm::exp(-behind / life.max(f64::MIN_POSITIVE)) * touched_before
+        let resident = 1.0 - libm::exp(-line_rate * low);
+        resident * libm::exp(-behind / life.max(f64::MIN_POSITIVE)) * touched_before
     }
 
     /// Runs a segment, or as much of it as the budget allows, and returns counts that stand for

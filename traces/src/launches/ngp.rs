@@ -184,12 +184,13 @@ impl Run {
 
     /// A round of the recorded size that walks as the stand-in's does.
     fn sized(round: &Round, alive: u64, steps: f64) -> Round {
-        let used = round.used / (round.alive * f64::from(round.steps)).max(1.0);
+        let all = alive as f64 * steps / (round.alive * f64::from(round.steps)).max(1.0);
         Round {
             alive: alive as f64,
             steps: steps as u32,
             elements: (alive as f64 * steps) as u64,
-            used: alive as f64 * steps * used,
+            used: round.used * all,
+            useful: round.useful * all,
             samples: Arc::default(),
             ..round.clone()
         }

@@ -256,9 +256,9 @@ fn renderer(app: &Application, scene: &Scene, walked: &Walk) -> Launch {
         times: 1.0,
         operation: Operation::FusedRenderer(FusedRenderer {
             grid: app.grid(scene.aabb_scale),
-            networks: app.networks((walked.queries() as u64).max(1)),
+            networks: app.networks((walked.useful_queries() as u64).max(1)),
             rays: walked.rays,
-            queries_per_ray: walked.queries() / walked.rays,
+            queries_per_ray: walked.useful_queries() / walked.rays,
             divergence: walked.divergence,
             voxels_per_ray: walked.first_voxels_per_ray + skipped,
             directional: app.kind == Kind::Nerf,

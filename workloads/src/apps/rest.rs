@@ -149,7 +149,7 @@ pub fn composite(round: &Round) -> PerThread {
         ..whole(counts::composite::fixed())
     };
     let sample = Part {
-        times: round.used / round.alive.max(1.0),
+        times: round.useful / round.alive.max(1.0),
         read_bytes: SAMPLE_BYTES + ANSWER_BYTES,
         round_trips: 1.0,
         ..whole(counts::composite::sample())

@@ -109,6 +109,12 @@ pub trait Walker {
     /// Puts a ray at its first possible query; false if it misses.
     fn start(&self, ray: &mut Ray) -> bool;
 
+    /// Whether all queries of a round are chosen before the first is answered. A ray that ends
+    /// early in a round has then asked the rest of them in vain.
+    fn looks_ahead(&self) -> bool {
+        false
+    }
+
     /// Moves on to the next query, if there is one.
     fn query(&self, ray: &mut Ray) -> Option<Vec3>;
 
@@ -128,8 +134,10 @@ pub struct Round {
     pub steps: u32,
     /// Slots of the launch: rays × steps, padded.
     pub elements: u64,
-    /// Slots that hold a query.
+    /// Slots that hold a query of this round; the others keep what an earlier round left there.
     pub used: f64,
+    /// Queries whose answer counts: those up to the end of their ray.
+    pub useful: f64,
     /// Empty cells that a ray skips in this round.
     pub voxels_per_ray: f64,
     /// The longest such way of a warp over the mean: lanes wait for each other.
@@ -157,7 +165,7 @@ pub struct Walk {
     pub first_divergence: f64,
     /// Rounds.
     pub rounds: Vec<Round>,
-    /// Queries per pixel.
+    /// Queries per pixel whose answer counts.
     pub per_ray: Distribution,
     /// The most queries of 32 neighbouring pixels over their mean, averaged over the image: what
     /// a warp that keeps its rays waits for.
@@ -170,6 +178,11 @@ impl Walk {
     /// Queries that the network answers, unused slots left out.
     pub fn queries(&self) -> f64 {
         self.rounds.iter().map(|round| round.used).sum()
+    }
+
+    /// Those whose answer counts, which is all that a renderer asks which follows single rays.
+    pub fn useful_queries(&self) -> f64 {
+        self.rounds.iter().map(|round| round.useful).sum()
     }
 
     /// Slots of all launches.
@@ -266,6 +279,8 @@ struct Group {
     /// Rays there were at first.
     walked: usize,
     rays: Vec<Ray>,
+    /// What the slots of the launch hold: a buffer that all rounds write to.
+    slots: Vec<[f32; 3]>,
 }
 
 /// Distances between the warps of the groups that samples in launch order come from.
@@ -299,7 +314,7 @@ fn start_groups(view: &View, rounds: &Rounds) -> Vec<Group> {
                 rays.push(ray(pixel, rays.len() as u32));
             }
         }
-        Group { stride, walked: rays.len(), rays }
+        Group { stride, walked: rays.len(), rays, slots: Vec::new() }
     };
     let counting = u64::from(rounds.counted).div_ceil(WARP as u64).clamp(1, warps);
     let spread = warps as f64 / counting as f64;
@@ -326,7 +341,9 @@ fn one_round(
     let number = before.rounds.len();
     let factor = before.rays / groups[0].walked.max(1) as f64;
     let alive = groups[0].rays.len() as f64 * factor;
-    let steps = ((rounds.target / alive) as u32).clamp(1, rounds.most_steps.max(1));
+    // Where each place depends on the answer before, a round has one step.
+    let most_steps = if walker.looks_ahead() { rounds.most_steps.max(1) } else { 1 };
+    let steps = ((rounds.target / alive) as u32).clamp(1, most_steps);
     let padded = libm::ceil(alive * f64::from(steps) / rounds.granularity as f64);
     let elements = (padded as u64).max(1) * rounds.granularity;
     // Each compaction moves a ray by the difference of two places among those in flight (a standard
@@ -346,28 +363,35 @@ fn one_round(
     }
     let mut windows = Vec::new();
     let mut ways = WarpWays::default();
-    let mut used = 0_u64;
+    let (mut used, mut useful) = (0_u64, 0_u64);
     for (index, group) in groups.iter_mut().enumerate() {
         let width = group.rays.len();
-        let kept = if index == chosen { width * steps as usize } else { 0 };
-        let mut positions = vec![[0.0; 3]; kept];
+        // The buffer starts out with whatever; the first rays write nearly all of it.
+        let wanted = width * steps as usize;
+        if group.slots.len() < wanted {
+            group.slots.resize(wanted, [0.5; 3]);
+        }
         let mut going_on = Vec::with_capacity(width);
         for (at, ray) in group.rays.iter_mut().enumerate() {
             let (voxels, fine) = (ray.voxels, ray.fine_steps);
             let mut alive = true;
             for step in 0..steps as usize {
-                let query = if alive { walker.query(ray) } else { None };
-                if let Some(point) = query {
+                let Some(point) = walker.query(ray) else {
+                    alive = false;
+                    break;
+                };
+                used += u64::from(index == 0);
+                if let Some(slot) = group.slots.get_mut(step * width + at) {
+                    *slot = scene.to_unit(point);
+                }
+                if alive {
+                    useful += u64::from(index == 0);
                     ray.queries += 1;
                     ray.last = point;
-                    used += u64::from(index == 0);
-                    alive = walker.answer(ray, point);
-                } else {
-                    alive = false;
                 }
-                // Slots of ended rays keep what they held.
-                if let Some(slot) = positions.get_mut(step * width + at) {
-                    *slot = scene.to_unit(ray.last);
+                alive &= walker.answer(ray, point);
+                if !alive && !walker.looks_ahead() {
+                    break;
                 }
             }
             if index == 0 {
@@ -380,9 +404,11 @@ fn one_round(
         }
         compact(&mut group.rays, &going_on, (number as u64 + 1) << 8 | index as u64);
         // Steps lie one after another in the launch, each with all rays.
-        for step in positions.chunks(width.max(1)) {
-            let stands_for = elements as f64 / f64::from(steps);
-            windows.push(Window { positions: step.to_vec(), stands_for });
+        if index == chosen {
+            for step in group.slots.chunks(width.max(1)).take(steps as usize) {
+                let stands_for = elements as f64 / f64::from(steps);
+                windows.push(Window { positions: step.to_vec(), stands_for });
+            }
         }
     }
     Round {
@@ -390,6 +416,7 @@ fn one_round(
         steps,
         elements,
         used: used as f64 * factor,
+        useful: useful as f64 * factor,
         voxels_per_ray: ways.mean(),
         divergence: ways.divergence(),
         fine_steps_per_voxel: ways.fine_per_voxel(),
@@ -485,7 +512,9 @@ mod tests {
             let queries: f64 = walked.queries();
             assert!(walked.rounds.windows(2).all(|w| w[1].alive <= w[0].alive), "{name}");
             assert!(queries <= walked.elements());
-            assert!((walked.per_ray.mean * walked.rays / queries - 1.0).abs() < 1e-9, "{name}");
+            let useful = walked.useful_queries();
+            assert!(useful <= queries && queries < 2.0 * useful, "{name} {useful} {queries}");
+            assert!((walked.per_ray.mean * walked.rays / useful - 1.0).abs() < 1e-9, "{name}");
             assert!(walked.per_ray.mean > 0.5, "{name} {:?}", walked.per_ray);
         }
     }

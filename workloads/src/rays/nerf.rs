@@ -105,6 +105,10 @@ impl Walker for RayMarching<'_> {
         }
     }
 
+    fn looks_ahead(&self) -> bool {
+        true
+    }
+
     fn query(&self, ray: &mut Ray) -> Option<Vec3> {
         self.seek(ray)
     }

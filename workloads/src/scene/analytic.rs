@@ -172,7 +172,8 @@ fn room(at: Vec3) -> f32 {
     let window = block(at, Vec3::new(0.5, 0.9, 0.5), Vec3::new(2.2, 0.4, 0.7));
     let walls = outer.max(-inner).max(-window);
     let mut d = floor.min(walls);
-    for (x, z) in [(-0.6, -0.6), (1.6, -0.6), (-0.6, 1.6), (1.6, 1.6)] {
+    // None in the corner from which the cameras look.
+    for (x, z) in [(-0.9, -0.9), (1.9, -0.9), (-0.9, 1.9)] {
         d = d.min(upright(at, x, z, 0.1).max(at.y - 1.8));
     }
     let table = block(at, Vec3::new(0.5, 0.28, 0.5), Vec3::new(0.28, 0.015, 0.2));

@@ -9,6 +9,9 @@ use crate::output::{self, short};
 
 pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
     let report = lumacycle_validate::ngp::run(&args.data, &args.gpus)?;
+    if let Some(path) = &args.rows {
+        write_rows(path, &report)?;
+    }
     match args.output.format {
         Format::Json => json_out(&args.output, &serde_json::json!(report))?,
         Format::Csv => {
@@ -55,6 +58,40 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
         }),
         _ => Ok(()),
     }
+}
+
+fn write_rows(path: &std::path::Path, report: &NgpReport) -> Result<(), Failure> {
+    let header = [
+        "gpu",
+        "recording",
+        "class",
+        "kernel",
+        "role",
+        "ctas",
+        "registers",
+        "start_us",
+        "measured_us",
+        "predicted_us",
+        "roofline_us",
+        "error_pct",
+    ];
+    let rows = report.rows.iter().map(|row| {
+        let mut cells = vec![
+            row.gpu.clone(),
+            row.recording.clone(),
+            row.class.to_owned(),
+            row.kernel.clone(),
+            row.role.clone(),
+            row.ctas.to_string(),
+            row.registers.to_string(),
+        ];
+        let error = (row.predicted_us / row.measured_us - 1.0) * 100.0;
+        for value in [row.start_us, row.measured_us, row.predicted_us, row.roofline_us, error] {
+            cells.push(format!("{value:.3}"));
+        }
+        cells
+    });
+    output::write(Some(path), &csv(&header, rows)?)
 }
 
 fn cells(figures: &Figures, digits: usize) -> Vec<String> {
