@@ -284,7 +284,7 @@ struct Group {
 }
 
 /// Distances between the warps of the groups that samples in launch order come from.
-const STRIDES: [u32; 4] = [1, 4, 9, 18];
+const STRIDES: [u32; 4] = [1, 5, 20, 80];
 
 /// The first group is spread over the image, the others lie around its middle.
 fn start_groups(view: &View, rounds: &Rounds) -> Vec<Group> {
@@ -347,10 +347,12 @@ fn one_round(
     let padded = libm::ceil(alive * f64::from(steps) / rounds.granularity as f64);
     let elements = (padded as u64).max(1) * rounds.granularity;
     // Each compaction moves a ray by the difference of two places among those in flight (a standard
-    // deviation of that number over √6); they add up like a random walk. Neighbours in a window
-    // come from a stretch √12 deviations wide.
-    let compactions = number as f64 + 1.0;
-    let stretch = rounds.in_flight * libm::sqrt(2.0 * compactions);
+    // deviation of that number over √6), which spans more of the image the fewer rays there are.
+    // Moves add up like a random walk. Neighbours in a window come from a stretch √12 deviations
+    // wide.
+    let span = |alive: f64| rounds.in_flight * before.rays / alive.max(1.0);
+    let squares: f64 = before.rounds.iter().map(|round| span(round.alive) * span(round.alive)).sum();
+    let stretch = libm::sqrt(2.0 * (squares + span(alive) * span(alive))).min(before.rays);
     let mixed = stretch / f64::from(rounds.windowed.max(1));
     let distance = |group: &Group| libm::fabs(libm::log(group.stride / mixed));
     let chosen = (1..groups.len())
