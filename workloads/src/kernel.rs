@@ -359,6 +359,9 @@ pub struct Stage {
     pub name: &'static str,
     /// How often each CTA runs it.
     pub iterations: f64,
+    /// How often the warp runs it that runs it most often, where warps differ; the launch waits
+    /// for that one. Counts only where it is more than `iterations`.
+    pub longest_iterations: f64,
     /// Demand per iteration.
     pub demand: Demand,
     /// Memory touched per iteration.
@@ -387,6 +390,7 @@ impl Stage {
         Self {
             name,
             iterations: 1.0,
+            longest_iterations: 0.0,
             demand: Demand::default(),
             streams: Vec::new(),
             in_flight: 1.0,

@@ -123,6 +123,14 @@ fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>]) -> Kerne
         time = time.max(first + whole.l2.max(whole.dram)).max(whole.launch);
     }
 
+    // Where warps differ, the launch waits for the longest, which is alone in the end.
+    let uneven = |group: &&Placed<'_>| {
+        group.kernel.stages.iter().any(|stage| stage.longest_iterations > stage.iterations)
+    };
+    for (_, full) in placed.iter().zip(&full).filter(|(group, _)| uneven(group)) {
+        time = time.max(full.longest_chain * to_ns);
+    }
+
     let launch_ns = gpu.launch.kernel.ns() / engine.relief(Resource::KernelLaunch);
     let time_ns = time + launch_ns;
     let mut busy_cycles = [0.0; PIPES.len()];
@@ -137,7 +145,12 @@ fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>]) -> Kerne
         let share = time_ns * group.ctas / ctas;
         energy += energy::of(gpu, group.kernel, group.ctas, &group.movement.traffic, share);
     }
-    let one_chain = full.iter().map(|full| full.chain * to_ns).fold(0.0, f64::max);
+    let longest = placed.iter().zip(&full).filter(|(group, _)| uneven(group));
+    let one_chain = longest
+        .map(|(_, full)| full.longest_chain)
+        .chain(full.iter().map(|full| full.chain))
+        .fold(0.0, f64::max)
+        * to_ns;
     let busy = busy_ns(&busy_cycles, &whole, to_ns, launch_ns);
     let binding = longest_bound(&busy, chain_ns.max(one_chain), launch_ns);
     let occupancy = placed

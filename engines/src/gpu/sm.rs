@@ -122,6 +122,8 @@ pub struct SmTime {
     pub busy: [f64; PIPES.len()],
     /// Cycles of the chain of dependent operations of one CTA.
     pub chain: f64,
+    /// The same for the warp with the longest program, alone.
+    pub longest_chain: f64,
 }
 
 /// Time of `resident` CTAs that run together on one SM.
@@ -137,7 +139,7 @@ pub fn resident_set(
     let warps = resident * kernel.launch.warps() as f64;
     let schedulers = (warps / gpu.sm.issue_per_clock).min(1.0);
     let mut busy = [0.0; PIPES.len()];
-    let (mut chain, mut in_step) = (0.0, 0.0);
+    let (mut chain, mut longest_chain, mut in_step) = (0.0, 0.0, 0.0);
     for (stage, moved) in kernel.stages.iter().zip(&movement.stages) {
         let cycles = pipe_cycles(engine, kernel, stage, movement, *moved);
         let mut longest = 0.0_f64;
@@ -173,10 +175,12 @@ pub fn resident_set(
         let per_iteration =
             if in_flight > 1.0 { (memory / in_flight).max(work) } else { memory + work };
         chain += stage.iterations * per_iteration;
+        longest_chain +=
+            stage.longest_iterations.max(stage.iterations) * (memory + (dependent + bubble) / relief);
         in_step += stage.iterations * per_iteration.max(longest);
     }
     let throughput = busy.iter().copied().fold(0.0, f64::max);
     let overlapped = throughput.max(chain);
     let cycles = overlapped + (in_step - overlapped).max(0.0) / resident.max(1.0);
-    SmTime { cycles, busy, chain }
+    SmTime { cycles, busy, chain, longest_chain }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use lumacycle_workloads::apps::{rest, training};
 use lumacycle_workloads::encoding::{Grid, GridKind, Interpolation};
 use lumacycle_workloads::ops::{FusedMlp, GridEncoding, Operation, PerThread, Recorded};
-use lumacycle_workloads::rays::{RayMarching, Round, Rounds, View, Walk, walk};
+use lumacycle_workloads::rays::{RayMarching, Round, Rounds, Spread, View, Walk, walk};
 use lumacycle_workloads::samples::{Positions, SampleSet};
 use lumacycle_workloads::scene::Scene;
 
@@ -273,7 +273,7 @@ impl Run {
                     } else {
                         ("loss", training::loss(&batch))
                     };
-                    (format!("{role} {:.0}", batch.marched_per_ray), per_thread(work))
+                    (format!("{role} {:.0}", batch.marched_per_ray.mean), per_thread(work))
                 })
             }
             "ema_step_half_precision" => {
@@ -298,8 +298,11 @@ impl Run {
         let like = self.batch.clone()?;
         Some(training::Batch {
             rays,
-            marched_per_ray: samples as f64 / rays,
-            counted_per_ray: (training::BATCH as f64 / rays).min(samples as f64 / rays),
+            marched_per_ray: Spread { mean: samples as f64 / rays, ..like.marched_per_ray },
+            counted_per_ray: Spread {
+                mean: (training::BATCH as f64 / rays).min(samples as f64 / rays),
+                ..like.counted_per_ray
+            },
             marched: Arc::default(),
             counted: Arc::default(),
             ..like

@@ -247,7 +247,7 @@ fn renderer(app: &Application, scene: &Scene, walked: &Walk) -> Launch {
     let samples = walked.rounds.iter().flat_map(|round| round.samples.windows.iter().cloned());
     let positions = Positions::Known(Arc::new(SampleSet { windows: samples.collect() }));
     let skipped: f64 =
-        walked.rounds.iter().map(|round| round.voxels_per_ray * round.alive).sum::<f64>()
+        walked.rounds.iter().map(|round| round.ways.voxels.mean * round.alive).sum::<f64>()
             / walked.rays;
     Launch {
         name: "render",
@@ -259,8 +259,8 @@ fn renderer(app: &Application, scene: &Scene, walked: &Walk) -> Launch {
             networks: app.networks((walked.useful_queries() as u64).max(1)),
             rays: walked.rays,
             queries_per_ray: walked.useful_queries() / walked.rays,
-            divergence: walked.divergence,
-            voxels_per_ray: walked.first_voxels_per_ray + skipped,
+            divergence: walked.kept.divergence,
+            voxels_per_ray: walked.first.voxels.mean + skipped,
             directional: app.kind == Kind::Nerf,
             positions,
             recorded: None,

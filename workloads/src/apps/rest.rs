@@ -5,7 +5,7 @@
 use crate::KernelClass;
 use crate::ops::counts::{self, Work};
 use crate::ops::{Part, PerThread};
-use crate::rays::{Round, Walk};
+use crate::rays::{Round, Spread, Walk, Ways};
 
 /// A ray's record.
 const RAY_BYTES: f64 = 40.0;
@@ -38,18 +38,22 @@ pub fn init_rays(pixels: f64) -> PerThread {
     PerThread::new(KernelClass::RayMarching, pixels, vec![part])
 }
 
-fn march_parts(fixed: Part, voxels: f64, divergence: f64, fine: f64, cascades: bool) -> Vec<Part> {
-    let divergence = divergence.clamp(1.0, 32.0);
+/// A part that each ray runs as often as it has something to do.
+pub(super) fn spread(spread: &Spread, work: counts::Work) -> Part {
+    Part { times: spread.mean, divergence: spread.divergence, longest: spread.longest, ..whole(work) }
+}
+
+fn march_parts(fixed: Part, ways: &Ways, cascades: bool) -> Vec<Part> {
     let mut parts = vec![fixed];
-    if voxels > 0.0 {
+    if ways.voxels.mean > 0.0 {
         parts.push(Part {
-            times: voxels,
-            divergence,
             shared_bytes: CELL_BYTES,
             round_trips: 1.0,
-            ..whole(counts::march::voxel(cascades))
+            ..spread(&ways.voxels, counts::march::voxel(cascades))
         });
-        parts.push(Part { times: voxels * fine, divergence, ..whole(counts::march::fine_step()) });
+        let mut fine = spread(&ways.voxels, counts::march::fine_step());
+        fine.times *= ways.fine_steps_per_voxel;
+        parts.push(fine);
     }
     parts
 }
@@ -62,13 +66,7 @@ pub fn advance(walk: &Walk, cascades: bool) -> PerThread {
         round_trips: 1.0,
         ..whole(counts::march::fixed())
     };
-    let parts = march_parts(
-        fixed,
-        walk.first_voxels_per_ray,
-        walk.first_divergence,
-        walk.first_fine_steps_per_voxel,
-        cascades,
-    );
+    let parts = march_parts(fixed, &walk.first, cascades);
     PerThread::new(KernelClass::RayMarching, walk.rays, parts)
 }
 
@@ -95,13 +93,7 @@ pub fn generate(round: &Round, cascades: bool) -> PerThread {
         round_trips: 1.0,
         ..whole(counts::march::fixed())
     };
-    let mut parts = march_parts(
-        fixed,
-        round.voxels_per_ray,
-        round.divergence,
-        round.fine_steps_per_voxel,
-        cascades,
-    );
+    let mut parts = march_parts(fixed, &round.ways, cascades);
     parts.push(Part {
         times: round.used / round.alive.max(1.0),
         write_bytes: SAMPLE_BYTES,
@@ -186,13 +178,7 @@ pub fn fused_round(round: &Round, cascades: bool, directional: bool) -> PerThrea
         round_trips: 1.0,
         ..whole(counts::march::fixed())
     };
-    let mut parts = march_parts(
-        fixed,
-        round.voxels_per_ray,
-        round.divergence,
-        round.fine_steps_per_voxel,
-        cascades,
-    );
+    let mut parts = march_parts(fixed, &round.ways, cascades);
     let mut work = counts::march::sample(cascades);
     let mut written = SAMPLE_BYTES;
     if directional {
@@ -224,13 +210,11 @@ pub fn step_rays(round: &Round) -> PerThread {
         ..whole(counts::composite::sample())
     };
     let mut parts = vec![part];
-    if round.voxels_per_ray > 0.0 {
+    if round.ways.voxels.mean > 0.0 {
         parts.push(Part {
-            times: round.voxels_per_ray,
-            divergence: round.divergence.clamp(1.0, 32.0),
             shared_bytes: CELL_BYTES,
             round_trips: 1.0,
-            ..whole(counts::march::sample(false))
+            ..spread(&round.ways.voxels, counts::march::sample(false))
         });
     }
     PerThread::new(KernelClass::RayMarching, round.alive, parts)

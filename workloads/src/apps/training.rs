@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use super::config::{AppError, Application, Kind};
 use super::frame::{Frame, Launch, Part};
-use super::rest::{self, SAMPLE_BYTES};
+use super::rest::{self, SAMPLE_BYTES, spread};
 use crate::encoding::{Grid, Level};
 use crate::ops::counts::{self, Work};
 use crate::ops::{self, Gemm, GridEncoding, Operation, PerThread};
-use crate::rays::{Ray, RayMarching, Walker};
+use crate::rays::{Ray, RayMarching, Spread, Walker};
 use crate::samples::{Positions, SampleSet, Window, mix};
 use crate::scene::occupancy::CELLS;
 use crate::scene::{Camera, Scene};
@@ -26,6 +26,9 @@ const LEAST_TRANSMITTANCE: f32 = 1e-4;
 /// Steps from one occupancy update to the next.
 const UPDATE_EVERY: f64 = 16.0;
 
+/// Outputs of the network for a sample, padded to 16.
+const ANSWER_ROW_BYTES: f64 = 32.0;
+
 /// Distinct entries over lookups, as samples side by side on a ray share theirs.
 const DISTINCT: f64 = 0.25;
 
@@ -35,17 +38,11 @@ pub struct Batch {
     /// Rays.
     pub rays: f64,
     /// Samples of a ray in full cells.
-    pub marched_per_ray: f64,
+    pub marched_per_ray: Spread,
     /// Those of them that count.
-    pub counted_per_ray: f64,
+    pub counted_per_ray: Spread,
     /// Empty cells on its way.
-    pub voxels_per_ray: f64,
-    /// The most of them of a warp's rays over the mean.
-    pub voxel_divergence: f64,
-    /// The most marched samples of a warp's rays over the mean.
-    pub marched_divergence: f64,
-    /// The same for those that count.
-    pub counted_divergence: f64,
+    pub voxels_per_ray: Spread,
     /// Samples in full cells, in launch order.
     pub marched: Arc<SampleSet>,
     /// Those that count.
@@ -65,7 +62,7 @@ pub fn training_step(app: &Application, scene: &Scene) -> Result<Frame, AppError
         });
     }
     let batch = batch(scene);
-    let marched = padded(batch.rays * batch.marched_per_ray);
+    let marched = padded(batch.rays * batch.marched_per_ray.mean);
     let mut launches = Vec::new();
     let mut add = |name, part, operation| {
         launches.push(Launch { name, part, round: 0, times: 1.0, operation });
@@ -149,7 +146,7 @@ pub fn training_step(app: &Application, scene: &Scene) -> Result<Frame, AppError
         assumptions: vec![
             format!(
                 "{:.0} rays of {:.1} samples, {:.1} of which count; batch of {BATCH}",
-                batch.rays, batch.marched_per_ray, batch.counted_per_ray
+                batch.rays, batch.marched_per_ray.mean, batch.counted_per_ray.mean
             ),
             "a trained occupancy grid, updated every 16 steps on half of its cells".to_owned(),
             "a quarter of a batch's lookups on a level are distinct".to_owned(),
@@ -166,7 +163,6 @@ pub fn batch(scene: &Scene) -> Batch {
     let marching = RayMarching::new(scene, LEAST_TRANSMITTANCE);
     let through = RayMarching::new(scene, 0.0);
     let (mut marched, mut counted) = (Vec::new(), Vec::new());
-    let (mut voxels, mut rays) = (0_u64, 0_u32);
     let (mut marched_lengths, mut counted_lengths) = (Vec::new(), Vec::new());
     let mut voxel_lengths = Vec::new();
     let cameras: &[Camera] = &scene.path.cameras;
@@ -182,7 +178,6 @@ pub fn batch(scene: &Scene) -> Batch {
             seed: u64::from(i),
             ..Ray::default()
         };
-        rays += 1;
         let all = |walker: &RayMarching<'_>, out: &mut Vec<[f32; 3]>| {
             let mut ray = ray;
             if !walker.start(&mut ray) {
@@ -199,15 +194,13 @@ pub fn batch(scene: &Scene) -> Batch {
         let before = (marched.len(), counted.len());
         all(&marching, &mut counted);
         let skipped = all(&through, &mut marched);
-        voxels += u64::from(skipped);
-        voxel_lengths.push(skipped as usize);
-        marched_lengths.push(marched.len() - before.0);
-        counted_lengths.push(counted.len() - before.1);
+        voxel_lengths.push(skipped);
+        marched_lengths.push((marched.len() - before.0) as u32);
+        counted_lengths.push((counted.len() - before.1) as u32);
     }
-    let rays = f64::from(rays.max(1));
-    let marched_per_ray = (marched.len() as f64 / rays).max(1e-3);
-    let counted_per_ray = (counted.len() as f64 / rays).max(1e-3);
-    let needed = BATCH as f64 / counted_per_ray;
+    let marched_per_ray = Spread::of(&marched_lengths);
+    let counted_per_ray = Spread::of(&counted_lengths);
+    let needed = BATCH as f64 / counted_per_ray.mean.max(1e-3);
     let windows = |positions, stands_for| {
         Arc::new(SampleSet { windows: vec![Window { positions, stands_for }] })
     };
@@ -215,21 +208,10 @@ pub fn batch(scene: &Scene) -> Batch {
         rays: needed,
         marched_per_ray,
         counted_per_ray,
-        voxels_per_ray: voxels as f64 / rays,
-        voxel_divergence: divergence(&voxel_lengths),
-        marched_divergence: divergence(&marched_lengths),
-        counted_divergence: divergence(&counted_lengths),
-        marched: windows(marched, padded(needed * marched_per_ray) as f64),
+        voxels_per_ray: Spread::of(&voxel_lengths),
+        marched: windows(marched, padded(needed * marched_per_ray.mean) as f64),
         counted: windows(counted, BATCH as f64),
     }
-}
-
-/// The longest of each 32 rays over the mean of all: random pixels have no neighbours.
-fn divergence(lengths: &[usize]) -> f64 {
-    let sum: usize = lengths.iter().sum();
-    let longest: usize =
-        lengths.chunks(32).map(|warp| warp.iter().max().copied().unwrap_or(0) * warp.len()).sum();
-    if sum > 0 { longest as f64 / sum as f64 } else { 1.0 }
 }
 
 /// Entries of all tables that get a gradient from a batch.
@@ -255,8 +237,8 @@ fn whole(times: f64, work: Work) -> ops::Part {
 /// Rays through random pixels, marched twice: once to count their samples, once to write them.
 pub fn make_samples(batch: &Batch, cascades: bool) -> PerThread {
     use counts::training_samples as count;
-    // Rays differ in length, and a warp waits for its longest.
-    let divergence = batch.marched_divergence;
+    let mut voxels = spread(&batch.voxels_per_ray, counts::march::voxel(cascades));
+    voxels.times *= 2.0;
     let parts = vec![
         ops::Part {
             read_bytes: 84.0,
@@ -265,25 +247,18 @@ pub fn make_samples(batch: &Batch, cascades: bool) -> PerThread {
             ..whole(1.0, count::fixed())
         },
         // Marched twice: once to count, once to write.
+        ops::Part { shared_bytes: 8.0, round_trips: 1.0, ..voxels },
         ops::Part {
-            divergence: batch.voxel_divergence,
             shared_bytes: 8.0,
             round_trips: 1.0,
-            ..whole(2.0 * batch.voxels_per_ray, counts::march::voxel(cascades))
+            ..spread(&batch.marched_per_ray, count::counted())
         },
         ops::Part {
-            divergence,
-            shared_bytes: 8.0,
-            round_trips: 1.0,
-            ..whole(batch.marched_per_ray, count::counted())
-        },
-        ops::Part {
-            divergence,
             shared_bytes: 8.0,
             round_trips: 1.0,
             write_bytes: SAMPLE_BYTES,
             store_bytes: 4.0,
-            ..whole(batch.marched_per_ray, count::written())
+            ..spread(&batch.marched_per_ray, count::written())
         },
     ];
     PerThread::new(KernelClass::RayMarching, batch.rays, parts)
@@ -292,7 +267,6 @@ pub fn make_samples(batch: &Batch, cascades: bool) -> PerThread {
 /// Loss of each ray, gradients of its samples, and their compacted records.
 pub fn loss(batch: &Batch) -> PerThread {
     use counts::loss as count;
-    let divergence = batch.counted_divergence;
     let parts = vec![
         ops::Part {
             read_bytes: 60.0,
@@ -300,19 +274,18 @@ pub fn loss(batch: &Batch) -> PerThread {
             round_trips: 4.0,
             ..whole(1.0, count::fixed())
         },
+        // Records and answers of a ray lie apart from those of its neighbours: whole sectors.
         ops::Part {
-            divergence,
-            read_bytes: 12.0,
+            read_bytes: SAMPLE_BYTES + ANSWER_ROW_BYTES,
             round_trips: 1.0,
-            ..whole(batch.counted_per_ray, count::forward())
+            ..spread(&batch.counted_per_ray, count::forward())
         },
         ops::Part {
-            divergence,
-            read_bytes: 36.0,
-            write_bytes: 36.0,
+            read_bytes: SAMPLE_BYTES + ANSWER_ROW_BYTES,
+            write_bytes: SAMPLE_BYTES + 8.0,
             store_bytes: 4.0,
             round_trips: 1.0,
-            ..whole(batch.counted_per_ray, count::backward())
+            ..spread(&batch.counted_per_ray, count::backward())
         },
     ];
     PerThread::new(KernelClass::Loss, batch.rays, parts)

@@ -17,6 +17,9 @@ pub struct Part {
     /// The most often of a warp's threads over that average: all lanes wait for the slowest.
     #[serde(default = "one")]
     pub divergence: f64,
+    /// The most often of all threads over that average: the launch waits for that one.
+    #[serde(default = "one")]
+    pub longest: f64,
     /// Instructions each time.
     pub work: Work,
     /// Bytes read each time that no other thread reads.
@@ -57,6 +60,7 @@ impl Default for Part {
         Self {
             times: 1.0,
             divergence: 1.0,
+            longest: 1.0,
             work: Work::default(),
             read_bytes: 0.0,
             write_bytes: 0.0,
@@ -124,6 +128,7 @@ impl PerThread {
             let mut stage = Stage::once("part");
             // Lanes that are done wait, so a warp executes as often as its longest lane.
             stage.iterations = (part.times * part.divergence).max(f64::MIN_POSITIVE);
+            stage.longest_iterations = part.times * part.longest;
             let busy = 1.0 / part.divergence.max(1.0);
             let work = &part.work;
             let scale = warps * filled.max(1.0 / warps);

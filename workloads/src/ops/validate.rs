@@ -172,8 +172,10 @@ fn per_thread(t: &PerThread) -> Result<(), String> {
             ("memory", part.work.memory),
             ("chain", part.work.chain),
         ])?;
-        if !(1.0..=1e4).contains(&part.divergence) {
-            return Err("divergence must lie between 1 and 10000".to_owned());
+        for (name, value) in [("divergence", part.divergence), ("longest", part.longest)] {
+            if !(1.0..=1e5).contains(&value) {
+                return Err(format!("{name} must lie between 1 and 100000"));
+            }
         }
         if !(0.5..=32.0).contains(&part.store_bytes) {
             return Err("store_bytes must lie between 0.5 and 32".to_owned());

@@ -85,6 +85,61 @@ impl SampleCounts {
     }
 }
 
+/// Something that differs from ray to ray, as a launch with one thread a ray feels it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spread {
+    /// Mean over all rays.
+    pub mean: f64,
+    /// The most of a warp's rays over the mean: lanes wait for each other.
+    pub divergence: f64,
+    /// The most of all rays over the mean: the launch waits for that one.
+    pub longest: f64,
+}
+
+impl Default for Spread {
+    fn default() -> Self {
+        Self { mean: 0.0, divergence: 1.0, longest: 1.0 }
+    }
+}
+
+impl Spread {
+    /// From what each ray does, in launch order.
+    pub fn of(lengths: &[u32]) -> Self {
+        let sum: u64 = lengths.iter().map(|length| u64::from(*length)).sum();
+        if sum == 0 {
+            return Self::default();
+        }
+        let most = |rays: &[u32]| u64::from(rays.iter().copied().max().unwrap_or(0));
+        let by_warp: u64 = lengths.chunks(32).map(|warp| most(warp) * warp.len() as u64).sum();
+        let mean = sum as f64 / lengths.len() as f64;
+        Self {
+            mean,
+            divergence: by_warp as f64 / sum as f64,
+            longest: most(lengths) as f64 / mean,
+        }
+    }
+}
+
+/// The ways of rays through empty cells.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Ways {
+    /// Cells skipped.
+    pub voxels: Spread,
+    /// Smallest steps per skipped cell.
+    pub fine_steps_per_voxel: f64,
+}
+
+impl Ways {
+    /// From cells and smallest steps of each ray.
+    pub fn of(voxels: &[u32], fine_steps: u64) -> Self {
+        let all: u64 = voxels.iter().map(|count| u64::from(*count)).sum();
+        Self {
+            voxels: Spread::of(voxels),
+            fine_steps_per_voxel: fine_steps as f64 / all.max(1) as f64,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

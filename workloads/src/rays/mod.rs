@@ -24,7 +24,7 @@ use glam::Vec3;
 use crate::samples::{SampleSet, Window};
 use crate::scene::{Camera, Scene, SceneError};
 
-pub use counts::{Distribution, SampleCounts};
+pub use counts::{Distribution, SampleCounts, Spread, Ways};
 pub use delta::DeltaTracking;
 pub use nerf::RayMarching;
 pub use sphere::SphereTracing;
@@ -138,12 +138,8 @@ pub struct Round {
     pub used: f64,
     /// Queries whose answer counts: those up to the end of their ray.
     pub useful: f64,
-    /// Empty cells that a ray skips in this round.
-    pub voxels_per_ray: f64,
-    /// The longest such way of a warp over the mean: lanes wait for each other.
-    pub divergence: f64,
-    /// Smallest steps per skipped cell.
-    pub fine_steps_per_voxel: f64,
+    /// Empty cells that rays skip in this round.
+    pub ways: Ways,
     /// Samples in launch order.
     pub samples: Arc<SampleSet>,
 }
@@ -157,19 +153,14 @@ pub struct Walk {
     pub started: f64,
     /// Those that found what they looked for.
     pub found: f64,
-    /// Cells skipped before the first query, per ray.
-    pub first_voxels_per_ray: f64,
-    /// Smallest steps per such cell.
-    pub first_fine_steps_per_voxel: f64,
-    /// The longest such way of a warp over the mean.
-    pub first_divergence: f64,
+    /// Empty cells that rays skip before the first query.
+    pub first: Ways,
     /// Rounds.
     pub rounds: Vec<Round>,
     /// Queries per pixel whose answer counts.
     pub per_ray: Distribution,
-    /// The most queries of 32 neighbouring pixels over their mean, averaged over the image: what
-    /// a warp that keeps its rays waits for.
-    pub divergence: f64,
+    /// The same as warps of neighbouring pixels feel it which keep their rays.
+    pub kept: Spread,
     /// Where rays that found something ended, in launch order.
     pub hits: Arc<SampleSet>,
 }
@@ -217,7 +208,7 @@ pub fn walk(
     }
     let pixels = f64::from(view.width) * f64::from(view.height);
     let mut groups = start_groups(view, rounds);
-    let mut first = WarpWays::default();
+    let mut first = Counted::default();
     for (number, group) in groups.iter_mut().enumerate() {
         let counting = number == 0;
         let start = |ray: &mut Ray| {
@@ -236,12 +227,10 @@ pub fn walk(
         rays: pixels,
         started: groups[0].rays.len() as f64 * factor,
         found: 0.0,
-        first_voxels_per_ray: first.mean(),
-        first_fine_steps_per_voxel: first.fine_per_voxel(),
-        first_divergence: first.divergence(),
+        first: first.ways(),
         rounds: Vec::new(),
         per_ray: Distribution::default(),
-        divergence: 1.0,
+        kept: Spread::default(),
         hits: Arc::default(),
     };
     let mut per_ray = vec![0_u32; walked];
@@ -260,12 +249,7 @@ pub fn walk(
         result.rounds.push(round);
     }
     result.found = hits.stands_for;
-    let (longest, sum) = per_ray.chunks(WARP).fold((0_u64, 0_u64), |(longest, sum), warp| {
-        let most = u64::from(warp.iter().copied().max().unwrap_or(0));
-        let all: u64 = warp.iter().map(|count| u64::from(*count)).sum();
-        (longest + most * warp.len() as u64, sum + all)
-    });
-    result.divergence = if sum > 0 { longest as f64 / sum as f64 } else { 1.0 };
+    result.kept = Spread::of(&per_ray);
     result.per_ray = Distribution::of(&mut per_ray);
     if !hits.positions.is_empty() {
         result.hits = Arc::new(SampleSet { windows: vec![hits] });
@@ -364,7 +348,7 @@ fn one_round(
         group.rays.clear();
     }
     let mut windows = Vec::new();
-    let mut ways = WarpWays::default();
+    let mut ways = Counted::default();
     let (mut used, mut useful) = (0_u64, 0_u64);
     for (index, group) in groups.iter_mut().enumerate() {
         let width = group.rays.len();
@@ -419,9 +403,7 @@ fn one_round(
         elements,
         used: used as f64 * factor,
         useful: useful as f64 * factor,
-        voxels_per_ray: ways.mean(),
-        divergence: ways.divergence(),
-        fine_steps_per_voxel: ways.fine_per_voxel(),
+        ways: ways.ways(),
         samples: Arc::new(SampleSet { windows }),
     }
 }
@@ -445,43 +427,21 @@ fn compact(band: &mut Vec<Ray>, alive: &[bool], seed: u64) {
     *band = places;
 }
 
-/// Ways of the lanes of warps.
+/// Ways of the rays of a launch.
 #[derive(Debug, Default)]
-struct WarpWays {
-    rays: u64,
-    voxels: u64,
-    fine: u64,
-    lane: usize,
-    longest: u32,
-    sum_of_longest: u64,
-    warps: u64,
+struct Counted {
+    voxels: Vec<u32>,
+    fine_steps: u64,
 }
 
-impl WarpWays {
-    fn add(&mut self, voxels: u32, fine: u32) {
-        self.rays += 1;
-        self.voxels += u64::from(voxels);
-        self.fine += u64::from(fine);
-        self.longest = self.longest.max(voxels);
-        self.lane += 1;
-        if self.lane == WARP {
-            self.sum_of_longest += u64::from(self.longest);
-            self.warps += 1;
-            (self.lane, self.longest) = (0, 0);
-        }
+impl Counted {
+    fn add(&mut self, voxels: u32, fine_steps: u32) {
+        self.voxels.push(voxels);
+        self.fine_steps += u64::from(fine_steps);
     }
 
-    fn mean(&self) -> f64 {
-        self.voxels as f64 / self.rays.max(1) as f64
-    }
-
-    fn fine_per_voxel(&self) -> f64 {
-        self.fine as f64 / self.voxels.max(1) as f64
-    }
-
-    fn divergence(&self) -> f64 {
-        let longest = self.sum_of_longest as f64 / self.warps.max(1) as f64;
-        if self.mean() > 0.0 && self.warps > 0 { (longest / self.mean()).max(1.0) } else { 1.0 }
+    fn ways(&self) -> Ways {
+        Ways::of(&self.voxels, self.fine_steps)
     }
 }
 
