@@ -126,6 +126,24 @@ pub struct SmTime {
     pub longest_chain: f64,
 }
 
+/// Time of a set of CTAs that each need a pipe for `service` cycles in all and wait for memory for
+/// `waits` cycles in between. While one waits the others may have the pipe, but nothing keeps them
+/// from wanting it at the same time: a closed queue, by mean value analysis (Reiser and Lavenberg
+/// 1980).
+fn queued(resident: f64, service: f64, waits: f64) -> f64 {
+    let (mut queue, mut time) = (0.0, 0.0);
+    let whole = libm::floor(resident).max(1.0);
+    for present in 1..=whole as u32 {
+        let at_pipe = service * (1.0 + queue);
+        time = waits + at_pipe;
+        if time <= 0.0 {
+            return 0.0;
+        }
+        queue = f64::from(present) * at_pipe / time;
+    }
+    time * resident / whole
+}
+
 /// Time of `resident` CTAs that run together on one SM.
 pub fn resident_set(
     engine: &GpuEngine<'_>,
@@ -139,7 +157,7 @@ pub fn resident_set(
     let warps = resident * kernel.launch.warps() as f64;
     let schedulers = (warps / gpu.sm.issue_per_clock).min(1.0);
     let mut busy = [0.0; PIPES.len()];
-    let (mut chain, mut longest_chain, mut in_step) = (0.0, 0.0, 0.0);
+    let (mut chain, mut longest_chain, mut in_step, mut waits) = (0.0, 0.0, 0.0, 0.0);
     for (stage, moved) in kernel.stages.iter().zip(&movement.stages) {
         let cycles = pipe_cycles(engine, kernel, stage, movement, *moved);
         let mut longest = 0.0_f64;
@@ -175,12 +193,15 @@ pub fn resident_set(
         let per_iteration =
             if in_flight > 1.0 { (memory / in_flight).max(work) } else { memory + work };
         chain += stage.iterations * per_iteration;
+        if in_flight <= 1.0 {
+            waits += stage.iterations * memory;
+        }
         longest_chain +=
             stage.longest_iterations.max(stage.iterations) * (memory + (dependent + bubble) / relief);
         in_step += stage.iterations * per_iteration.max(longest);
     }
     let throughput = busy.iter().copied().fold(0.0, f64::max);
-    let overlapped = throughput.max(chain);
+    let overlapped = throughput.max(chain).max(queued(resident, throughput / resident, waits));
     let cycles = overlapped + (in_step - overlapped).max(0.0) / resident.max(1.0);
     SmTime { cycles, busy, chain, longest_chain }
 }
