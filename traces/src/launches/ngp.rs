@@ -110,6 +110,8 @@ struct Run {
     batch_of: Vec<usize>,
     /// What the rays of a stand-in batch look like.
     batch: Option<training::Batch>,
+    /// Parameters that get a gradient in a step.
+    touched: f64,
 }
 
 impl Run {
@@ -133,6 +135,7 @@ impl Run {
             batches: Vec::new(),
             batch_of: vec![0; rows.len()],
             batch: None,
+            touched: 0.0,
         };
         let Some(scene) = Scene::shipped(name) else { return run };
         if !run.frames.is_empty() {
@@ -142,6 +145,8 @@ impl Run {
             let batch = training::batch(&scene);
             run.marched = Arc::clone(&batch.marched);
             run.counted = Arc::clone(&batch.counted);
+            run.touched =
+                training::touched_parameters(&run.grid, &batch.counted, training::BATCH);
             run.batch = Some(batch);
         }
         run.count_batches(rows);
@@ -280,8 +285,7 @@ impl Run {
                 Some(("average".to_owned(), per_thread(training::average(items as f64))))
             }
             "adam_step" => {
-                let touched = training::touched_parameters(&self.grid, training::BATCH);
-                let work = training::adam(items as f64, touched + NETWORK_WEIGHTS as f64);
+                let work = training::adam(items as f64, self.touched + NETWORK_WEIGHTS as f64);
                 Some(("optimizer".to_owned(), per_thread(work)))
             }
             _ => None,

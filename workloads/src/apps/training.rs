@@ -29,9 +29,6 @@ const UPDATE_EVERY: f64 = 16.0;
 /// Outputs of the network for a sample, padded to 16.
 const ANSWER_ROW_BYTES: f64 = 32.0;
 
-/// Distinct entries over lookups, as samples side by side on a ray share theirs.
-const DISTINCT: f64 = 0.25;
-
 /// What the rays of a batch look like.
 #[derive(Debug, Clone)]
 pub struct Batch {
@@ -113,7 +110,7 @@ pub fn training_step(app: &Application, scene: &Scene) -> Result<Frame, AppError
     }
     add("scatter gradients", Part::Encoding, encode(BATCH, &batch.counted, SAMPLE_BYTES, true));
     let weights: f64 = app.networks(1).iter().map(ops::FusedMlp::macs_per_sample).sum();
-    let touched = touched_parameters(&grid, BATCH);
+    let touched = touched_parameters(&grid, &batch.counted, BATCH);
     let parameters = grid.parameters() as f64 + weights;
     add("optimizer", Part::Rest, per_thread(adam(parameters, touched + weights)));
     add("average weights", Part::Rest, per_thread(average(parameters)));
@@ -149,7 +146,6 @@ pub fn training_step(app: &Application, scene: &Scene) -> Result<Frame, AppError
                 batch.rays, batch.marched_per_ray.mean, batch.counted_per_ray.mean
             ),
             "a trained occupancy grid, updated every 16 steps on half of its cells".to_owned(),
-            "a quarter of a batch's lookups on a level are distinct".to_owned(),
         ],
     })
 }
@@ -214,11 +210,30 @@ pub fn batch(scene: &Scene) -> Batch {
     }
 }
 
-/// Entries of all tables that get a gradient from a batch.
-pub fn touched_parameters(grid: &Grid, batch: u64) -> f64 {
-    let lookups = batch as f64 * grid.corners() as f64 * DISTINCT;
+/// Parameters of all tables that get a gradient from `batch` samples like these.
+///
+/// Samples of a scene share entries, the more so the more there are. The distinct entries of the
+/// samples at hand, and of every other one of them, are those of so many independent lookups; how
+/// that number grows from the half to the whole carries on to the batch.
+pub fn touched_parameters(grid: &Grid, samples: &SampleSet, batch: u64) -> f64 {
+    let positions: Vec<[f32; 3]> =
+        samples.windows.iter().flat_map(|window| window.positions.iter().copied()).collect();
     let touched = |level: &Level| {
         let entries = f64::from(level.entries);
+        let independent = |every: usize| {
+            let mut seen = vec![false; level.entries as usize];
+            for position in positions.iter().step_by(every) {
+                for entry in &grid.entries_of(level, *position)[..grid.corners()] {
+                    seen[*entry as usize] = true;
+                }
+            }
+            let distinct = seen.iter().filter(|seen| **seen).count() as f64;
+            -entries * libm::log(1.0 - (distinct / entries).min(1.0 - 1e-9))
+        };
+        let (half, all) = (independent(2), independent(1));
+        let doublings = libm::log2((batch as f64 / positions.len().max(1) as f64).max(1.0));
+        let growth = if half > 0.0 { (all / half).clamp(1.0, 2.0) } else { 1.0 };
+        let lookups = all * libm::exp2(doublings * libm::log2(growth));
         entries * (1.0 - libm::exp(-lookups / entries))
     };
     grid.tables().iter().map(touched).sum::<f64>() * f64::from(grid.features)
