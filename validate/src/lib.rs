@@ -6,6 +6,7 @@
 //! into a model.
 
 pub mod measurements;
+pub mod neural;
 pub mod ngp;
 pub mod stats;
 pub mod suite;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 
 use miette::Diagnostic;
 
+pub use neural::NeuralReport;
 pub use ngp::{NgpGroup, NgpReport, NgpRow};
 pub use stats::Figures;
 pub use suite::{Group, SUITES, SuiteReport, run};

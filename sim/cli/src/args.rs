@@ -344,12 +344,13 @@ pub enum CatalogAction {
 
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
-    /// What to compare: gemm, `elementwise_norm_softmax`, attention, instant-ngp, traces, or all
+    /// What to compare: gemm, `elementwise_norm_softmax`, attention, instant-ngp, traces, all of
+    /// these, or `neural_graphics` (published figures that ship with the program)
     #[arg(value_name = "SUITE")]
     pub suite: String,
     /// A measurement file or a folder of them
     #[arg(long, value_name = "FILE-OR-DIR")]
-    pub data: PathBuf,
+    pub data: Option<PathBuf>,
     /// Only this GPU; repeatable
     #[arg(long = "gpu", value_name = "NAME")]
     pub gpus: Vec<String>,

@@ -219,3 +219,24 @@ pub fn step_rays(round: &Round) -> PerThread {
     }
     PerThread::new(KernelClass::RayMarching, round.alive, parts)
 }
+
+/// One-blob encoding: each thread spreads a coordinate over its bins, about a dozen multiply-adds
+/// each (the integral of a quartic kernel over the bin), and writes them as halves.
+pub fn one_blob(samples: f64, coordinates: u32, bins: u32) -> PerThread {
+    let bins = f64::from(bins);
+    let work = Work {
+        fp32: 12.0 * bins,
+        int32: 4.0 * bins,
+        memory: 1.0 + bins / 8.0,
+        chain: 12.0,
+        registers: 32,
+        ..Work::default()
+    };
+    let part = Part {
+        read_bytes: 4.0,
+        write_bytes: 2.0 * bins,
+        round_trips: 1.0,
+        ..whole(work)
+    };
+    PerThread::new(KernelClass::Encoding, samples * f64::from(coordinates), vec![part])
+}

@@ -8,6 +8,7 @@ pub mod run;
 mod tables;
 pub mod trace;
 pub mod validate;
+mod validate_neural;
 mod validate_ngp;
 
 use std::path::Path;

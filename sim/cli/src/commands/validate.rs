@@ -14,23 +14,32 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
     for name in &args.gpus {
         super::gpu(&catalog, name)?;
     }
+    if args.suite == lumacycle_validate::neural::SUITE {
+        return super::validate_neural::run(args);
+    }
+    let data = args.data.as_deref().ok_or_else(|| {
+        Failure::usage(
+            format!("the suite {} needs measurements", args.suite),
+            "say where they are with --data FILE-OR-DIR; neural_graphics needs none",
+        )
+    })?;
     if args.suite == lumacycle_validate::ngp::SUITE {
-        return super::validate_ngp::run(args);
+        return super::validate_ngp::run(args, data);
     }
     let everything = args.suite == "all";
     let mut reports = Vec::new();
     let mut traces = None;
     if everything || args.suite == "traces" {
-        let folder = args.data.join("traces");
-        let folder = if folder.is_dir() { &folder } else { &args.data };
+        let folder = data.join("traces");
+        let folder = if folder.is_dir() { &folder } else { data };
         traces = Some(lumacycle_validate::traces::run(folder)?);
     }
     if everything {
         for suite in SUITES {
-            reports.push(lumacycle_validate::run(suite, &args.data, &args.gpus)?);
+            reports.push(lumacycle_validate::run(suite, data, &args.gpus)?);
         }
     } else if args.suite != "traces" {
-        reports.push(lumacycle_validate::run(&args.suite, &args.data, &args.gpus)?);
+        reports.push(lumacycle_validate::run(&args.suite, data, &args.gpus)?);
     }
     print(args, &reports, traces.as_ref())?;
     if let Some(path) = &args.rows {

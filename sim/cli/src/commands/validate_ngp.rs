@@ -7,8 +7,8 @@ use crate::args::{Format, ValidateArgs};
 use crate::failure::Failure;
 use crate::output::{self, short};
 
-pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
-    let report = lumacycle_validate::ngp::run(&args.data, &args.gpus)?;
+pub fn run(args: &ValidateArgs, data: &std::path::Path) -> Result<(), Failure> {
+    let report = lumacycle_validate::ngp::run(data, &args.gpus)?;
     if let Some(path) = &args.rows {
         write_rows(path, &report)?;
     }
@@ -94,7 +94,7 @@ fn write_rows(path: &std::path::Path, report: &NgpReport) -> Result<(), Failure>
     output::write(Some(path), &csv(&header, rows)?)
 }
 
-fn cells(figures: &Figures, digits: usize) -> Vec<String> {
+pub(super) fn cells(figures: &Figures, digits: usize) -> Vec<String> {
     let f = figures;
     let mut cells = vec![f.rows.to_string()];
     for value in [f.mape_pct, f.median_ape_pct, f.p90_ape_pct, f.bias_pct, f.correlation] {
