@@ -373,6 +373,7 @@ fn launch(
         outputs: published.outputs,
         samples: samples as u64,
         rows_per_cta: 128,
+        inputs_by_row: true,
         training: false,
         backward: false,
         recorded: None,

@@ -371,6 +371,7 @@ impl Run {
             outputs: OUTPUTS,
             samples: u64::from(row.launch.grid[0]) * u64::from(rows_per_cta),
             rows_per_cta,
+            inputs_by_row: false,
             training,
             backward,
             recorded,

@@ -360,6 +360,7 @@ impl Application {
                 outputs: pad(network.outputs),
                 samples,
                 rows_per_cta: network.rows_per_cta,
+                inputs_by_row: false,
                 training: false,
                 backward: false,
                 recorded: None,

@@ -36,6 +36,10 @@ pub struct FusedMlp {
     pub samples: u64,
     /// Rows of a CTA.
     pub rows_per_cta: u32,
+    /// Whether the inputs of a sample lie side by side, as encodings other than grids write them,
+    /// instead of feature by feature.
+    #[serde(default)]
+    pub inputs_by_row: bool,
     /// Whether activations are kept for the backward pass.
     #[serde(default)]
     pub training: bool,
@@ -137,7 +141,11 @@ impl FusedMlp {
             if self.backward { (self.outputs, self.inputs) } else { (self.inputs, self.outputs) };
         let kept = self.kept_bytes_per_sample() / f64::from(self.hidden_layers.max(1));
         let mut stages = vec![Self::start(warps), self.weights(self.width, first)];
-        stages.push(self.input_layer(first, iterations, warps));
+        stages.push(if self.inputs_by_row && !self.backward {
+            self.input_layer_by_row(first, iterations, warps)
+        } else {
+            self.input_layer(first, iterations, warps)
+        });
         stages.push(Self::store_activations(warps, iterations));
         if kept > 0.0 {
             stages.push(Self::keep("keep activations", rows * kept, warps, self.backward));
@@ -248,6 +256,29 @@ impl FusedMlp {
         stage.memory_round_trips = fragments;
         stage.dependent_tensor = fragments;
         let bytes = f64::from(FRAGMENT) * inputs * HALF;
+        stage.streams = vec![Stream::streaming("inputs", Direction::Read, bytes)];
+        stage
+    }
+
+    /// Sixteen rows of inputs that lie sample by sample: copied into shared memory in vectors by all
+    /// warps together, then read as fragments by each.
+    fn input_layer_by_row(&self, inputs: u32, iterations: f64, warps: f64) -> Stage {
+        let inputs = f64::from(inputs);
+        let all = warps * inputs / f64::from(FRAGMENT);
+        let bytes = f64::from(FRAGMENT) * inputs * HALF;
+        let mut stage = Stage::once("input layer");
+        stage.iterations = iterations;
+        stage.demand = Demand {
+            memory: 2.0 * (bytes / 512.0).max(warps) + all * counts::SHARED_LOADS,
+            int32: 8.0 * warps + 2.0 * all,
+            shared_wavefronts: bytes / 128.0 + all * counts::FRAGMENT_WAVEFRONTS,
+            fp16x2: warps * counts::RELU,
+            ..Self::product(inputs, f64::from(self.width), warps)
+        };
+        stage.memory_round_trips = 1.0;
+        stage.shared_round_trips = 1.0;
+        stage.barriers = 2.0;
+        stage.dependent_tensor = inputs / f64::from(FRAGMENT);
         stage.streams = vec![Stream::streaming("inputs", Direction::Read, bytes)];
         stage
     }
@@ -388,6 +419,7 @@ mod tests {
             outputs: 16,
             samples: 1 << 20,
             rows_per_cta,
+            inputs_by_row: false,
             training: false,
             backward: false,
             recorded: None,
