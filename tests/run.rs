@@ -131,6 +131,51 @@ fn scenes_and_cameras_of_ones_own() {
     assert!(frame(&json(&args))["queries"].as_f64().unwrap() > 100.0);
 }
 
+/// Bytes of a `.npy` file, as numpy writes version 1.
+fn npy(kind: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+    let mut header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}");
+    while (10 + header.len() + 1) % 64 != 0 {
+        header.push(' ');
+    }
+    header.push('\n');
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(data);
+    bytes
+}
+
+#[test]
+fn sample_counts_of_ones_own() {
+    let folder = folder();
+    let counts = write(&folder, "counts.npy", &npy("|u1", "(2, 4)", &[0, 4, 8, 12, 16, 0, 40, 16]));
+    let value = json(&[&["nerf", "--samples", &counts], &SMALL[..]].concat());
+    let per_ray = &frame(&value)["per_ray"];
+    assert_eq!(per_ray["largest"], 40.0);
+    assert!((per_ray["mean"].as_f64().unwrap() - 12.0).abs() < 1.0, "{per_ray}");
+    for (args, exit, words) in [
+        (vec!["nvr", "--samples", &counts], 3, "does not march"),
+        (vec!["nerf", "--train", "--samples", &counts], 2, "--samples"),
+    ] {
+        let output = lumacycle().arg("run").args(&args).output().unwrap();
+        assert_eq!(code(&output), exit, "{args:?}: {}", told(&output));
+        assert!(told(&output).contains(words), "{args:?}: {}", told(&output));
+    }
+}
+
+#[test]
+fn occupancy_of_ones_own() {
+    let folder = folder();
+    let mut cells = vec![0_u8; 128 * 128 * 128];
+    for (number, cell) in cells.iter_mut().enumerate() {
+        let [x, y, z] = [number % 128, number / 128 % 128, number / 16384];
+        *cell = u8::from([x, y, z].iter().all(|i| (48..80).contains(i)));
+    }
+    let grid = write(&folder, "grid.npy", &npy("|b1", "(128, 128, 128)", &cells));
+    let value = json(&["nerf", "--scene", &grid, "--resolution", "320x180"]);
+    assert!(frame(&value)["queries"].as_f64().unwrap() > 1000.0);
+}
+
 #[test]
 fn what_cannot_be_is_refused_with_the_place() {
     let folder = folder();

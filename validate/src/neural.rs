@@ -29,8 +29,7 @@ pub const SUITE: &str = "neural_graphics";
 /// The published figures.
 const TABLE: &str = include_str!("../tables/neural_graphics.toml");
 /// Applications whose shares are averaged.
-const APPLICATIONS: [(&str, &str); 4] =
-    [("nerf", "room"), ("nsdf", "statue"), ("nvr", "cloud"), ("gia", "statue")];
+const APPLICATIONS: [&str; 4] = ["nerf", "nsdf", "nvr", "gia"];
 /// Depths of perceptrons that are tried.
 const DEPTHS: std::ops::RangeInclusive<u32> = 1..=8;
 
@@ -181,7 +180,10 @@ pub struct NeuralReport {
 }
 
 fn defect(what: impl std::fmt::Display) -> ValidateError {
-    ValidateError::Unreadable { path: "tables/neural_graphics.toml".into(), reason: what.to_string() }
+    ValidateError::Unreadable {
+        path: "tables/neural_graphics.toml".into(),
+        reason: what.to_string(),
+    }
 }
 
 /// Prices everything that is published.
@@ -235,7 +237,8 @@ pub fn run(gpus: &[String]) -> Result<NeuralReport, ValidateError> {
                 throughput = rows;
             }
         }
-        let best = depths.iter_mut().min_by(|a, b| a.figures.mape_pct.total_cmp(&b.figures.mape_pct));
+        let best =
+            depths.iter_mut().min_by(|a, b| a.figures.mape_pct.total_cmp(&b.figures.mape_pct));
         if let Some(best) = best {
             best.fits_best = true;
         }
@@ -291,7 +294,12 @@ fn figures(rows: &[(f64, f64, f64)]) -> (Figures, Figures) {
     )
 }
 
-fn made(app: &str, encoding: &str, scene: &str, size: [u32; 2]) -> Result<Frame, ValidateError> {
+fn made(
+    app: &str,
+    encoding: &str,
+    scene: Option<&str>,
+    size: [u32; 2],
+) -> Result<Frame, ValidateError> {
     let app = Application::shipped(app)
         .ok_or_else(|| defect(format!("no application {app}")))?
         .map_err(|error| defect(error.what))?;
@@ -300,10 +308,11 @@ fn made(app: &str, encoding: &str, scene: &str, size: [u32; 2]) -> Result<Frame,
         "densegrid-lowres" => EncodingChoice::DensegridLowres,
         _ => EncodingChoice::Hashgrid,
     });
+    let scene = scene.unwrap_or_else(|| app.usual_scene());
     let scene = Scene::shipped(scene).ok_or_else(|| defect(format!("no scene {scene}")))?;
     let camera = scene.path.at(0.0).ok_or_else(|| defect("no camera"))?;
     let view = View { camera, width: size[0], height: size[1] };
-    frame(&app, &scene, &view).map_err(|error| defect(error.what))
+    frame(&app, &scene, &view, None).map_err(|error| defect(error.what))
 }
 
 fn priced(frame: &Frame, gpu: &Entry) -> Result<FrameResult, ValidateError> {
@@ -311,7 +320,7 @@ fn priced(frame: &Frame, gpu: &Entry) -> Result<FrameResult, ValidateError> {
 }
 
 fn one_frame(gpu: &Entry, published: &PublishedFrame) -> Result<FrameRow, ValidateError> {
-    let frame = made(&published.app, "hashgrid", &published.scene, published.resolution)?;
+    let frame = made(&published.app, "hashgrid", Some(&published.scene), published.resolution)?;
     let result = priced(&frame, gpu)?;
     let roofline_ns: f64 = frame
         .launches
@@ -336,8 +345,8 @@ fn one_frame(gpu: &Entry, published: &PublishedFrame) -> Result<FrameRow, Valida
 fn one_share(gpu: &Entry, published: PublishedShare) -> Result<ShareRow, ValidateError> {
     let shares: Vec<[f64; 2]> = APPLICATIONS
         .par_iter()
-        .map(|(app, scene)| {
-            let result = priced(&made(app, &published.encoding, scene, [1920, 1080])?, gpu)?;
+        .map(|app| {
+            let result = priced(&made(app, &published.encoding, None, [1920, 1080])?, gpu)?;
             let of = |part: Part| {
                 result.parts.iter().filter(|row| row.part == part).map(|row| row.share_pct).sum()
             };
@@ -405,7 +414,7 @@ mod tests {
         assert!(table.share.iter().all(|s| !s.source.is_empty()));
         for frame in &table.frame {
             assert!(Catalog::embedded().get(&frame.gpu).is_ok());
-            made(&frame.app, "hashgrid", &frame.scene, [64, 36]).unwrap();
+            made(&frame.app, "hashgrid", Some(&frame.scene), [64, 36]).unwrap();
         }
     }
 
@@ -414,9 +423,8 @@ mod tests {
     fn throughput_falls_with_depth() {
         let table: Table = toml::from_str(TABLE).unwrap();
         let gpu = Catalog::embedded().get(&table.throughput.gpu).unwrap();
-        let time = |layers, samples| {
-            launch(&gpu, &table.throughput, layers, (samples, 1e9)).unwrap().0
-        };
+        let time =
+            |layers, samples| launch(&gpu, &table.throughput, layers, (samples, 1e9)).unwrap().0;
         assert!(time(1, 1e6) < time(4, 1e6) && time(4, 1e6) < time(8, 1e6));
         assert!(time(4, 1e6) < time(4, 2e6));
     }

@@ -324,8 +324,7 @@ fn price(recording: &Recording, entry: &Entry) -> Vec<Option<(f64, f64)>> {
 }
 
 fn report(rows: Vec<NgpRow>, rows_left_out: BTreeMap<String, usize>) -> NgpReport {
-    let ours =
-        |rows: &[&NgpRow]| Figures::of(rows.iter().map(|r| (r.predicted_us, r.measured_us)));
+    let ours = |rows: &[&NgpRow]| Figures::of(rows.iter().map(|r| (r.predicted_us, r.measured_us)));
     let line = |rows: &[&NgpRow]| Figures::of(rows.iter().map(|r| (r.roofline_us, r.measured_us)));
     let sums = |rows: &[&NgpRow]| {
         let measured: f64 = rows.iter().map(|r| r.measured_us).sum::<f64>() / 1e3;

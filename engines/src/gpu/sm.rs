@@ -196,8 +196,8 @@ pub fn resident_set(
         if in_flight <= 1.0 {
             waits += stage.iterations * memory;
         }
-        longest_chain +=
-            stage.longest_iterations.max(stage.iterations) * (memory + (dependent + bubble) / relief);
+        longest_chain += stage.longest_iterations.max(stage.iterations)
+            * (memory + (dependent + bubble) / relief);
         in_step += stage.iterations * per_iteration.max(longest);
     }
     let throughput = busy.iter().copied().fold(0.0, f64::max);

@@ -240,9 +240,13 @@ pub struct RunArgs {
     /// Image size: hd, fhd, qhd, 4k, 8k, vr, `WIDTHxHEIGHT` or `WIDTHxHEIGHTxEYES`
     #[arg(long, value_name = "SIZE", default_value = "fhd")]
     pub resolution: String,
-    /// A scene that ships (lattice, statue, room, cloud), a mesh (.obj) or an occupancy grid (.npy)
-    #[arg(long, value_name = "NAME", default_value = "room")]
-    pub scene: String,
+    /// A scene that ships (lattice, statue, room, cloud), a mesh (.obj) or an occupancy grid (.npy);
+    /// what suits the application unless given (room for nerf, statue for nsdf, cloud for nvr)
+    #[arg(long, value_name = "NAME")]
+    pub scene: Option<String>,
+    /// Samples per pixel that were counted elsewhere (.npy, height x width), for radiance fields
+    #[arg(long, value_name = "FILE", conflicts_with = "train")]
+    pub samples: Option<PathBuf>,
     /// Cameras in the transforms.json convention instead of the scene's own path
     #[arg(long, value_name = "FILE")]
     pub camera: Option<PathBuf>,

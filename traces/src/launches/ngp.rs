@@ -145,8 +145,7 @@ impl Run {
             let batch = training::batch(&scene);
             run.marched = Arc::clone(&batch.marched);
             run.counted = Arc::clone(&batch.counted);
-            run.touched =
-                training::touched_parameters(&run.grid, &batch.counted, training::BATCH);
+            run.touched = training::touched_parameters(&run.grid, &batch.counted, training::BATCH);
             run.batch = Some(batch);
         }
         run.count_batches(rows);

@@ -342,6 +342,15 @@ impl Application {
         }
     }
 
+    /// The shipped scene that suits the application best.
+    pub const fn usual_scene(&self) -> &'static str {
+        match self.kind {
+            Kind::Nerf => "room",
+            Kind::Sdf | Kind::Image => "statue",
+            Kind::Volume => "cloud",
+        }
+    }
+
     /// The networks in the order in which they are asked, for `samples` queries.
     pub fn networks(&self, samples: u64) -> Vec<FusedMlp> {
         let list = self.sized_networks(samples);

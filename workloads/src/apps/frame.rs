@@ -5,7 +5,10 @@ use std::sync::Arc;
 use super::config::{Application, Kind, Rest};
 use super::rest;
 use crate::ops::{FusedRenderer, Gemm, GridEncoding, Operation, PerThread};
-use crate::rays::{DeltaTracking, RayMarching, Rounds, SphereTracing, View, Walk, walk};
+use crate::rays::{
+    CountedMarching, DeltaTracking, RayMarching, Rounds, SampleCounts, SphereTracing, View, Walk,
+    walk,
+};
 use crate::samples::{Positions, SampleSet};
 use crate::scene::{Scene, SceneError};
 use crate::{DType, KernelClass};
@@ -126,11 +129,24 @@ impl Queries<'_> {
     }
 }
 
-/// The launches of one image.
+/// The launches of one image. With counts, radiance fields take as many samples a pixel as they
+/// say, instead of finding out.
 ///
 /// # Errors
-/// When the scene does not suit the application, or the camera stands in matter.
-pub fn frame(app: &Application, scene: &Scene, view: &View) -> Result<Frame, SceneError> {
+/// When the scene or the counts do not suit the application, or the camera stands in matter.
+pub fn frame(
+    app: &Application,
+    scene: &Scene,
+    view: &View,
+    counts: Option<&SampleCounts>,
+) -> Result<Frame, SceneError> {
+    if counts.is_some() && app.kind != Kind::Nerf {
+        return Err(SceneError::new(
+            0,
+            format!("{} does not march rays, so sample counts mean nothing to it", app.name),
+            "leave them out, or choose a radiance field (nerf, nerf-8x4)",
+        ));
+    }
     let pixels = f64::from(view.width) * f64::from(view.height);
     if app.kind == Kind::Image {
         return Ok(image(app, view, pixels));
@@ -143,10 +159,16 @@ pub fn frame(app: &Application, scene: &Scene, view: &View) -> Result<Frame, Sce
     let (walked, record_bytes) = match app.kind {
         Kind::Sdf => (walk(scene, view, &SphereTracing::new(scene)?, &rounds)?, 12.0),
         Kind::Volume => (walk(scene, view, &DeltaTracking::new(scene), &rounds)?, 12.0),
-        _ => {
-            let marching = RayMarching::new(scene, app.rendering.least_transmittance as f32);
-            (walk(scene, view, &marching, &rounds)?, rest::SAMPLE_BYTES)
-        }
+        _ => match counts {
+            Some(counts) => {
+                let marching = CountedMarching::new(scene, counts, view.width, view.height);
+                (walk(scene, view, &marching, &rounds)?, rest::SAMPLE_BYTES)
+            }
+            None => {
+                let marching = RayMarching::new(scene, app.rendering.least_transmittance as f32);
+                (walk(scene, view, &marching, &rounds)?, rest::SAMPLE_BYTES)
+            }
+        },
     };
     Ok(assemble(app, scene, walked, record_bytes))
 }

@@ -40,7 +40,12 @@ pub fn init_rays(pixels: f64) -> PerThread {
 
 /// A part that each ray runs as often as it has something to do.
 pub(super) fn spread(spread: &Spread, work: counts::Work) -> Part {
-    Part { times: spread.mean, divergence: spread.divergence, longest: spread.longest, ..whole(work) }
+    Part {
+        times: spread.mean,
+        divergence: spread.divergence,
+        longest: spread.longest,
+        ..whole(work)
+    }
 }
 
 fn march_parts(fixed: Part, ways: &Ways, cascades: bool) -> Vec<Part> {
@@ -232,11 +237,6 @@ pub fn one_blob(samples: f64, coordinates: u32, bins: u32) -> PerThread {
         registers: 32,
         ..Work::default()
     };
-    let part = Part {
-        read_bytes: 4.0,
-        write_bytes: 2.0 * bins,
-        round_trips: 1.0,
-        ..whole(work)
-    };
+    let part = Part { read_bytes: 4.0, write_bytes: 2.0 * bins, round_trips: 1.0, ..whole(work) };
     PerThread::new(KernelClass::Encoding, samples * f64::from(coordinates), vec![part])
 }

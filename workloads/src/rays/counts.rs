@@ -112,11 +112,7 @@ impl Spread {
         let most = |rays: &[u32]| u64::from(rays.iter().copied().max().unwrap_or(0));
         let by_warp: u64 = lengths.chunks(32).map(|warp| most(warp) * warp.len() as u64).sum();
         let mean = sum as f64 / lengths.len() as f64;
-        Self {
-            mean,
-            divergence: by_warp as f64 / sum as f64,
-            longest: most(lengths) as f64 / mean,
-        }
+        Self { mean, divergence: by_warp as f64 / sum as f64, longest: most(lengths) as f64 / mean }
     }
 }
 

@@ -26,7 +26,7 @@ use crate::scene::{Camera, Scene, SceneError};
 
 pub use counts::{Distribution, SampleCounts, Spread, Ways};
 pub use delta::DeltaTracking;
-pub use nerf::RayMarching;
+pub use nerf::{CountedMarching, RayMarching};
 pub use sphere::SphereTracing;
 
 /// An image to be rendered.
@@ -335,7 +335,8 @@ fn one_round(
     // Moves add up like a random walk. Neighbours in a window come from a stretch √12 deviations
     // wide.
     let span = |alive: f64| rounds.in_flight * before.rays / alive.max(1.0);
-    let squares: f64 = before.rounds.iter().map(|round| span(round.alive) * span(round.alive)).sum();
+    let squares: f64 =
+        before.rounds.iter().map(|round| span(round.alive) * span(round.alive)).sum();
     let stretch = libm::sqrt(2.0 * (squares + span(alive) * span(alive))).min(before.rays);
     let mixed = stretch / f64::from(rounds.windowed.max(1));
     let distance = |group: &Group| libm::fabs(libm::log(group.stride / mixed));
@@ -487,6 +488,19 @@ mod tests {
         let part = nerf("statue", &Rounds { counted: 320 * 45, ..Rounds::default() });
         let ratio = part.per_ray.mean / whole.per_ray.mean;
         assert!((ratio - 1.0).abs() < 0.1, "{ratio}");
+    }
+
+    /// Counts that were measured come back out, whatever the scene.
+    #[test]
+    fn counts_of_ones_own_decide() {
+        let scene = Scene::shipped("statue").unwrap();
+        let counts = SampleCounts { width: 4, height: 2, counts: vec![0, 3, 50, 7, 1, 0, 2, 120] };
+        let walker = CountedMarching::new(&scene, &counts, 320, 180);
+        let rounds = Rounds { counted: 320 * 180, ..Rounds::default() };
+        let walked = walk(&scene, &view(&scene, 320, 180), &walker, &rounds).unwrap();
+        assert!((walked.per_ray.mean - 183.0 / 8.0).abs() < 1e-9, "{:?}", walked.per_ray);
+        assert_eq!(walked.per_ray.largest, 120.0);
+        assert!((walked.started / walked.rays - 0.75).abs() < 1e-9);
     }
 
     #[test]

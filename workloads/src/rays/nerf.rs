@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use glam::Vec3;
 
-use super::{Ray, Walker, cross};
+use super::{Ray, SampleCounts, Walker, cross};
 use crate::scene::occupancy::{CELLS, SMALLEST_STEP};
 use crate::scene::{Occupancy, Scene};
 
@@ -122,5 +122,57 @@ impl Walker for RayMarching<'_> {
 
     fn found(&self, ray: &Ray) -> bool {
         ray.transmittance < self.least_transmittance
+    }
+}
+/// Marches as often as was counted elsewhere, through the full cells of a scene; behind the last of
+/// them steps go on regardless, as the count says that there was something.
+#[derive(Debug)]
+pub struct CountedMarching<'a> {
+    marching: RayMarching<'a>,
+    counts: &'a SampleCounts,
+    width: u32,
+    height: u32,
+}
+
+impl<'a> CountedMarching<'a> {
+    /// A marcher for an image of `width` by `height` pixels.
+    pub fn new(scene: &'a Scene, counts: &'a SampleCounts, width: u32, height: u32) -> Self {
+        Self { marching: RayMarching::new(scene, 0.0), counts, width, height }
+    }
+
+    /// The count of the ray's pixel, whose number is its seed.
+    fn count(&self, ray: &Ray) -> u32 {
+        let width = u64::from(self.width.max(1));
+        let (row, column) = ((ray.seed / width) as u32, (ray.seed % width) as u32);
+        self.counts.at(column, row, self.width, self.height)
+    }
+}
+
+impl Walker for CountedMarching<'_> {
+    fn start(&self, ray: &mut Ray) -> bool {
+        if self.count(ray) == 0 {
+            return false;
+        }
+        if !self.marching.start(ray) {
+            ray.last = ray.point();
+        }
+        true
+    }
+
+    fn looks_ahead(&self) -> bool {
+        true
+    }
+
+    fn query(&self, ray: &mut Ray) -> Option<Vec3> {
+        (ray.queries < self.count(ray)).then(|| self.marching.seek(ray).unwrap_or(ray.last))
+    }
+
+    fn answer(&self, ray: &mut Ray, _: Vec3) -> bool {
+        ray.t += self.marching.step(ray.t);
+        ray.queries < self.count(ray)
+    }
+
+    fn found(&self, _: &Ray) -> bool {
+        true
     }
 }

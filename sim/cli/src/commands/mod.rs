@@ -2,6 +2,7 @@
 
 pub mod catalog;
 pub mod completions;
+pub mod inputs;
 pub mod kernel;
 pub mod replay;
 pub mod run;

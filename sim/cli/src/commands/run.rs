@@ -10,11 +10,12 @@ use lumacycle_workloads::apps::{
     Application, EncodingChoice, Frame, Rest, frame, splat, training_step,
 };
 use lumacycle_workloads::rays::View;
-use lumacycle_workloads::scene::{CameraPath, Matter, Mesh, Occupancy, Scene};
+use lumacycle_workloads::scene::{Scene, SceneError};
 use miette::NamedSource;
 use serde_json::json;
 
 use super::catalog::{csv, json_out};
+use super::inputs;
 use crate::args::{EncodingArg, Format, RestArg, RunArgs};
 use crate::failure::Failure;
 use crate::output::{self, short};
@@ -27,15 +28,23 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         let text = Application::shipped_text(&args.app).ok_or_else(|| unknown_app(&args.app))?;
         return output::write(args.output.output.as_deref(), text.as_bytes());
     }
-    let (width, height, eyes) = resolution(&args.resolution)?;
-    let scene = scene(args)?;
+    let (width, height, eyes) = inputs::resolution(&args.resolution)?;
     let (gpus, options) = super::chosen(&args.gpu.gpus, &args.gpu.engine)?;
-    let shares = shares(args)?;
+    let shares = inputs::shares(args)?;
     let gaussians = args.gaussians.unwrap_or(GAUSSIANS);
     if !(1.0..=1e9).contains(&gaussians) {
         return Err(Failure::usage("--gaussians is out of range", "it lies between 1 and 1e9"));
     }
     let app = (args.app != "splat").then(|| application(args)).transpose()?;
+    let name = args.scene.as_deref();
+    let name = name.unwrap_or_else(|| app.as_ref().map_or("room", Application::usual_scene));
+    let scene = inputs::scene(name, args.camera.as_deref())?;
+    let counts = args.samples.as_deref().map(inputs::sample_counts).transpose()?;
+    let bad_scene = |error: &SceneError| Failure::BadScene {
+        file: name.to_owned(),
+        what: error.what.clone(),
+        help: error.help.clone(),
+    };
     let mut results: Vec<Vec<FrameResult>> = vec![Vec::new(); gpus.len()];
     let mut images: Vec<(f64, FrameInputs)> = Vec::new();
     for &share in &shares {
@@ -51,8 +60,10 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
                 training_step(app, &scene)
                     .map_err(|error| Failure::usage(error.what, error.help))?
             }
-            Some(app) => frame(app, &scene, &view).map_err(|error| bad_scene(args, &error))?,
-            None => splat::frame(&scene, &view, gaussians).map_err(|e| bad_scene(args, &e))?,
+            Some(app) => {
+                frame(app, &scene, &view, counts.as_ref()).map_err(|error| bad_scene(&error))?
+            }
+            None => splat::frame(&scene, &view, gaussians).map_err(|error| bad_scene(&error))?,
         };
         images.push((share, FrameInputs { frame }));
     }
@@ -92,12 +103,8 @@ fn unknown_app(name: &str) -> Failure {
     }
 }
 
-fn is_file(name: &str, extension: &str) -> bool {
-    Path::new(name).extension().is_some_and(|end| end.eq_ignore_ascii_case(extension))
-}
-
 fn application(args: &RunArgs) -> Result<Application, Failure> {
-    let mut app = if is_file(&args.app, "toml") {
+    let mut app = if inputs::is_file(&args.app, "toml") {
         let text = super::description(Path::new(&args.app))?;
         Application::parse(&text).map_err(|error| Failure::BadText {
             what: error.what,
@@ -125,132 +132,6 @@ fn application(args: &RunArgs) -> Result<Application, Failure> {
         };
     }
     Ok(app)
-}
-
-fn bad_scene(args: &RunArgs, error: &lumacycle_workloads::scene::SceneError) -> Failure {
-    Failure::BadScene {
-        file: args.scene.clone(),
-        what: error.what.clone(),
-        help: error.help.clone(),
-    }
-}
-
-/// Bytes of a file that is not meant to be large.
-fn bytes_of(path: &Path) -> Result<Vec<u8>, Failure> {
-    use std::io::Read as _;
-    /// Larger than any grid or mesh that makes sense here.
-    const MOST_BYTES: u64 = 1 << 30;
-    let failed = |reason: String| Failure::Input { path: path.to_owned(), reason };
-    let file = std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
-    let mut bytes = Vec::new();
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|error| failed(error.to_string()))?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(failed("it is larger than 1 GiB".to_owned()));
-    }
-    if bytes.starts_with(&[0x1f, 0x8b]) {
-        let mut plain = Vec::new();
-        flate2::read::MultiGzDecoder::new(&bytes[..])
-            .take(MOST_BYTES)
-            .read_to_end(&mut plain)
-            .map_err(|error| failed(error.to_string()))?;
-        return Ok(plain);
-    }
-    Ok(bytes)
-}
-
-fn text_of(path: &Path) -> Result<String, Failure> {
-    String::from_utf8(bytes_of(path)?).map_err(|_| Failure::Input {
-        path: path.to_owned(),
-        reason: "it is not UTF-8 text".to_owned(),
-    })
-}
-
-fn scene(args: &RunArgs) -> Result<Scene, Failure> {
-    let name = args.scene.as_str();
-    let path = Path::new(name);
-    let told = |error: lumacycle_workloads::scene::SceneError| Failure::BadScene {
-        file: if error.line > 0 { format!("{name}:{}", error.line) } else { name.to_owned() },
-        what: error.what,
-        help: error.help,
-    };
-    let stem = name.trim_end_matches(".gz");
-    let brought = |matter, aabb_scale| Scene {
-        name: path
-            .file_stem()
-            .map_or_else(|| name.to_owned(), |s| s.to_string_lossy().into_owned()),
-        aabb_scale,
-        matter,
-        path: CameraPath::orbit(glam_half(), 1.33, 20.0, 0.69),
-    };
-    let mut scene = if is_file(stem, "obj") {
-        let mesh = Mesh::from_obj(&text_of(path)?).map_err(told)?;
-        brought(Matter::Mesh(mesh.into()), 1)
-    } else if is_file(stem, "npy") {
-        let grid = Occupancy::from_npy(&bytes_of(path)?).map_err(told)?;
-        let scale = 1 << (grid.cascades() - 1);
-        brought(Matter::Grid(grid.into()), scale)
-    } else {
-        Scene::shipped(name).ok_or_else(|| Failure::UnknownName {
-            what: format!("there is no scene called \"{name}\""),
-            help: format!(
-                "known: {}; or give a mesh (.obj) or an occupancy grid (.npy)",
-                Scene::names().join(", ")
-            ),
-        })?
-    };
-    if let Some(camera) = &args.camera {
-        let file = camera.display().to_string();
-        scene.path = CameraPath::from_transforms(&text_of(camera)?).map_err(|error| {
-            let file = if error.line > 0 { format!("{file}:{}", error.line) } else { file.clone() };
-            Failure::BadScene { file, what: error.what, help: error.help }
-        })?;
-    }
-    Ok(scene)
-}
-
-/// The middle of the unit cube, which brought scenes lie around.
-fn glam_half() -> lumacycle_workloads::scene::Vec3 {
-    lumacycle_workloads::scene::Vec3::splat(0.5)
-}
-
-/// `fhd`, `1920x1080`, or with a number of eyes, `2064x2208x2`.
-fn resolution(text: &str) -> Result<(u32, u32, u32), Failure> {
-    let known = match text.to_ascii_lowercase().as_str() {
-        "hd" => Some((1280, 720, 1)),
-        "fhd" => Some((1920, 1080, 1)),
-        "qhd" => Some((2560, 1440, 1)),
-        "4k" => Some((3840, 2160, 1)),
-        "8k" => Some((7680, 4320, 1)),
-        "vr" => Some((2064, 2208, 2)),
-        _ => None,
-    };
-    let parts: Option<Vec<u32>> = text.split('x').map(|part| part.parse().ok()).collect();
-    let written = match parts.as_deref() {
-        Some(&[width, height]) => Some((width, height, 1)),
-        Some(&[width, height, eyes]) => Some((width, height, eyes)),
-        _ => None,
-    };
-    known
-        .or(written)
-        .filter(|(w, h, eyes)| (1..=32768).contains(w) && (1..=32768).contains(h) && (1..=16).contains(eyes))
-        .ok_or_else(|| {
-            Failure::usage(
-                format!("--resolution: \"{text}\" is no image size"),
-                "write hd, fhd, qhd, 4k, 8k, vr (2 x 2064 x 2208), WIDTHxHEIGHT, or WIDTHxHEIGHTxEYES",
-            )
-        })
-}
-
-/// Places along the camera path, as shares of it.
-fn shares(args: &RunArgs) -> Result<Vec<f64>, Failure> {
-    if !(0.0..1.0).contains(&args.at) {
-        return Err(Failure::usage("--at must lie in [0, 1)", "0 is the start of the path"));
-    }
-    Ok(match args.path_frames {
-        None => vec![args.at],
-        Some(0) => return Err(Failure::usage("--path-frames is 0", "ask for at least one")),
-        Some(n) => (0..n).map(|i| f64::from(i) / f64::from(n)).collect(),
-    })
 }
 
 fn heading(args: &RunArgs, scene: &Scene, (width, height, eyes): (u32, u32, u32)) -> String {

@@ -87,7 +87,9 @@ fn table(report: &NeuralReport) -> String {
         text.push_str(&output::render(&table));
     }
     if !report.shares.is_empty() {
-        text.push_str("\nshares of the frame, mean of nerf, nsdf, nvr, gia at 1920x1080, in percent\n");
+        text.push_str(
+            "\nshares of the frame, mean of nerf, nsdf, nvr, gia at 1920x1080, in percent\n",
+        );
         let header = [
             "encoding",
             "published both",
@@ -116,14 +118,17 @@ fn table(report: &NeuralReport) -> String {
         text.push_str(&output::render(&table));
     }
     if !report.depths.is_empty() {
-        text.push_str("\nthroughput of a fused perceptron of width 64, by the depth it may have had\n");
+        text.push_str(
+            "\nthroughput of a fused perceptron of width 64, by the depth it may have had\n",
+        );
         let header =
             ["hidden layers", "rows", "MAPE %", "median", "p90", "bias", "corr.", "remark"];
         let mut table = output::table(&header, 1);
         for row in &report.depths {
             let mut line = vec![row.hidden_layers.to_string()];
             line.extend(cells(&row.figures, 1));
-            let remarks = [(row.fits_best, "fits best"), (row.configured, "sample configuration, scored")];
+            let remarks =
+                [(row.fits_best, "fits best"), (row.configured, "sample configuration, scored")];
             let said: Vec<&str> =
                 remarks.iter().filter(|(is, _)| *is).map(|(_, what)| *what).collect();
             line.push(said.join("; "));

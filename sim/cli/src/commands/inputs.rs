@@ -1,0 +1,134 @@
+//! What `lumacycle run` reads: scenes, cameras, sample counts, sizes of images.
+
+use std::path::Path;
+
+use lumacycle_workloads::rays::SampleCounts;
+use lumacycle_workloads::scene::{CameraPath, Matter, Mesh, Occupancy, Scene, SceneError, Vec3};
+
+use crate::args::RunArgs;
+use crate::failure::Failure;
+
+/// Whether a name is that of a file with this extension.
+pub fn is_file(name: &str, extension: &str) -> bool {
+    Path::new(name).extension().is_some_and(|end| end.eq_ignore_ascii_case(extension))
+}
+
+/// Bytes of a file that is not meant to be large.
+fn bytes_of(path: &Path) -> Result<Vec<u8>, Failure> {
+    use std::io::Read as _;
+    /// Larger than any grid or mesh that makes sense here.
+    const MOST_BYTES: u64 = 1 << 30;
+    let failed = |reason: String| Failure::Input { path: path.to_owned(), reason };
+    let file = std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|error| failed(error.to_string()))?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(failed("it is larger than 1 GiB".to_owned()));
+    }
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        let mut plain = Vec::new();
+        flate2::read::MultiGzDecoder::new(&bytes[..])
+            .take(MOST_BYTES)
+            .read_to_end(&mut plain)
+            .map_err(|error| failed(error.to_string()))?;
+        return Ok(plain);
+    }
+    Ok(bytes)
+}
+
+fn text_of(path: &Path) -> Result<String, Failure> {
+    String::from_utf8(bytes_of(path)?).map_err(|_| Failure::Input {
+        path: path.to_owned(),
+        reason: "it is not UTF-8 text".to_owned(),
+    })
+}
+
+fn told(file: &str, error: SceneError) -> Failure {
+    Failure::BadScene {
+        file: if error.line > 0 { format!("{file}:{}", error.line) } else { file.to_owned() },
+        what: error.what,
+        help: error.help,
+    }
+}
+
+/// Samples per pixel.
+pub fn sample_counts(path: &Path) -> Result<SampleCounts, Failure> {
+    let file = path.display().to_string();
+    SampleCounts::from_npy(&bytes_of(path)?).map_err(|error| told(&file, error))
+}
+
+/// A scene by name or file, with cameras of its own or from a file.
+pub fn scene(name: &str, camera: Option<&Path>) -> Result<Scene, Failure> {
+    let path = Path::new(name);
+    let stem = name.trim_end_matches(".gz");
+    let brought = |matter, aabb_scale| Scene {
+        name: path
+            .file_stem()
+            .map_or_else(|| name.to_owned(), |s| s.to_string_lossy().into_owned()),
+        aabb_scale,
+        matter,
+        path: CameraPath::orbit(Vec3::splat(0.5), 1.33, 20.0, 0.69),
+    };
+    let mut scene = if is_file(stem, "obj") {
+        let mesh = Mesh::from_obj(&text_of(path)?).map_err(|error| told(name, error))?;
+        brought(Matter::Mesh(mesh.into()), 1)
+    } else if is_file(stem, "npy") {
+        let grid = Occupancy::from_npy(&bytes_of(path)?).map_err(|error| told(name, error))?;
+        let scale = 1 << (grid.cascades() - 1);
+        brought(Matter::Grid(grid.into()), scale)
+    } else {
+        Scene::shipped(name).ok_or_else(|| Failure::UnknownName {
+            what: format!("there is no scene called \"{name}\""),
+            help: format!(
+                "known: {}; or give a mesh (.obj) or an occupancy grid (.npy)",
+                Scene::names().join(", ")
+            ),
+        })?
+    };
+    if let Some(camera) = camera {
+        let file = camera.display().to_string();
+        scene.path =
+            CameraPath::from_transforms(&text_of(camera)?).map_err(|error| told(&file, error))?;
+    }
+    Ok(scene)
+}
+
+/// `fhd`, `1920x1080`, or with a number of eyes, `2064x2208x2`.
+pub fn resolution(text: &str) -> Result<(u32, u32, u32), Failure> {
+    let known = match text.to_ascii_lowercase().as_str() {
+        "hd" => Some((1280, 720, 1)),
+        "fhd" => Some((1920, 1080, 1)),
+        "qhd" => Some((2560, 1440, 1)),
+        "4k" => Some((3840, 2160, 1)),
+        "8k" => Some((7680, 4320, 1)),
+        "vr" => Some((2064, 2208, 2)),
+        _ => None,
+    };
+    let parts: Option<Vec<u32>> = text.split('x').map(|part| part.parse().ok()).collect();
+    let written = match parts.as_deref() {
+        Some(&[width, height]) => Some((width, height, 1)),
+        Some(&[width, height, eyes]) => Some((width, height, eyes)),
+        _ => None,
+    };
+    known
+        .or(written)
+        .filter(|(w, h, eyes)| (1..=32768).contains(w) && (1..=32768).contains(h) && (1..=16).contains(eyes))
+        .ok_or_else(|| {
+            Failure::usage(
+                format!("--resolution: \"{text}\" is no image size"),
+                "write hd, fhd, qhd, 4k, 8k, vr (2 x 2064 x 2208), WIDTHxHEIGHT, or WIDTHxHEIGHTxEYES",
+            )
+        })
+}
+
+/// Places along the camera path, as shares of it.
+pub fn shares(args: &RunArgs) -> Result<Vec<f64>, Failure> {
+    if !(0.0..1.0).contains(&args.at) {
+        return Err(Failure::usage("--at must lie in [0, 1)", "0 is the start of the path"));
+    }
+    Ok(match args.path_frames {
+        None => vec![args.at],
+        Some(0) => return Err(Failure::usage("--path-frames is 0", "ask for at least one")),
+        Some(n) => (0..n).map(|i| f64::from(i) / f64::from(n)).collect(),
+    })
+}
