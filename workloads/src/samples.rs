@@ -97,7 +97,7 @@ pub enum Positions {
 }
 
 /// Samples of a window of [`Positions::Scattered`].
-const SCATTERED_WINDOW: u64 = 1 << 19;
+const SCATTERED_WINDOW: u64 = 1 << 17;
 
 impl Positions {
     /// The samples of a launch of `count`.
@@ -154,7 +154,7 @@ mod tests {
     fn windows_stand_for_the_launch() {
         let samples = Positions::Scattered.resolve(3 << 20);
         assert_eq!(samples.total(), f64::from(3 << 20));
-        assert_eq!(samples.windows[0].positions.len(), 1 << 19);
+        assert_eq!(samples.windows[0].positions.len(), 1 << 17);
         let small = samples.rescaled(1000.0);
         assert_eq!(small.total(), 1000.0);
         assert_eq!(small.windows[0].positions.len(), 1000);

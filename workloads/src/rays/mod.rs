@@ -64,7 +64,7 @@ impl Default for Rounds {
             most_steps: 8,
             granularity: 256,
             counted: 1 << 13,
-            windowed: 24_576,
+            windowed: 20_480,
             in_flight: 65_536.0,
         }
     }
@@ -268,7 +268,7 @@ struct Group {
 }
 
 /// Distances between the warps of the groups that samples in launch order come from.
-const STRIDES: [u32; 4] = [1, 5, 20, 80];
+const STRIDES: [u32; 3] = [1, 9, 80];
 
 /// The first group is spread over the image, the others lie around its middle.
 fn start_groups(view: &View, rounds: &Rounds) -> Vec<Group> {

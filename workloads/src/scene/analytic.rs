@@ -89,9 +89,17 @@ impl Analytic {
 
     /// Marks cells that hold something too faint to be a surface.
     pub(super) fn add_faint(self, grid: &mut Occupancy) {
-        if self == Self::Room {
-            for cascade in 0..grid.cascades() {
-                grid.fill(cascade, |low, side| floaters(low + side / 2.0) > 0.0);
+        if self != Self::Room {
+            return;
+        }
+        let reach = (self.aabb_scale() as f32 / FLOATER_PITCH) as i32;
+        let cells = -reach..reach;
+        for (x, y) in cells.clone().flat_map(|x| cells.clone().map(move |y| (x, y))) {
+            for z in cells.clone() {
+                let (centre, radius) = floater(Vec3::new(x as f32, y as f32, z as f32));
+                for cascade in 0..grid.cascades() {
+                    grid.fill_ball(cascade, centre, radius);
+                }
             }
         }
     }
@@ -190,24 +198,30 @@ fn room(at: Vec3) -> f32 {
     d.min(table).min(legs).min(things).min(ridge)
 }
 
+/// Distance between the cells of the lattice of floaters.
+const FLOATER_PITCH: f32 = 0.25;
+
 /// Faint blobs in mid-air, as fields trained on few views have them: one in each cell of a coarse
 /// lattice, of its own size and place.
-fn floaters(at: Vec3) -> f32 {
-    const PITCH: f32 = 0.25;
-    const FAINT: f32 = 6.0;
-    /// None where cameras stand.
-    const REACH: f32 = 4.0;
-    let scaled = at / PITCH;
-    let cell = Vec3::new(libm::floorf(scaled.x), libm::floorf(scaled.y), libm::floorf(scaled.z));
+fn floater(cell: Vec3) -> (Vec3, f32) {
     let [a, b, c] = [cell.x, cell.y, cell.z].map(|v| (v as i64 + 4096) as u64);
     let seed = crate::samples::mix(a | b << 16 | c << 32);
     let random = |shift: u32| (seed >> shift & 0xff) as f32 / 255.0;
-    let radius = PITCH * (0.08 + 0.16 * random(0));
-    let free = PITCH - 2.0 * radius;
-    let centre = cell * PITCH + radius + free * Vec3::new(random(8), random(16), random(24));
-    if (at - 0.5).length_squared() > REACH * REACH {
-        return 0.0;
-    }
+    let radius = FLOATER_PITCH * (0.08 + 0.16 * random(0));
+    let free = FLOATER_PITCH - 2.0 * radius;
+    let place = Vec3::new(random(8), random(16), random(24));
+    (cell * FLOATER_PITCH + radius + free * place, radius)
+}
+
+/// Their density at a point.
+fn floaters(at: Vec3) -> f32 {
+    const FAINT: f32 = 6.0;
+    let scaled = at / FLOATER_PITCH;
+    let (centre, radius) = floater(Vec3::new(
+        libm::floorf(scaled.x),
+        libm::floorf(scaled.y),
+        libm::floorf(scaled.z),
+    ));
     let t = 1.0 - (at - centre).length_squared() / (radius * radius);
     FAINT * t.clamp(0.0, 1.0)
 }

@@ -91,6 +91,30 @@ impl Occupancy {
         }
     }
 
+    /// Marks the cells of a cascade whose middles lie in a ball.
+    pub fn fill_ball(&mut self, cascade: u32, centre: Vec3, radius: f32) {
+        let side = (1 << cascade) as f32;
+        let cell = side / CELLS as f32;
+        // In units of cells, middles at whole numbers.
+        let centre = (centre - (0.5 - side / 2.0)) / cell - 0.5;
+        let radius = radius / cell;
+        let axis = |c: f32| {
+            let first = libm::ceilf(c - radius).max(0.0) as u32;
+            let end = (libm::floorf(c + radius) + 1.0).clamp(0.0, CELLS as f32) as u32;
+            first..end
+        };
+        for z in axis(centre.z) {
+            for y in axis(centre.y) {
+                for x in axis(centre.x) {
+                    let away = Vec3::new(x as f32, y as f32, z as f32) - centre;
+                    if away.length_squared() < radius * radius {
+                        self.set(cascade, x, y, z);
+                    }
+                }
+            }
+        }
+    }
+
     /// Marks a cell as full.
     pub fn set(&mut self, cascade: u32, x: u32, y: u32, z: u32) {
         let number = Self::number(cascade, x, y, z);
@@ -163,6 +187,20 @@ mod tests {
         assert!((grid.full_share(0) / expected - 1.0).abs() < 0.1, "{}", grid.full_share(0));
         assert!(grid.occupied_at(Vec3::splat(0.5), 0));
         assert!(!grid.occupied_at(Vec3::splat(0.9), 0));
+    }
+
+    #[test]
+    fn balls_are_filled_alike() {
+        let (centre, radius) = (Vec3::new(0.7, 0.2, -0.1), 0.23);
+        let (mut one, mut other) = (Occupancy::empty(2), Occupancy::empty(2));
+        for cascade in 0..2 {
+            one.fill_ball(cascade, centre, radius);
+            other.fill(cascade, |low, side| (low + side / 2.0).distance(centre) < radius);
+        }
+        let differing: u32 =
+            one.bits.iter().zip(&other.bits).map(|(a, b)| (a ^ b).count_ones()).sum();
+        // Rounding decides for cells on the very surface.
+        assert!(differing < 8 && one.full_share(1) > 0.0, "{differing}");
     }
 
     #[test]
