@@ -64,7 +64,7 @@ impl Default for Rounds {
             most_steps: 8,
             granularity: 256,
             counted: 1 << 13,
-            windowed: 20_480,
+            windowed: 24_576,
             in_flight: 65_536.0,
         }
     }
@@ -267,8 +267,17 @@ struct Group {
     slots: Vec<[f32; 3]>,
 }
 
+impl Group {
+    /// Whether enough rays are left to be a window of a launch.
+    fn is_window(&self) -> bool {
+        self.rays.len() >= LEAST_WINDOW
+    }
+}
+
 /// Distances between the warps of the groups that samples in launch order come from.
-const STRIDES: [u32; 3] = [1, 9, 80];
+const STRIDES: [u32; 3] = [1, 8, 64];
+/// Parts of the image that each of them looks at.
+const BANDS: u64 = 3;
 
 /// The first group is spread over the image, the others lie around its middle.
 fn start_groups(view: &View, rounds: &Rounds) -> Vec<Group> {
@@ -305,11 +314,14 @@ fn start_groups(view: &View, rounds: &Rounds) -> Vec<Group> {
     // Not a whole number of rows apart, or all would stand below each other.
     let mut groups = vec![group(counting, spread, spread / 2.0)];
     for stride in STRIDES {
-        let wanted = u64::from(rounds.windowed).div_ceil(WARP as u64);
-        let count = wanted.clamp(1, (warps / u64::from(stride)).max(1));
-        let extent = (count * u64::from(stride)) as f64;
-        let first = ((warps as f64 - extent) * 0.45).max(0.0);
-        groups.push(group(count, f64::from(stride), first));
+        let wanted = u64::from(rounds.windowed).div_ceil(WARP as u64 * BANDS);
+        let count = wanted.clamp(1, (warps / (BANDS * u64::from(stride))).max(1));
+        for band in 0..BANDS {
+            // In the middle of its third.
+            let middle = (band as f64 + 0.5) / BANDS as f64 * warps as f64;
+            let first = (middle - (count * u64::from(stride)) as f64 / 2.0).max(0.0);
+            groups.push(group(count, f64::from(stride), first));
+        }
     }
     groups
 }
@@ -338,14 +350,16 @@ fn one_round(
     let squares: f64 =
         before.rounds.iter().map(|round| span(round.alive) * span(round.alive)).sum();
     let stretch = libm::sqrt(2.0 * (squares + span(alive) * span(alive))).min(before.rays);
-    let mixed = stretch / f64::from(rounds.windowed.max(1));
+    let mixed = stretch * BANDS as f64 / f64::from(rounds.windowed.max(1));
     let distance = |group: &Group| libm::fabs(libm::log(group.stride / mixed));
+    // All bands of the stride that comes nearest; all rays where none has rays enough.
     let chosen = (1..groups.len())
-        .filter(|&i| groups[i].rays.len() >= LEAST_WINDOW)
+        .step_by(BANDS as usize)
+        .filter(|&i| groups[i..i + BANDS as usize].iter().any(Group::is_window))
         .min_by(|&a, &b| distance(&groups[a]).total_cmp(&distance(&groups[b])))
-        .unwrap_or(0);
+        .map_or(0..1, |first| first..first + BANDS as usize);
     // Mixing only grows: denser groups are not needed any more.
-    for group in groups.iter_mut().take(chosen).skip(1) {
+    for group in groups.iter_mut().take(chosen.start).skip(1) {
         group.rays.clear();
     }
     let mut windows = Vec::new();
@@ -391,12 +405,17 @@ fn one_round(
         }
         compact(&mut group.rays, &going_on, (number as u64 + 1) << 8 | index as u64);
         // Steps lie one after another in the launch, each with all rays.
-        if index == chosen {
+        if chosen.contains(&index) && (width >= LEAST_WINDOW || index == 0) {
             for step in group.slots.chunks(width.max(1)).take(steps as usize) {
-                let stands_for = elements as f64 / f64::from(steps);
-                windows.push(Window { positions: step.to_vec(), stands_for });
+                windows.push(Window { positions: step.to_vec(), stands_for: 0.0 });
             }
         }
+    }
+    // Windows stand for the launch by their sizes.
+    let known: usize = windows.iter().map(|window| window.positions.len()).sum();
+    for window in &mut windows {
+        window.stands_for =
+            elements as f64 * window.positions.len() as f64 / known.max(1) as f64;
     }
     Round {
         alive,
