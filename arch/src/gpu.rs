@@ -236,6 +236,8 @@ section! {
         reach: f64,
         /// Multiple of the capacity at which nothing of it is found any more.
         fade: f64,
+        /// Clocks of a slice for one thread's 32-bit atomic.
+        atomic_clocks: f64,
         /// Hit latency of the near partition, in SM cycles.
         latency_cycles: f64,
         /// Hit latency of the far partition, in SM cycles (as near where there is one only).
@@ -454,6 +456,7 @@ impl Gpu {
             ("l2.line", self.l2.line.bytes()),
             ("l2.bytes_per_clock", self.l2.bytes_per_clock),
             ("l2.sm_bytes_per_clock", self.l2.sm_bytes_per_clock),
+            ("l2.atomic_clocks", self.l2.atomic_clocks),
             ("dram.capacity", self.dram.capacity.bytes()),
             ("dram.channels", f64::from(self.dram.channels)),
             ("dram.banks", f64::from(self.dram.banks)),

@@ -84,6 +84,8 @@ pub struct Traffic {
     pub l1_bytes: f64,
     /// Between SMs and L2.
     pub l2_bytes: f64,
+    /// Atomics that L2 performs, counted by thread, where addresses were simulated.
+    pub l2_atomics: f64,
     /// Read from DRAM.
     pub dram_read_bytes: f64,
     /// Written to DRAM.
@@ -99,6 +101,7 @@ impl Traffic {
         Self {
             l1_bytes: self.l1_bytes * factor,
             l2_bytes: self.l2_bytes * factor,
+            l2_atomics: self.l2_atomics * factor,
             dram_read_bytes: self.dram_read_bytes * factor,
             dram_write_bytes: self.dram_write_bytes * factor,
             extra_activations: self.extra_activations * factor,
@@ -125,6 +128,7 @@ impl std::ops::AddAssign for Traffic {
     fn add_assign(&mut self, other: Self) {
         self.l1_bytes += other.l1_bytes;
         self.l2_bytes += other.l2_bytes;
+        self.l2_atomics += other.l2_atomics;
         self.dram_read_bytes += other.dram_read_bytes;
         self.dram_write_bytes += other.dram_write_bytes;
         self.extra_activations += other.extra_activations;

@@ -22,7 +22,10 @@ impl SharedTime {
         let gpu = engine.gpu;
         let clock = engine.clock_hz();
         Self {
-            l2: traffic.l2_bytes / (gpu.l2.bytes_per_clock * clock) * 1e9
+            l2: (traffic.l2_bytes / gpu.l2.bytes_per_clock)
+                .max(traffic.l2_atomics * gpu.l2.atomic_clocks / f64::from(gpu.l2.slices.max(1)))
+                / clock
+                * 1e9
                 / engine.relief(Resource::L2),
             dram: dram::service_ns(gpu, traffic) / engine.relief(Resource::Dram),
             launch: ctas / (gpu.launch.ctas_per_clock * clock) * 1e9

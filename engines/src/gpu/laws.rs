@@ -1,9 +1,13 @@
 //! Laws that no model of a machine may break, over random work and all catalogue GPUs.
 
 use lumacycle_arch::{Catalog, Gpu};
+use lumacycle_workloads::encoding::{Grid, GridKind, Interpolation};
+use lumacycle_workloads::ops::counts::Work;
 use lumacycle_workloads::ops::{
-    Attention, Embedding, Gemm, NormKind, Operation, Reduction, RowOperation, Rows, Streaming,
+    Attention, Embedding, FusedMlp, Gemm, GridEncoding, NormKind, Operation, Part, PerThread,
+    Reduction, RowOperation, Rows, Streaming,
 };
+use lumacycle_workloads::samples::Positions;
 use lumacycle_workloads::{DType, KernelClass};
 use proptest::prelude::*;
 
@@ -95,57 +99,160 @@ fn price(gpu: &Gpu, options: Options, operation: &Operation) -> Cost {
     GpuEngine::new(gpu).with(options).price(operation).unwrap()
 }
 
+/// Kernels of neural graphics: encodings with simulated lookups, fused perceptrons, rays that
+/// differ in length.
+fn neural() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        (1u64..60_000, 1u32..9, 0u32..4, 8u32..20, 1.2f64..3.0, any::<bool>()).prop_map(
+            |(samples, levels, features, log2_entries, growth, backward)| {
+                Operation::GridEncoding(GridEncoding {
+                    grid: Grid {
+                        dims: 3,
+                        kind: GridKind::Hash,
+                        levels,
+                        features: 1 << features,
+                        log2_entries,
+                        base_resolution: 16,
+                        growth,
+                        interpolation: Interpolation::Linear,
+                    },
+                    samples,
+                    positions: Positions::Scattered,
+                    position_stride_bytes: 28.0,
+                    backward,
+                    recorded: None,
+                })
+            }
+        ),
+        (4u32..8, 1u32..6, 1u32..9, 1u64..3_000_000, 1u32..4, 0u32..8).prop_map(
+            |(width, hidden_layers, inputs, samples, iterations, flags)| {
+                Operation::FusedMlp(FusedMlp {
+                    width: 1 << width,
+                    hidden_layers,
+                    inputs: 16 * inputs,
+                    outputs: 16,
+                    samples,
+                    rows_per_cta: 16 << iterations,
+                    inputs_by_row: flags & 1 > 0,
+                    training: flags & 2 > 0,
+                    backward: flags & 4 > 0,
+                    recorded: None,
+                })
+            }
+        ),
+        (1f64..4e6, 0.1f64..200.0, 1f64..8.0, 1f64..30.0, 0f64..64.0).prop_map(
+            |(rays, times, divergence, longest, bytes)| {
+                let part = Part {
+                    times,
+                    divergence,
+                    longest: longest * divergence,
+                    work: Work {
+                        fp32: 30.0,
+                        int32: 40.0,
+                        memory: 3.0,
+                        chain: 24.0,
+                        ..Work::default()
+                    },
+                    read_bytes: bytes,
+                    round_trips: 1.0,
+                    ..Part::default()
+                };
+                Operation::PerThread(PerThread::new(KernelClass::RayMarching, rays, vec![part]))
+            }
+        ),
+    ]
+}
+
+fn no_resource_is_beaten(gpu: &Gpu, operation: &Operation) -> Result<(), TestCaseError> {
+    let cost = price(gpu, Options::default(), operation);
+    for kernel in &cost.kernels {
+        prop_assert!(kernel.time_ns.is_finite() && kernel.time_ns > 0.0);
+        for (resource, ns) in &kernel.busy_ns {
+            // Per-SM bounds are averages over waves; a ragged tail only adds.
+            prop_assert!(*ns <= kernel.time_ns * 1.0001, "{resource}: {ns} > {}", kernel.time_ns);
+        }
+    }
+    Ok(())
+}
+
+fn more_never_slows(gpu: &Gpu, operation: &Operation) -> Result<(), TestCaseError> {
+    let base = price(gpu, Options::default(), operation).time_ns;
+    for resource in [
+        Resource::Fp32,
+        Resource::Tensor,
+        Resource::SharedMemory,
+        Resource::L2,
+        Resource::Dram,
+        Resource::Latency,
+        Resource::CtaLaunch,
+        Resource::RegisterFile,
+    ] {
+        let options = Options { relief: Some((resource, 1.5)), ..Options::default() };
+        let relieved = price(gpu, options, operation).time_ns;
+        prop_assert!(relieved <= base * CHOICE, "{resource}: {relieved} > {base}");
+    }
+    let faster = Options { clock_hz: Some(gpu.clocks.typical.hz() * 1.2), ..Options::default() };
+    prop_assert!(price(gpu, faster, operation).time_ns <= base * CHOICE);
+    Ok(())
+}
+
+fn warmth_never_slows(gpu: &Gpu, operation: &Operation) -> Result<(), TestCaseError> {
+    let warm = price(gpu, Options::default(), operation).time_ns;
+    let cold = price(gpu, Options { l2: L2Start::Cold, ..Options::default() }, operation);
+    prop_assert!(warm <= cold.time_ns * CHOICE);
+    Ok(())
+}
+
+fn shares_are_shares(gpu: &Gpu, operation: &Operation) -> Result<(), TestCaseError> {
+    let cost = price(gpu, Options::default(), operation);
+    let constant_pj = gpu.power.constant.watts() * cost.time_ns * 1e3;
+    prop_assert!(cost.energy.total_pj() >= constant_pj * 0.9999);
+    prop_assert!((0.0..=1.0).contains(&cost.traffic.l1_hit_rate()));
+    prop_assert!((0.0..=1.0).contains(&cost.traffic.l2_hit_rate()));
+    for share in cost.shared_use.as_array() {
+        prop_assert!((0.0..=1.0).contains(&share));
+    }
+    for kernel in &cost.kernels {
+        prop_assert!(kernel.occupancy.share > 0.0 && kernel.occupancy.share <= 1.0);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn kernels_of_neural_graphics_keep_the_laws(index in 0usize..8, operation in neural()) {
+        let gpu = gpu(index);
+        prop_assert_eq!(operation.validate(), Ok(()));
+        no_resource_is_beaten(&gpu, &operation)?;
+        more_never_slows(&gpu, &operation)?;
+        warmth_never_slows(&gpu, &operation)?;
+        shares_are_shares(&gpu, &operation)?;
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
     #[test]
     fn no_kernel_beats_a_single_resource(index in 0usize..8, operation in operations()) {
-        let cost = price(&gpu(index), Options::default(), &operation);
-        for kernel in &cost.kernels {
-            prop_assert!(kernel.time_ns.is_finite() && kernel.time_ns > 0.0);
-            for (resource, ns) in &kernel.busy_ns {
-                // Per-SM bounds are averages over waves; a ragged tail only adds.
-                prop_assert!(*ns <= kernel.time_ns * 1.0001, "{resource}: {ns} > {}", kernel.time_ns);
-            }
-        }
+        no_resource_is_beaten(&gpu(index), &operation)?;
     }
 
     #[test]
     fn more_of_a_resource_is_never_slower(index in 0usize..8, operation in operations()) {
-        let gpu = gpu(index);
-        let base = price(&gpu, Options::default(), &operation).time_ns;
-        for resource in [Resource::Fp32, Resource::Tensor, Resource::SharedMemory, Resource::L2,
-            Resource::Dram, Resource::Latency, Resource::CtaLaunch, Resource::RegisterFile] {
-            let options = Options { relief: Some((resource, 1.5)), ..Options::default() };
-            let relieved = price(&gpu, options, &operation).time_ns;
-            prop_assert!(relieved <= base * CHOICE, "{resource}: {relieved} > {base}");
-        }
-        let faster = Options { clock_hz: Some(gpu.clocks.typical.hz() * 1.2), ..Options::default() };
-        prop_assert!(price(&gpu, faster, &operation).time_ns <= base * CHOICE);
+        more_never_slows(&gpu(index), &operation)?;
     }
 
     #[test]
     fn a_warm_cache_is_never_slower(index in 0usize..8, operation in operations()) {
-        let gpu = gpu(index);
-        let warm = price(&gpu, Options::default(), &operation).time_ns;
-        let cold = price(&gpu, Options { l2: L2Start::Cold, ..Options::default() }, &operation);
-        prop_assert!(warm <= cold.time_ns * CHOICE);
+        warmth_never_slows(&gpu(index), &operation)?;
     }
 
     #[test]
     fn energy_covers_constant_power_and_rates_are_shares(index in 0usize..8, operation in operations()) {
-        let gpu = gpu(index);
-        let cost = price(&gpu, Options::default(), &operation);
-        let constant_pj = gpu.power.constant.watts() * cost.time_ns * 1e3;
-        prop_assert!(cost.energy.total_pj() >= constant_pj * 0.9999);
-        prop_assert!((0.0..=1.0).contains(&cost.traffic.l1_hit_rate()));
-        prop_assert!((0.0..=1.0).contains(&cost.traffic.l2_hit_rate()));
-        for share in cost.shared_use.as_array() {
-            prop_assert!((0.0..=1.0).contains(&share));
-        }
-        for kernel in &cost.kernels {
-            prop_assert!(kernel.occupancy.share > 0.0 && kernel.occupancy.share <= 1.0);
-        }
+        shares_are_shares(&gpu(index), &operation)?;
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub fn kept_in_l2(gpu: &Gpu, distance_bytes: f64) -> f64 {
     ((fade - distance_bytes) / (fade - reach)).clamp(0.0, 1.0)
 }
 
+/// Bytes that one thread's atomic changes: a number, or a pair of halves.
+const ATOMIC_BYTES: f64 = 4.0;
+
 /// What a kernel moves, and where its read latency comes from.
 #[derive(Debug, Clone, Default)]
 pub struct Movement {
@@ -44,8 +47,6 @@ pub struct StageMovement {
     pub below_l1_bytes: f64,
     /// Share of its bytes that L1 cannot have, as nobody has touched them before.
     pub miss_share: f64,
-    /// Operations that L2 performs (sectors of atomics).
-    pub atomics: f64,
 }
 
 /// One stream over the whole launch, in bytes.
@@ -135,8 +136,10 @@ pub fn movement(
                 // L2 completes sectors that are written in part.
                 total.traffic.dram_read_bytes += dram * written_back;
             }
-            if stream.direction == Direction::Atomic {
-                demand.atomics += l2_bytes / gpu.l1.sector.bytes() / times;
+            if stream.direction == Direction::Atomic
+                && matches!(stream.pattern, Pattern::Gathered(_))
+            {
+                total.traffic.l2_atomics += requested / ATOMIC_BYTES;
             }
             total.traffic.extra_activations += activations * (1.0 - warm);
         }

@@ -414,8 +414,7 @@ fn one_round(
     // Windows stand for the launch by their sizes.
     let known: usize = windows.iter().map(|window| window.positions.len()).sum();
     for window in &mut windows {
-        window.stands_for =
-            elements as f64 * window.positions.len() as f64 / known.max(1) as f64;
+        window.stands_for = elements as f64 * window.positions.len() as f64 / known.max(1) as f64;
     }
     Round {
         alive,

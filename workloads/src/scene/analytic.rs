@@ -217,11 +217,8 @@ fn floater(cell: Vec3) -> (Vec3, f32) {
 fn floaters(at: Vec3) -> f32 {
     const FAINT: f32 = 6.0;
     let scaled = at / FLOATER_PITCH;
-    let (centre, radius) = floater(Vec3::new(
-        libm::floorf(scaled.x),
-        libm::floorf(scaled.y),
-        libm::floorf(scaled.z),
-    ));
+    let (centre, radius) =
+        floater(Vec3::new(libm::floorf(scaled.x), libm::floorf(scaled.y), libm::floorf(scaled.z)));
     let t = 1.0 - (at - centre).length_squared() / (radius * radius);
     FAINT * t.clamp(0.0, 1.0)
 }
