@@ -1,17 +1,21 @@
 //! How fast the simulator is: one kernel, one gather through the cache model, a trace of 10,000
-//! kernels read and replayed. Figures are in `BENCHMARKS.md`; none is asserted.
+//! kernels read and replayed, frames of radiance fields and their encodings. Figures are in `BENCHMARKS.md`; none is asserted.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use lumacycle_arch::Catalog;
-use lumacycle_engines::{Engine, GpuEngine};
+use lumacycle_engines::{Engine, GpuEngine, Options};
+use lumacycle_sim::frame::price;
 use lumacycle_sim::replay::{ReplayOptions, replay};
 use lumacycle_traces::{ReadOptions, read};
 use lumacycle_workloads::DType;
+use lumacycle_workloads::apps::{Application, frame};
 use lumacycle_workloads::ops::gemm::{Math, Tile};
 use lumacycle_workloads::ops::{Embedding, Gemm, Operation};
+use lumacycle_workloads::rays::View;
+use lumacycle_workloads::scene::Scene;
 
 /// A Kineto trace of `kernels` launches with operators and shapes, many of them distinct.
 fn synthetic(kernels: usize) -> String {
@@ -82,5 +86,43 @@ fn speed(criterion: &mut Criterion) {
     let _ = std::fs::remove_file(&path);
 }
 
-criterion_group!(benches, speed);
+/// Frames and encodings on one core.
+fn neural_graphics(criterion: &mut Criterion) {
+    let catalog = Catalog::embedded();
+    let Ok(entry) = catalog.get("rtx3090") else { return };
+    let Some(Ok(app)) = Application::shipped("nerf") else { return };
+    let one_core = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+    let Ok(one_core) = one_core else { return };
+    let mut group = criterion.benchmark_group("neural graphics");
+    group.sample_size(10);
+    for name in ["room", "statue"] {
+        let Some(scene) = Scene::shipped(name) else { continue };
+        let Some(camera) = scene.path.at(0.5) else { continue };
+        let view = View { camera, width: 1920, height: 1080 };
+        group.bench_function(format!("NeRF frame at 1920x1080, {name}"), |b| {
+            b.iter(|| {
+                one_core.install(|| {
+                    let frame = frame(&app, &scene, &view, None).ok()?;
+                    price(&frame, &entry, Options::default()).ok()
+                })
+            });
+        });
+        let Ok(frame) = frame(&app, &scene, &view, None) else { continue };
+        let encodings = frame.launches.iter().filter_map(|launch| match &launch.operation {
+            Operation::GridEncoding(encoding) => Some(encoding.clone()),
+            _ => None,
+        });
+        if let Some(mut encoding) = encodings.max_by_key(|encoding| encoding.samples) {
+            encoding.samples = 1 << 21;
+            let engine = GpuEngine::new(&entry.gpu);
+            let encoding = Operation::GridEncoding(encoding);
+            group.bench_function(format!("encoding of 2^21 samples, {name}"), |b| {
+                b.iter(|| one_core.install(|| engine.price(black_box(&encoding))));
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, speed, neural_graphics);
 criterion_main!(benches);

@@ -22,8 +22,6 @@ const NETWORK_WEIGHTS: u64 = 10_240;
 /// Stand-in for scenes without bounds, and for single objects.
 const UNBOUNDED: &str = "room";
 const OBJECT: &str = "statue";
-/// Rays walked for samples in launch order: a recording is worth more of them than a frame.
-const WINDOWED: u32 = 24_576;
 /// Bytes from one position to the next: sample records, and bare positions of cells.
 const RECORD_STRIDE: f64 = 28.0;
 const CELL_STRIDE: f64 = 12.0;
@@ -473,8 +471,7 @@ fn stand_in_walk(rows: &[Row], scene: &Scene) -> Option<Walk> {
     let height = rays.launch.grid[1] * rays.launch.block[1];
     let width = u32::try_from(threads(compact)).ok()? / height.max(1);
     let view = View { camera: scene.path.at(0.5)?, width: width.max(1), height: height.max(1) };
-    let rounds = Rounds { windowed: WINDOWED, ..Rounds::default() };
-    walk(scene, &view, &RayMarching::new(scene, 0.01), &rounds).ok()
+    walk(scene, &view, &RayMarching::new(scene, 0.01), &Rounds::default()).ok()
 }
 
 #[cfg(test)]

@@ -64,7 +64,7 @@ impl Default for Rounds {
             most_steps: 8,
             granularity: 256,
             counted: 1 << 13,
-            windowed: 24_576,
+            windowed: 18_432,
             in_flight: 65_536.0,
         }
     }
