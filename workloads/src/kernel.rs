@@ -300,6 +300,12 @@ pub trait Addresses: fmt::Debug + Send + Sync {
 
     /// Bytes that one request of a full warp asks for.
     fn access_bytes(&self) -> u64;
+
+    /// Bytes that are touched from one launch of this kind to the next before the same address
+    /// comes up again: what an L2 has to hold to be warm.
+    fn reuse_bytes(&self) -> u64 {
+        self.span_bytes()
+    }
 }
 
 /// Which addresses a stream touches.

@@ -36,13 +36,17 @@ impl SampleSet {
         self.windows.iter().map(|window| window.stands_for).sum()
     }
 
+    /// Samples whose place is known.
+    pub fn known(&self) -> usize {
+        self.windows.iter().map(|window| window.positions.len()).sum()
+    }
+
     /// The same windows standing for a launch of `total` samples: shortened where that is less
     /// than what they hold.
     #[must_use]
     pub fn rescaled(&self, total: f64) -> Self {
         let factor = total / self.total().max(1.0);
-        let known: usize = self.windows.iter().map(|window| window.positions.len()).sum();
-        let keep = (total / known.max(1) as f64).min(1.0);
+        let keep = (total / self.known().max(1) as f64).min(1.0);
         let windows = self.windows.iter().map(|window| {
             let kept = libm::ceil(window.positions.len() as f64 * keep) as usize;
             Window {

@@ -101,6 +101,12 @@ pub fn movement(
             total.traffic.l1_bytes += requested.max(l2_bytes);
             total.traffic.l2_bytes += l2_bytes;
             let resident = matches!(stream.pattern, Pattern::L2Resident);
+            let warm = match (&stream.pattern, l2) {
+                (Pattern::Gathered(addresses), L2Start::Warm) => {
+                    warm.min(kept_in_l2(gpu, addresses.reuse_bytes() as f64))
+                }
+                _ => warm,
+            };
             match stream.direction {
                 Direction::Read => {
                     // Compulsory misses vanish when the data is already there; capacity misses

@@ -217,9 +217,9 @@ impl<'a> Simulation<'a> {
     }
 
     /// Share of first touches that a longer history would have found in L2, after a run of
-    /// `groups`: the table's sectors are touched at the rate that the run shows, touched ones stay
+    /// `groups` out of a longer launch: the table's sectors are touched at the rate that the run shows, touched ones stay
     /// for the life of their line, and the run has seen the latest part of that.
-    fn found_with_history(&self, groups: f64) -> f64 {
+    fn found_with_history(&self, groups: f64, launch: f64) -> f64 {
         let sectors = self.addresses.span_bytes() as f64 / self.sector_bytes as f64;
         let lines = self.addresses.span_bytes() as f64 / self.line_bytes as f64;
         let rate =
@@ -241,6 +241,8 @@ impl<'a> Simulation<'a> {
         } else {
             low
         };
+        // Nor is there more history than the launch itself: on average half of the rest of it.
+        let life = life.min(((launch - groups) / 2.0).max(0.0));
         // On average the measured part of the run has this much behind it.
         let behind = groups * f64::midpoint(WARM_UP, 1.0);
         let touched_before = sector_rate * life / (1.0 + sector_rate * life);
@@ -263,6 +265,8 @@ impl<'a> Simulation<'a> {
             chosen += 1;
         }
         let whole = chosen == ctas && segment.groups as f64 >= segment.stands_for * 0.999;
+        // The last CTA may not be full.
+        let groups = groups.min(segment.groups);
         let measured_from = if whole { 0 } else { (groups as f64 * WARM_UP) as u64 };
         let (mut warming, mut measured) = (Counts::default(), Counts::default());
         let mut done = 0;
@@ -284,7 +288,8 @@ impl<'a> Simulation<'a> {
             first_cta = end;
         }
         if !whole {
-            let found = measured.first_touches * self.found_with_history(done as f64);
+            let found =
+                measured.first_touches * self.found_with_history(done as f64, segment.stands_for);
             measured.l2_hits += found;
             let misses = (measured.l2_asked() - measured.l2_hits + found).max(1.0);
             measured.miss_lines *= 1.0 - found / misses;
@@ -425,27 +430,44 @@ mod tests {
     }
 
     /// A run too short to fill L2 says the same as a long one of the same kind.
+    /// A launch of which only the first groups are known.
+    #[derive(Debug)]
+    struct Known(Uniform, u64);
+    impl Addresses for Known {
+        fn segments(&self) -> Vec<Segment> {
+            vec![Segment { groups: self.1, stands_for: self.0.groups as f64 }]
+        }
+        fn group(&self, segment: usize, index: u64, out: &mut Requests) {
+            self.0.group(segment, index, out);
+        }
+        fn requests_per_group(&self) -> f64 {
+            1.0
+        }
+        fn span_bytes(&self) -> u64 {
+            self.0.span_bytes()
+        }
+        fn access_bytes(&self) -> u64 {
+            self.0.access_bytes()
+        }
+    }
+
+    /// A window of less than a CTA still says something about its launch.
+    #[test]
+    fn a_few_groups_are_enough_for_an_answer() {
+        let gpu = Catalog::embedded().get("rtx3070").unwrap().gpu;
+        let placement = Placement {
+            warps_per_cta: 16,
+            ctas_per_sm: 3,
+            l1_bytes: 131_072.0,
+            streamed_per_group_bytes: 128.0,
+        };
+        let found = run(&gpu, &Known(Uniform { groups: 400, span: 4 << 20 }, 4), placement);
+        assert!(found.sectors_per_request > 20.0, "{found:?}");
+        assert!(found.l2 < 0.5, "{found:?}");
+    }
+
     #[test]
     fn a_short_run_stands_for_a_long_launch() {
-        #[derive(Debug)]
-        struct Part(Uniform, u64);
-        impl Addresses for Part {
-            fn segments(&self) -> Vec<Segment> {
-                vec![Segment { groups: self.1, stands_for: self.0.groups as f64 }]
-            }
-            fn group(&self, segment: usize, index: u64, out: &mut Requests) {
-                self.0.group(segment, index, out);
-            }
-            fn requests_per_group(&self) -> f64 {
-                1.0
-            }
-            fn span_bytes(&self) -> u64 {
-                self.0.span_bytes()
-            }
-            fn access_bytes(&self) -> u64 {
-                self.0.access_bytes()
-            }
-        }
         let gpu = Catalog::embedded().get("rtx3070").unwrap().gpu;
         let placement = Placement {
             warps_per_cta: 16,
@@ -456,7 +478,7 @@ mod tests {
         for span in [3 << 20, 5 << 20] {
             let l2 = |known| {
                 let table = Uniform { groups: 1 << 20, span };
-                run(&gpu, &Part(table, known), placement).l2
+                run(&gpu, &Known(table, known), placement).l2
             };
             let (short, long) = (l2(4096), l2(1 << 18));
             assert!((short - long).abs() < 0.08, "{short} {long}");

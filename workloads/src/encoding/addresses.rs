@@ -77,6 +77,11 @@ impl Addresses for GridAddresses {
         entries * self.grid.entry_bytes()
     }
 
+    /// A launch walks all tables.
+    fn reuse_bytes(&self) -> u64 {
+        self.grid.table_bytes()
+    }
+
     fn access_bytes(&self) -> u64 {
         self.grid.entry_bytes() * WARP as u64 / self.threads_per_sample as u64
     }

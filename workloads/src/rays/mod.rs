@@ -411,11 +411,20 @@ fn one_round(
             }
         }
     }
-    // Windows stand for the launch by their sizes.
-    let known: usize = windows.iter().map(|window| window.positions.len()).sum();
-    for window in &mut windows {
-        window.stands_for = elements as f64 * window.positions.len() as f64 / known.max(1) as f64;
-    }
+    // The last few rays say little about where a launch looks: an earlier round says more.
+    let known: usize = windows.iter().map(|window: &Window| window.positions.len()).sum();
+    let mut earlier = before.rounds.iter().rev().map(|round| &round.samples);
+    let samples = match earlier.find(|samples| samples.known() >= LEAST_WINDOW) {
+        Some(earlier) if known < LEAST_WINDOW => Arc::new(earlier.rescaled(elements as f64)),
+        _ => {
+            // Windows stand for the launch by their sizes.
+            for window in &mut windows {
+                window.stands_for =
+                    elements as f64 * window.positions.len() as f64 / known.max(1) as f64;
+            }
+            Arc::new(SampleSet { windows })
+        }
+    };
     Round {
         alive,
         steps,
@@ -423,7 +432,7 @@ fn one_round(
         used: used as f64 * factor,
         useful: useful as f64 * factor,
         ways: ways.ways(),
-        samples: Arc::new(SampleSet { windows }),
+        samples,
     }
 }
 
