@@ -37,6 +37,40 @@ fn every_application_with_every_encoding() {
     }
 }
 
+#[test]
+fn a_frame_for_people() {
+    let output = run(&[&["run", "nsdf", "--rounds"], &SMALL[..]].concat());
+    assert_eq!(code(&output), 0);
+    insta::assert_snapshot!("frame_of_a_distance_field", stdout(&output));
+}
+
+/// The suite of published figures needs no data and has the form of all suites.
+#[test]
+fn published_figures_are_compared() {
+    let args = ["validate", "neural_graphics", "--gpu", "rtx3090", "--format", "json"];
+    let output = run(&args);
+    assert_eq!(code(&output), 0, "{}", told(&output));
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value["suite"], "neural_graphics");
+    for key in ["rows", "mape_pct", "median_ape_pct", "p90_ape_pct", "bias_pct", "correlation"] {
+        assert!(value["overall"][key].is_number(), "{key}");
+        assert!(value["groups"][0][key].is_number(), "{key}");
+        assert!(value["baselines"]["roofline"][key].is_number(), "{key}");
+    }
+    for frame in value["frames"].as_array().unwrap() {
+        assert!(!frame["source"].as_str().unwrap().is_empty());
+        assert!(frame["predicted_ms"].as_f64().unwrap() > frame["roofline_ms"].as_f64().unwrap());
+    }
+    assert_eq!(value["depths"].as_array().unwrap().len(), 8);
+    let none = run(&["validate", "neural_graphics", "--gpu", "rtx4090", "--format", "json"]);
+    let none: Value = serde_json::from_slice(&none.stdout).unwrap();
+    assert_eq!(none["rows_used"], 0);
+    assert_eq!(none["rows_left_out"]["GPU not selected"], 14);
+    let needs = run(&["validate", "gemm"]);
+    assert_eq!(code(&needs), 2);
+    assert!(told(&needs).contains("--data"), "{}", told(&needs));
+}
+
 /// Fusing keeps intermediate results out of the L2. It need not save DRAM traffic: walked level by
 /// level, one table at a time stays in the L2; a renderer that fuses everything walks all of them
 /// for each sample.

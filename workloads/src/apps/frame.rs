@@ -159,16 +159,16 @@ pub fn frame(
     let (walked, record_bytes) = match app.kind {
         Kind::Sdf => (walk(scene, view, &SphereTracing::new(scene)?, &rounds)?, 12.0),
         Kind::Volume => (walk(scene, view, &DeltaTracking::new(scene), &rounds)?, 12.0),
-        _ => match counts {
-            Some(counts) => {
+        _ => {
+            let walked = if let Some(counts) = counts {
                 let marching = CountedMarching::new(scene, counts, view.width, view.height);
-                (walk(scene, view, &marching, &rounds)?, rest::SAMPLE_BYTES)
-            }
-            None => {
+                walk(scene, view, &marching, &rounds)?
+            } else {
                 let marching = RayMarching::new(scene, app.rendering.least_transmittance as f32);
-                (walk(scene, view, &marching, &rounds)?, rest::SAMPLE_BYTES)
-            }
-        },
+                walk(scene, view, &marching, &rounds)?
+            };
+            (walked, rest::SAMPLE_BYTES)
+        }
     };
     Ok(assemble(app, scene, walked, record_bytes))
 }
