@@ -70,7 +70,7 @@ impl Analytic {
         match self {
             Self::Lattice => Some(0.004),
             Self::Statue => Some(0.006),
-            Self::Room => Some(0.05),
+            Self::Room => Some(0.035),
             Self::Cloud => None,
         }
     }
@@ -92,13 +92,16 @@ impl Analytic {
         if self != Self::Room {
             return;
         }
-        let reach = (self.aabb_scale() as f32 / FLOATER_PITCH) as i32;
-        let cells = -reach..reach;
-        for (x, y) in cells.clone().flat_map(|x| cells.clone().map(move |y| (x, y))) {
-            for z in cells.clone() {
-                let (centre, radius) = floater(Vec3::new(x as f32, y as f32, z as f32));
-                for cascade in 0..grid.cascades() {
-                    grid.fill_ball(cascade, centre, radius);
+        for floaters in FLOATERS {
+            let reach = (self.aabb_scale() as f32 / floaters.pitch) as i32;
+            let cells = -reach..reach;
+            for (x, y) in cells.clone().flat_map(|x| cells.clone().map(move |y| (x, y))) {
+                for z in cells.clone() {
+                    let cell = Vec3::new(x as f32, y as f32, z as f32);
+                    let Some((centre, radius)) = floaters.ball(cell) else { continue };
+                    for cascade in 0..grid.cascades() {
+                        grid.fill_ball(cascade, centre, radius);
+                    }
                 }
             }
         }
@@ -198,29 +201,52 @@ fn room(at: Vec3) -> f32 {
     d.min(table).min(legs).min(things).min(ridge)
 }
 
-/// Distance between the cells of the lattice of floaters.
-const FLOATER_PITCH: f32 = 0.25;
-
-/// Faint blobs in mid-air, as fields trained on few views have them: one in each cell of a coarse
-/// lattice, of its own size and place.
-fn floater(cell: Vec3) -> (Vec3, f32) {
-    let [a, b, c] = [cell.x, cell.y, cell.z].map(|v| (v as i64 + 4096) as u64);
-    let seed = crate::samples::mix(a | b << 16 | c << 32);
-    let random = |shift: u32| (seed >> shift & 0xff) as f32 / 255.0;
-    let radius = FLOATER_PITCH * (0.08 + 0.16 * random(0));
-    let free = FLOATER_PITCH - 2.0 * radius;
-    let place = Vec3::new(random(8), random(16), random(24));
-    (cell * FLOATER_PITCH + radius + free * place, radius)
+/// Faint balls in mid-air, as the occupancy of fields trained on few views is full of them: some
+/// cells of a lattice hold one each.
+#[derive(Debug, Clone, Copy)]
+struct Floaters {
+    /// Distance between the cells.
+    pitch: f32,
+    /// Share of the cells that hold one.
+    share: f32,
+    /// Smallest radius, in cells, and how much larger some are.
+    radius: (f32, f32),
 }
 
-/// Their density at a point.
+/// Blobs that rays take several samples in, and specks of one to four occupancy cells.
+const FLOATERS: [Floaters; 2] = [
+    Floaters { pitch: 1.0 / 4.0, share: 1.0, radius: (0.08, 0.16) },
+    Floaters { pitch: 1.0 / 16.0, share: 0.1, radius: (0.1, 0.3) },
+];
+
+impl Floaters {
+    /// Middle and radius of the one in a cell, if any.
+    fn ball(self, cell: Vec3) -> Option<(Vec3, f32)> {
+        let [a, b, c] = [cell.x, cell.y, cell.z].map(|v| (v as i64 + 4096) as u64);
+        let seed = crate::samples::mix(a | b << 16 | c << 32);
+        let random = |shift: u32| (seed >> shift & 0xff) as f32 / 255.0;
+        if random(32) > self.share {
+            return None;
+        }
+        let radius = self.pitch * (self.radius.0 + self.radius.1 * random(0));
+        let free = self.pitch - 2.0 * radius;
+        let place = Vec3::new(random(8), random(16), random(24));
+        Some((cell * self.pitch + radius + free * place, radius))
+    }
+}
+
+/// Density of floaters at a point.
 fn floaters(at: Vec3) -> f32 {
     const FAINT: f32 = 6.0;
-    let scaled = at / FLOATER_PITCH;
-    let (centre, radius) =
-        floater(Vec3::new(libm::floorf(scaled.x), libm::floorf(scaled.y), libm::floorf(scaled.z)));
-    let t = 1.0 - (at - centre).length_squared() / (radius * radius);
-    FAINT * t.clamp(0.0, 1.0)
+    FLOATERS.iter().fold(0.0, |density, floaters| {
+        let at_cells = at / floaters.pitch;
+        let cell =
+            Vec3::new(libm::floorf(at_cells.x), libm::floorf(at_cells.y), libm::floorf(at_cells.z));
+        floaters.ball(cell).map_or(density, |(centre, radius)| {
+            let t = 1.0 - (at - centre).length_squared() / (radius * radius);
+            density.max(FAINT * t.clamp(0.0, 1.0))
+        })
+    })
 }
 
 /// An ellipsoid of fractal noise.
