@@ -430,6 +430,13 @@ mod tests {
     }
 
     /// A run too short to fill L2 says the same as a long one of the same kind.
+    const PLACED: Placement = Placement {
+        warps_per_cta: 16,
+        ctas_per_sm: 3,
+        l1_bytes: 131_072.0,
+        streamed_per_group_bytes: 128.0,
+    };
+
     /// A launch of which only the first groups are known.
     #[derive(Debug)]
     struct Known(Uniform, u64);
@@ -455,13 +462,7 @@ mod tests {
     #[test]
     fn a_few_groups_are_enough_for_an_answer() {
         let gpu = Catalog::embedded().get("rtx3070").unwrap().gpu;
-        let placement = Placement {
-            warps_per_cta: 16,
-            ctas_per_sm: 3,
-            l1_bytes: 131_072.0,
-            streamed_per_group_bytes: 128.0,
-        };
-        let found = run(&gpu, &Known(Uniform { groups: 400, span: 4 << 20 }, 4), placement);
+        let found = run(&gpu, &Known(Uniform { groups: 400, span: 4 << 20 }, 4), PLACED);
         assert!(found.sectors_per_request > 20.0, "{found:?}");
         assert!(found.l2 < 0.5, "{found:?}");
     }
@@ -469,16 +470,10 @@ mod tests {
     #[test]
     fn a_short_run_stands_for_a_long_launch() {
         let gpu = Catalog::embedded().get("rtx3070").unwrap().gpu;
-        let placement = Placement {
-            warps_per_cta: 16,
-            ctas_per_sm: 3,
-            l1_bytes: 131_072.0,
-            streamed_per_group_bytes: 128.0,
-        };
         for span in [3 << 20, 5 << 20] {
             let l2 = |known| {
                 let table = Uniform { groups: 1 << 20, span };
-                run(&gpu, &Known(table, known), placement).l2
+                run(&gpu, &Known(table, known), PLACED).l2
             };
             let (short, long) = (l2(4096), l2(1 << 18));
             assert!((short - long).abs() < 0.08, "{short} {long}");

@@ -45,17 +45,17 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
     if let Some(path) = &args.rows {
         write_rows(path, &reports)?;
     }
-    if let Some(bound) = args.max_mape
-        && let Some(report) = reports.iter().find(|report| report.overall.mape_pct > bound)
-    {
-        return Err(Failure::Bound {
-            what: format!(
-                "MAPE of {} is {:.1} %, above {bound} %",
-                report.suite, report.overall.mape_pct
-            ),
-        });
+    reports.iter().try_for_each(|report| within(args, &report.suite, report.overall.mape_pct))
+}
+
+/// Holds a suite's error against the bound that was asked for.
+pub(super) fn within(args: &ValidateArgs, suite: &str, mape_pct: f64) -> Result<(), Failure> {
+    match args.max_mape {
+        Some(bound) if mape_pct > bound => Err(Failure::Bound {
+            what: format!("MAPE of {suite} is {mape_pct:.1} %, above {bound} %"),
+        }),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn write_rows(path: &std::path::Path, reports: &[SuiteReport]) -> Result<(), Failure> {

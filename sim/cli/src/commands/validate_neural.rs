@@ -3,6 +3,7 @@
 use lumacycle_validate::NeuralReport;
 
 use super::catalog::{csv, json_out};
+use super::validate::within;
 use super::validate_ngp::cells;
 use crate::args::{Format, ValidateArgs};
 use crate::failure::Failure;
@@ -54,15 +55,7 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
             output::write(args.output.output.as_deref(), table(&report).as_bytes())?;
         }
     }
-    match args.max_mape {
-        Some(bound) if report.overall.mape_pct > bound => Err(Failure::Bound {
-            what: format!(
-                "MAPE of {} is {:.1} %, above {bound} %",
-                report.suite, report.overall.mape_pct
-            ),
-        }),
-        _ => Ok(()),
-    }
+    within(args, report.suite, report.overall.mape_pct)
 }
 
 fn table(report: &NeuralReport) -> String {

@@ -3,6 +3,7 @@
 use lumacycle_validate::{Figures, NgpReport};
 
 use super::catalog::{csv, json_out};
+use super::validate::within;
 use crate::args::{Format, ValidateArgs};
 use crate::failure::Failure;
 use crate::output::{self, short};
@@ -49,15 +50,7 @@ pub fn run(args: &ValidateArgs, data: &std::path::Path) -> Result<(), Failure> {
             output::write(args.output.output.as_deref(), table(&report).as_bytes())?;
         }
     }
-    match args.max_mape {
-        Some(bound) if report.overall.mape_pct > bound => Err(Failure::Bound {
-            what: format!(
-                "MAPE of instant-ngp is {:.1} %, above {bound} %",
-                report.overall.mape_pct
-            ),
-        }),
-        _ => Ok(()),
-    }
+    within(args, report.suite, report.overall.mape_pct)
 }
 
 fn write_rows(path: &std::path::Path, report: &NgpReport) -> Result<(), Failure> {
