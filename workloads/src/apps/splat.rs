@@ -23,8 +23,10 @@ const GAUSSIAN_BYTES: f64 = 236.0;
 const PROJECTED_BYTES: f64 = 48.0;
 /// Opacity of a Gaussian at its middle.
 const OPACITY: f64 = 0.6;
-/// Share of a Gaussian's opacity that a pixel of its tiles sees on average.
-const FALL_OFF: f64 = 0.25;
+/// Standard deviation of the logarithm of sizes: trained scenes mix sizes of orders of magnitude.
+const SIZE_SPREAD: f32 = 1.0;
+/// Minor over major axis: trained Gaussians are flat and drawn out.
+const AXES: f32 = 0.3;
 /// Share of light below which a pixel is done.
 const LEAST_TRANSMITTANCE: f64 = 1e-4;
 
@@ -35,7 +37,7 @@ pub struct Projection {
     pub visible: f64,
     /// Tiles of a visible Gaussian.
     pub tiles_per_gaussian: f64,
-    /// Gaussians that a pixel blends, on average.
+    /// Gaussians that a pixel looks at until no light is left, on average.
     pub blended_per_pixel: f64,
     /// The busiest tile over the mean.
     pub imbalance: f64,
@@ -80,9 +82,10 @@ pub fn project(scene: &Scene, view: &View, gaussians: f64) -> Result<Projection,
     let sigma = libm::sqrt(area / gaussians) as f32 * 0.6;
     let tiles_x = view.width.div_ceil(TILE);
     let tiles_y = view.height.div_ceil(TILE);
-    let mut lists: Vec<Vec<f32>> = vec![Vec::new(); (tiles_x * tiles_y) as usize];
+    // Depth, and the share of light that it takes from a pixel of its tiles, on average.
+    let mut lists: Vec<Vec<(f32, f64)>> = vec![Vec::new(); (tiles_x * tiles_y) as usize];
     let (mut visible, mut entries) = (0.0, 0.0);
-    for at in points {
+    for (number, at) in points.into_iter().enumerate() {
         let local = view.camera.axes.transpose() * (at - view.camera.origin);
         if local.z < 0.05 {
             continue;
@@ -90,8 +93,10 @@ pub fn project(scene: &Scene, view: &View, gaussians: f64) -> Result<Projection,
         let focal = view.camera.focal * view.height as f32;
         let x = local.x / local.z * focal + view.camera.centre[0] * view.width as f32;
         let y = local.y / local.z * focal + view.camera.centre[1] * view.height as f32;
-        // Three standard deviations, with the low-pass filter of the reference.
-        let radius = 3.0 * ((sigma * focal / local.z).powi(2) + 0.3).sqrt();
+        // Three standard deviations of the major axis, with the low-pass filter of the reference.
+        let size = sigma * libm::expf(SIZE_SPREAD * normal(number as u64)) * focal / local.z;
+        let (major, minor) = ((size * size + 0.3).sqrt(), ((AXES * size).powi(2) + 0.3).sqrt());
+        let radius = 3.0 * major;
         let span = |c: f32, tiles: u32| {
             let first = ((c - radius) / TILE as f32).max(0.0) as u32;
             let last = ((c + radius) / TILE as f32 + 1.0).max(0.0) as u32;
@@ -104,18 +109,31 @@ pub fn project(scene: &Scene, view: &View, gaussians: f64) -> Result<Projection,
         }
         visible += 1.0;
         entries += count as f64;
+        let footprint = std::f64::consts::TAU * f64::from(major) * f64::from(minor);
+        let share = footprint / (count as f64 * f64::from(TILE * TILE));
+        let alpha = OPACITY * share.min(1.0);
         for row in rows {
             for column in columns.clone() {
-                lists[(row * tiles_x + column) as usize].push(local.z);
+                lists[(row * tiles_x + column) as usize].push((local.z, alpha));
             }
         }
     }
     let scale = gaussians / sampled;
-    let alpha = OPACITY * FALL_OFF;
-    let enough = libm::log(LEAST_TRANSMITTANCE) / libm::log(1.0 - alpha);
+    let enough = -libm::log(LEAST_TRANSMITTANCE);
     let (mut blended, mut most) = (0.0, 0.0_f64);
-    for list in &lists {
-        let here = (list.len() as f64 * scale).min(enough);
+    for list in &mut lists {
+        list.sort_by(|a, b| a.0.total_cmp(&b.0));
+        // Front to back until no light is left; each stands for many.
+        let (mut here, mut thickness) = (0.0, 0.0);
+        for (_, alpha) in list {
+            let more = -libm::log(1.0 - *alpha) * scale;
+            let share = ((enough - thickness) / more).clamp(0.0, 1.0);
+            here += scale * share;
+            thickness += more;
+            if thickness >= enough {
+                break;
+            }
+        }
         blended += here;
         most = most.max(here);
     }
@@ -126,6 +144,13 @@ pub fn project(scene: &Scene, view: &View, gaussians: f64) -> Result<Projection,
         blended_per_pixel: mean,
         imbalance: if mean > 0.0 { most / mean } else { 1.0 },
     })
+}
+
+/// Number `i` of a sequence that is distributed normally (Box and Muller).
+fn normal(i: u64) -> f32 {
+    let [a, b, _] = scattered(i);
+    let distance = libm::sqrtf(-2.0 * libm::logf(1.0 - a));
+    distance * libm::cosf(std::f32::consts::TAU * b)
 }
 
 /// The launches of one image of `gaussians` Gaussians.
@@ -206,7 +231,7 @@ pub fn frame(scene: &Scene, view: &View, gaussians: f64) -> Result<Frame, SceneE
             vec![part(1.0, edge, 8.0, 0.0, 1.0)],
         )),
     );
-    add("rasterise tiles", Operation::PerThread(rasterise(pixels, projection.blended_per_pixel)));
+    add("rasterise tiles", Operation::PerThread(rasterise(pixels, &projection)));
     Ok(Frame {
         launches,
         walk: None,
@@ -214,9 +239,12 @@ pub fn frame(scene: &Scene, view: &View, gaussians: f64) -> Result<Frame, SceneE
         queries: pixels * projection.blended_per_pixel,
         host_waits: 1,
         assumptions: vec![
-            format!("{gaussians:.0} Gaussians on the surfaces of {}", scene.name),
             format!(
-                "{:.0} % visible, {:.1} tiles each, {:.0} blended a pixel, busiest tile {:.1} x the mean",
+                "{gaussians:.0} Gaussians on the surfaces of {}, sizes log-normal (deviation {SIZE_SPREAD}), axes 1 to {AXES}, opacity {OPACITY}: estimates",
+                scene.name
+            ),
+            format!(
+                "{:.0} % visible, {:.1} tiles each, {:.0} looked at by a pixel, busiest tile {:.1} x the mean",
                 projection.visible * 100.0,
                 projection.tiles_per_gaussian,
                 projection.blended_per_pixel,
@@ -241,7 +269,7 @@ fn part(times: f64, work: Work, read_bytes: f64, write_bytes: f64, round_trips: 
     ops::Part { times, work, read_bytes, write_bytes, round_trips, ..ops::Part::default() }
 }
 
-fn rasterise(pixels: f64, blended_per_pixel: f64) -> PerThread {
+fn rasterise(pixels: f64, projection: &Projection) -> PerThread {
     // A pixel per thread; each Gaussian of its tile is fetched once for 256 pixels and then
     // weighed: a quadratic form, an exponential, four multiply-adds where it counts.
     let blend = Work {
@@ -257,7 +285,13 @@ fn rasterise(pixels: f64, blended_per_pixel: f64) -> PerThread {
     let mut kernel = PerThread::new(
         KernelClass::SplatRaster,
         pixels,
-        vec![part(blended_per_pixel, blend, fetch, 0.0, 0.05), part(1.0, CULL, 0.0, 20.0, 1.0)],
+        vec![
+            ops::Part {
+                longest: projection.imbalance.max(1.0),
+                ..part(projection.blended_per_pixel, blend, fetch, 0.0, 0.05)
+            },
+            part(1.0, CULL, 0.0, 20.0, 1.0),
+        ],
     );
     kernel.threads = TILE * TILE;
     kernel
