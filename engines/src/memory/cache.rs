@@ -45,6 +45,11 @@ impl Cache {
         Self { ways: ways as usize, sets, lines: vec![(NO_LINE, 0); (sets * ways) as usize] }
     }
 
+    /// Empties it.
+    pub fn clear(&mut self) {
+        self.lines.fill((NO_LINE, 0));
+    }
+
     /// Looks a sector of a line up and brings it in; true if it was there.
     pub fn access(&mut self, line: u64, hash: u64, sector: u32) -> bool {
         let set = ((hash >> SAMPLE_BITS) % self.sets) as usize;

@@ -107,15 +107,20 @@ pub fn run(gpu: &Gpu, addresses: &dyn Addresses, placement: Placement) -> Gather
     simulation.groups_wanted =
         simulation.groups_wanted * stride / (segments.len() as u64).max(1) + 1;
     let offset = stride as usize / 2;
+    let mut fresh = true;
     for (number, segment) in segments.iter().enumerate().skip(offset).step_by(stride as usize) {
         if segment.groups == 0 {
             continue;
+        }
+        if fresh {
+            fresh = false;
+        } else {
+            simulation.forget();
         }
         let counts = simulation.segment(number, segment);
         let all = segment.stands_for * addresses.requests_per_group();
         total.add(&counts, all / counts.requests.max(1.0));
         seen.add(&counts, 1.0);
-        simulation.forget(gpu);
     }
     let share = |part: f64, all: f64| if all > 0.0 { (part / all).clamp(0.0, 1.0) } else { 0.0 };
     let error = |share: f64, n: f64| libm::sqrt(share * (1.0 - share) / n.max(1.0));
@@ -173,7 +178,8 @@ impl<'a> Simulation<'a> {
         } else {
             sms
         };
-        let mut simulation = Self {
+        let cache = |bytes: f64, ways| Cache::new(bytes, line_bytes as f64, ways, sample);
+        Self {
             addresses,
             placement,
             sample,
@@ -183,27 +189,22 @@ impl<'a> Simulation<'a> {
             simulated_sms,
             groups_wanted,
             l2_bytes: capacity,
-            l1: Vec::new(),
-            l2: Cache::new(0.0, 1.0, 1, 1),
+            l1: vec![cache(placement.l1_bytes, L1_WAYS); simulated_sms as usize],
+            l2: cache(capacity, gpu.l2.ways),
             streamed_lines: 0.0,
             next_streamed: ELSEWHERE,
-            seen: Vec::new(),
+            seen: vec![0; (SEEN_BITS / 64) as usize],
             touched: (0.0, 0.0),
             requests: Requests::default(),
             found: Vec::with_capacity(64),
-        };
-        simulation.forget(gpu);
-        simulation
+        }
     }
 
     /// Empties the caches.
-    fn forget(&mut self, gpu: &Gpu) {
-        let cache = |bytes: f64, ways| Cache::new(bytes, self.line_bytes as f64, ways, self.sample);
-        self.l1 =
-            (0..self.simulated_sms).map(|_| cache(self.placement.l1_bytes, L1_WAYS)).collect();
-        self.l2 = cache(self.l2_bytes, gpu.l2.ways);
-        self.seen.clear();
-        self.seen.resize((SEEN_BITS / 64) as usize, 0);
+    fn forget(&mut self) {
+        self.l1.iter_mut().for_each(Cache::clear);
+        self.l2.clear();
+        self.seen.fill(0);
         self.touched = (0.0, 0.0);
     }
 

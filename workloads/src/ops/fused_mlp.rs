@@ -95,8 +95,11 @@ impl FusedMlp {
 
     /// One product per layer, all with the same choice of tile.
     fn unfused(&self, target: &Target) -> Vec<Candidate> {
+        // The library falls back to single precision where halves are slow.
+        let slow_halves = target.compute_capability == 61 || target.compute_capability <= 52;
+        let dtype = if slow_halves { DType::Fp32 } else { DType::Fp16 };
         let layer = |n: u32, k: u32| {
-            let mut gemm = Gemm::new(self.samples, n.into(), k.into(), DType::Fp16);
+            let mut gemm = Gemm::new(self.samples, n.into(), k.into(), dtype);
             gemm.fp16_accumulate = true;
             gemm
         };
@@ -105,7 +108,7 @@ impl FusedMlp {
             layers.push(layer(self.width, self.width));
         }
         layers.push(layer(self.outputs, self.width));
-        let tiles = library::tiles(DType::Fp16, target);
+        let tiles = library::tiles(dtype, target);
         let chain = |tile| {
             let kernels = layers.iter().flat_map(|layer| layer.candidate(tile, 1).kernels);
             Candidate { kernels: kernels.collect() }

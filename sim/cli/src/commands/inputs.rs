@@ -121,6 +121,9 @@ pub fn resolution(text: &str) -> Result<(u32, u32, u32), Failure> {
         })
 }
 
+/// Frames along a path that are worth the wait.
+const MOST_FRAMES: u32 = 10_000;
+
 /// Places along the camera path, as shares of it.
 pub fn shares(args: &RunArgs) -> Result<Vec<f64>, Failure> {
     if !(0.0..1.0).contains(&args.at) {
@@ -128,7 +131,12 @@ pub fn shares(args: &RunArgs) -> Result<Vec<f64>, Failure> {
     }
     Ok(match args.path_frames {
         None => vec![args.at],
-        Some(0) => return Err(Failure::usage("--path-frames is 0", "ask for at least one")),
+        Some(n) if !(1..=MOST_FRAMES).contains(&n) => {
+            return Err(Failure::usage(
+                format!("--path-frames is {n}"),
+                format!("ask for 1 to {MOST_FRAMES}"),
+            ));
+        }
         Some(n) => (0..n).map(|i| f64::from(i) / f64::from(n)).collect(),
     })
 }

@@ -12,6 +12,7 @@ use lumacycle_workloads::apps::{
 use lumacycle_workloads::rays::View;
 use lumacycle_workloads::scene::{Scene, SceneError};
 use miette::NamedSource;
+use rayon::prelude::*;
 use serde_json::json;
 
 use super::catalog::{csv, json_out};
@@ -45,9 +46,8 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         what: error.what.clone(),
         help: error.help.clone(),
     };
-    let mut results: Vec<Vec<FrameResult>> = vec![Vec::new(); gpus.len()];
-    let mut images: Vec<(f64, FrameInputs)> = Vec::new();
-    for &share in &shares {
+    // A frame holds its samples, so each is priced at once and dropped.
+    let at = |share: f64| -> Result<Vec<FrameResult>, Failure> {
         let camera = scene.path.at(share).ok_or_else(|| {
             Failure::usage("the camera path is empty", "give a --camera file with frames")
         })?;
@@ -65,19 +65,18 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
             }
             None => splat::frame(&scene, &view, gaussians).map_err(|error| bad_scene(&error))?,
         };
-        images.push((share, FrameInputs { frame }));
-    }
-    for (gpu, results) in gpus.iter().zip(&mut results) {
-        for (_, inputs) in &images {
-            results.push(priced(&inputs.frame, gpu, options, eyes)?);
+        gpus.iter().map(|gpu| priced(&frame, gpu, options, eyes)).collect()
+    };
+    let by_place: Vec<Vec<FrameResult>> =
+        shares.par_iter().map(|share| at(*share)).collect::<Result<_, _>>()?;
+    let mut results: Vec<Vec<FrameResult>> = vec![Vec::new(); gpus.len()];
+    for place in by_place {
+        for (results, result) in results.iter_mut().zip(place) {
+            results.push(result);
         }
     }
     let heading = heading(args, &scene, (width, height, eyes));
     print(args, &heading, &shares, &results)
-}
-
-struct FrameInputs {
-    frame: Frame,
 }
 
 fn priced(frame: &Frame, gpu: &Entry, options: Options, eyes: u32) -> Result<FrameResult, Failure> {
