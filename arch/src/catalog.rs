@@ -124,6 +124,22 @@ impl Catalog {
         &self.gpus
     }
 
+    /// The GPU that a text starts with (`rtx3080_render_….csv`), by the longest name that fits.
+    pub fn at_start_of(&self, text: &str) -> Option<Entry> {
+        let text = normalise(text);
+        let mut best: Option<(usize, Entry)> = None;
+        for id in &self.gpus {
+            let Ok(entry) = self.entry(id) else { continue };
+            let names = entry.gpu.gpu.aliases.iter().map(String::as_str).chain([id.as_str()]);
+            let longest = names.map(normalise).filter(|n| text.starts_with(n.as_str()));
+            let Some(length) = longest.map(|name| name.len()).max() else { continue };
+            if best.as_ref().is_none_or(|(known, _)| length > *known) {
+                best = Some((length, entry));
+            }
+        }
+        best.map(|(_, entry)| entry)
+    }
+
     /// Finds a GPU by its short name or any alias; case, spaces and punctuation don't count.
     pub fn get(&self, name: &str) -> Result<Entry, Error> {
         let wanted = normalise(name);
@@ -502,6 +518,16 @@ mod tests {
         assert_eq!(entry.gpu.l2.capacity.bytes(), 96.0 * 1_048_576.0);
         assert_eq!(entry.source("l2.capacity"), "estimate: what if");
         assert_ne!(entry.source_kind("sm.count"), "estimate");
+    }
+
+    #[test]
+    fn files_named_after_a_gpu_are_recognised() {
+        let catalog = Catalog::embedded();
+        let found = |text: &str| catalog.at_start_of(text).map(|entry| entry.id);
+        assert_eq!(found("rtx3070_render_fox.csv").as_deref(), Some("rtx3070"));
+        assert_eq!(found("RTX_3080_Ti-render").as_deref(), Some("rtx3080ti"));
+        assert_eq!(found("NVIDIA GeForce RTX 3080.csv").as_deref(), Some("rtx3080"));
+        assert_eq!(found("render_rtx3070.csv"), None);
     }
 
     #[test]

@@ -43,6 +43,15 @@ pub enum ValidateError {
         /// Why not.
         reason: String,
     },
+    /// Nothing tells which GPU ran the launches.
+    #[error("{} does not say which GPU ran its launches", path.display())]
+    #[diagnostic(help(
+        "name the file after a GPU of the catalogue (rtx3070_….csv.gz), or say which with --gpu"
+    ))]
+    NoGpu {
+        /// The file.
+        path: PathBuf,
+    },
     /// The table is not what it should be.
     #[error("{}:{line}: {reason}", path.display())]
     #[diagnostic(help("{help}"))]

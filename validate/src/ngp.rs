@@ -185,16 +185,14 @@ fn gpu_of(
     path: &Path,
 ) -> Result<Option<Entry>, ValidateError> {
     let wanted: Vec<Entry> = gpus.iter().filter_map(|name| catalog.get(name).ok()).collect();
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
     let named = recording.main_device().and_then(|device| catalog.get(&device.name).ok());
+    let named = named.or_else(|| catalog.at_start_of(&file));
     match (named, wanted.as_slice()) {
         (Some(named), []) => Ok(Some(named)),
         (Some(named), wanted) => Ok(wanted.iter().any(|w| w.id == named.id).then_some(named)),
         (None, [only]) => Ok(Some(only.clone())),
-        (None, _) => Err(unreadable(
-            path,
-            "the file's name does not start with a GPU of the catalogue; say which with --gpu"
-                .to_owned(),
-        )),
+        (None, _) => Err(ValidateError::NoGpu { path: path.to_owned() }),
     }
 }
 
