@@ -43,6 +43,15 @@ pub enum ValidateError {
         /// Why not.
         reason: String,
     },
+    /// No launch list can be read there.
+    #[error("{reason}")]
+    #[diagnostic(help(
+        "a launch list is CSV with the columns start_ns, dur_ns, stream, kernel, gridX, gridY, gridZ, blockX, blockY, blockZ, regs, static_smem, dynamic_smem"
+    ))]
+    Launches {
+        /// What is wrong, with the file.
+        reason: String,
+    },
     /// Nothing tells which GPU ran the launches.
     #[error("{} does not say which GPU ran its launches", path.display())]
     #[diagnostic(help(

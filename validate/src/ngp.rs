@@ -118,7 +118,7 @@ pub fn run(data: &Path, gpus: &[String]) -> Result<NgpReport, ValidateError> {
     let mut left_out: BTreeMap<String, usize> = BTreeMap::new();
     for path in &files {
         let recordings = read(path, ReadOptions::default())
-            .map_err(|error| unreadable(path, error.to_string()))?;
+            .map_err(|error| ValidateError::Launches { reason: error.to_string() })?;
         for recording in &recordings {
             let entry = gpu_of(&catalog, recording, gpus, path)?;
             let Some(entry) = entry else {
@@ -130,10 +130,6 @@ pub fn run(data: &Path, gpus: &[String]) -> Result<NgpReport, ValidateError> {
         }
     }
     Ok(report(rows, left_out))
-}
-
-fn unreadable(path: &Path, reason: String) -> ValidateError {
-    ValidateError::Unreadable { path: path.to_owned(), reason }
 }
 
 fn locate(data: &Path) -> Result<Vec<PathBuf>, ValidateError> {
@@ -156,7 +152,9 @@ fn locate(data: &Path) -> Result<Vec<PathBuf>, ValidateError> {
             return Ok(files);
         }
     }
-    Err(unreadable(data, "no launch lists (.csv, .csv.gz) of instant-ngp there".to_owned()))
+    Err(ValidateError::Launches {
+        reason: format!("no launch lists (.csv, .csv.gz, .csv.zst) in {}", data.display()),
+    })
 }
 
 /// Other tables live beside launch lists: only files with the right header count.

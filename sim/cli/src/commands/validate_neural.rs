@@ -129,10 +129,14 @@ fn table(report: &NeuralReport) -> String {
         }
         text.push_str(&output::render(&table));
     }
-    text.push_str(&format!(
-        "\nall: MAPE {:.1} %, bias {:+.1} %, roofline's MAPE {:.1} %\n",
-        report.overall.mape_pct, report.overall.bias_pct, report.baselines.roofline.mape_pct
-    ));
+    if report.rows_used == 0 {
+        text.push_str("\nno figure could be compared\n");
+    } else {
+        text.push_str(&format!(
+            "\nall: MAPE {:.1} %, bias {:+.1} %, roofline's MAPE {:.1} %\n",
+            report.overall.mape_pct, report.overall.bias_pct, report.baselines.roofline.mape_pct
+        ));
+    }
     for (reason, count) in &report.rows_left_out {
         text.push_str(&format!("  left out: {count} × {reason}\n"));
     }

@@ -135,15 +135,19 @@ fn table(report: &NgpReport) -> String {
         }
         text.push_str(&output::render(&table));
     }
-    text.push_str(&format!(
-        "\nall: MAPE {:.1} %, bias {:+.1} %, roofline's MAPE {:.1} %; sum {} ms predicted, {} ms measured ({:+.1} %)\n",
-        report.overall.mape_pct,
-        report.overall.bias_pct,
-        report.baselines.roofline.mape_pct,
-        short(report.predicted_ms),
-        short(report.measured_ms),
-        report.sum_error_pct
-    ));
+    if report.rows_used == 0 {
+        text.push_str("\nno launch could be compared\n");
+    } else {
+        text.push_str(&format!(
+            "\nall: MAPE {:.1} %, bias {:+.1} %, roofline's MAPE {:.1} %; sum {} ms predicted, {} ms measured ({:+.1} %)\n",
+            report.overall.mape_pct,
+            report.overall.bias_pct,
+            report.baselines.roofline.mape_pct,
+            short(report.predicted_ms),
+            short(report.measured_ms),
+            report.sum_error_pct
+        ));
+    }
     for (reason, count) in &report.rows_left_out {
         text.push_str(&format!("  left out: {count} × {reason}\n"));
     }
