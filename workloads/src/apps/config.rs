@@ -215,6 +215,15 @@ impl Application {
                 "write one of the two",
             );
         }
+        if let Some(finest) = e.finest_resolution
+            && !(f64::from(e.base_resolution)..=1e6).contains(&finest)
+        {
+            return wrong(
+                "encoding.finest_resolution",
+                format!("finest_resolution is {finest:e}"),
+                "it lies between base_resolution and a million cells",
+            );
+        }
         if let Err(what) = self.grid(1).validate() {
             let path = ["levels", "features", "log2_entries", "base_resolution", "growth"]
                 .into_iter()

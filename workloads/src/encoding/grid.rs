@@ -133,7 +133,7 @@ impl Grid {
             return Err(format!("base_resolution is {base}; it must lie between 1 and 65536"));
         }
         if !(1.0..=8.0).contains(&self.growth) {
-            return Err(format!("growth is {}; it must lie between 1 and 8", self.growth));
+            return Err(format!("growth is {:e}; it must lie between 1 and 8", self.growth));
         }
         let finest = f64::from(self.base_resolution)
             * libm::pow(self.growth, f64::from(self.levels.saturating_sub(1)));
