@@ -203,6 +203,9 @@ pub struct KernelCost {
     /// Share of lookups with true addresses that L1 answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lookup_l1: Option<f64>,
+    /// Standard error of the share of lookups that DRAM answers, as it comes from a sample; 0
+    /// without lookups.
+    pub lookup_error: f64,
     /// Energy.
     pub energy: Energy,
 }

@@ -62,6 +62,9 @@ pub struct KernelRow {
     pub bound_by: Resource,
     /// Share of lookups that L1 answers, where addresses are simulated.
     pub l1_hit_pct: Option<f64>,
+    /// Standard error of the share of its lookups that DRAM answers, which comes from a sample, in
+    /// percent points.
+    pub miss_error_pct: Option<f64>,
     /// Share of L2 traffic that DRAM is spared.
     pub l2_hit_pct: f64,
     /// Between SMs and L2, in GB.
@@ -315,6 +318,7 @@ fn assemble(
                 share_pct: 0.0,
                 bound_by: Resource::KernelLaunch,
                 l1_hit_pct: None,
+                miss_error_pct: None,
                 l2_hit_pct: 0.0,
                 l2_gb: 0.0,
                 dram_gb: 0.0,
@@ -333,6 +337,8 @@ fn assemble(
         if p.time_ns() > longest[at] {
             longest[at] = p.time_ns();
             row.l1_hit_pct = p.l1_hit.map(|hit| hit * 100.0);
+            let error = p.kernels.iter().map(|kernel| kernel.lookup_error).fold(0.0, f64::max);
+            row.miss_error_pct = p.l1_hit.map(|_| error * 100.0);
             if let Some(kernel) = p.kernels.first() {
                 row.bound_by = kernel.binding;
                 row.variant.clone_from(&kernel.variant);
@@ -352,6 +358,13 @@ fn assemble(
     let frame_ns = kernels_ns + gaps_ns;
     // Idle power over the gaps is not part of any kernel's energy.
     let energy_mj = energy_pj / 1e9 + entry.gpu.power.idle.watts() * gaps_ns / 1e6;
+    let error = rows.iter().filter_map(|row| row.miss_error_pct).reduce(f64::max);
+    let mut assumptions = frame.assumptions.clone();
+    assumptions.extend(error.map(|error| {
+        format!(
+            "the share of lookups that reach DRAM is a sample, standard error {error:.1} points"
+        )
+    }));
     FrameResult {
         gpu: entry.id.clone(),
         gpu_name: entry.gpu.gpu.name.clone(),
@@ -373,7 +386,7 @@ fn assemble(
         parts,
         kernels: rows,
         rounds: rounds(frame, &pairs),
-        assumptions: frame.assumptions.clone(),
+        assumptions,
     }
 }
 

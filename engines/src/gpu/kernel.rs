@@ -169,6 +169,7 @@ fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>]) -> Kerne
         sm_share: (ctas / (f64::from(room) * sms)).min(1.0),
         traffic,
         lookup_l1: lookup_l1(placed),
+        lookup_error: placed.iter().map(|group| group.movement.lookup_error).fold(0.0, f64::max),
         energy,
         busy_ns: busy,
     }

@@ -34,6 +34,8 @@ pub struct Movement {
     pub read_dram: f64,
     /// Sectors looked up with true addresses: found in L1, and all.
     pub lookups: Option<(f64, f64)>,
+    /// The largest standard error of the share of them that DRAM answers.
+    pub lookup_error: f64,
     /// What each stage asks of the SM's own cache.
     pub stages: Vec<StageMovement>,
 }
@@ -62,6 +64,8 @@ struct Levels {
     l1_cycles: Option<f64>,
     /// Share of lookups answered by L1, and their number, for true addresses.
     l1_hits: Option<(f64, f64)>,
+    /// Standard error of the share that DRAM answers, where it comes from a sample.
+    error: f64,
 }
 
 /// Closed forms and samples for all streams of a kernel with `concurrent` CTAs at once.
@@ -130,6 +134,7 @@ pub fn movement(
             if let Some((share, sectors)) = levels.l1_hits {
                 let (hits, all) = total.lookups.unwrap_or_default();
                 total.lookups = Some((hits + share * sectors, all + sectors));
+                total.lookup_error = total.lookup_error.max(levels.error);
             }
             all_bytes += requested;
             if matches!(stream.pattern, Pattern::Streaming) && stream.direction == Direction::Read {
@@ -255,6 +260,10 @@ fn gathered(
         activations: missed_lines * dram::activations_per_request(gpu, rows),
         l1_cycles: Some(found.requests * lookups.max(delivery)),
         l1_hits: Some((l1_hits, found.requests * found.sectors_per_request)),
+        error: libm::hypot(
+            (1.0 - found.l2) * found.l1_standard_error,
+            (1.0 - l1_hits) * found.l2_standard_error,
+        ),
     }
 }
 

@@ -41,6 +41,7 @@ fn cost(
         sm_share: 0.0,
         traffic,
         lookup_l1: None,
+        lookup_error: 0.0,
         energy,
     };
     Cost::sequence(vec![kernel], shared_use)
