@@ -77,6 +77,28 @@ pub struct KernelRow {
     pub variant: String,
 }
 
+impl KernelRow {
+    /// A row without any launch yet.
+    fn of(launch: &Launch) -> Self {
+        Self {
+            name: launch.name,
+            part: launch.part,
+            class: launch.operation.class(),
+            launches: 0.0,
+            time_ms: 0.0,
+            share_pct: 0.0,
+            bound_by: Resource::KernelLaunch,
+            l1_hit_pct: None,
+            miss_error_pct: None,
+            l2_hit_pct: 0.0,
+            l2_gb: 0.0,
+            dram_gb: 0.0,
+            energy_mj: 0.0,
+            variant: String::new(),
+        }
+    }
+}
+
 /// One round.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RoundRow {
@@ -309,22 +331,7 @@ fn assemble(
             }
         }
         let at = rows.iter().position(|row| row.name == launch.name).unwrap_or_else(|| {
-            rows.push(KernelRow {
-                name: launch.name,
-                part: launch.part,
-                class: launch.operation.class(),
-                launches: 0.0,
-                time_ms: 0.0,
-                share_pct: 0.0,
-                bound_by: Resource::KernelLaunch,
-                l1_hit_pct: None,
-                miss_error_pct: None,
-                l2_hit_pct: 0.0,
-                l2_gb: 0.0,
-                dram_gb: 0.0,
-                energy_mj: 0.0,
-                variant: String::new(),
-            });
+            rows.push(KernelRow::of(launch));
             longest.push(0.0);
             rows.len() - 1
         });
