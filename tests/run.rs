@@ -165,6 +165,22 @@ fn scenes_and_cameras_of_ones_own() {
     assert!(frame(&json(&args))["queries"].as_f64().unwrap() > 100.0);
 }
 
+/// A camera that looks away sees nothing, however its image is rendered.
+#[test]
+fn a_camera_that_looks_away() {
+    let folder = folder();
+    let away = write(
+        &folder,
+        "away.json",
+        br#"{"camera_angle_x": 0.7, "frames": [{"file_path": "a", "transform_matrix":
+            [[1,0,0,0.5],[0,1,0,0.5],[0,0,1,-3],[0,0,0,1]]}]}"#,
+    );
+    for rest in ["kernels", "fused", "renderer"] {
+        let value = json(&[&["nerf", "--camera", &away, "--rest", rest], &SMALL[..]].concat());
+        assert_eq!(frame(&value)["queries"].as_f64(), Some(0.0), "{rest}");
+    }
+}
+
 /// Bytes of a `.npy` file, as numpy writes version 1.
 fn npy(kind: &str, shape: &str, data: &[u8]) -> Vec<u8> {
     let mut header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}");
@@ -310,6 +326,11 @@ fn launch_lists_are_replayed_and_compared() {
         "{}",
         told(&output)
     );
+    let huge = text.replacen("16,8,1,48", "4294967295,8,1,48", 1);
+    let huge = write(&folder, "rtx3070_huge.csv", huge.as_bytes());
+    let output = run(&["replay", &huge, "--gpu", "rtx3070"]);
+    assert_eq!(code(&output), 3, "{}", told(&output));
+    assert!(told(&output).contains("a block of 4294967295"), "{}", told(&output));
     let nameless = write(&folder, "list.csv", text.as_bytes());
     let output = run(&["validate", "instant-ngp", "--data", &nameless]);
     assert_eq!(code(&output), 3);

@@ -103,7 +103,8 @@ pub fn run(gpu: &Gpu, addresses: &dyn Addresses, placement: Placement) -> Gather
     // As many parts as the budget allows, evenly spread, each of them whole if possible.
     let mut simulation = Simulation::new(gpu, addresses, placement);
     let known: u64 = segments.iter().map(|segment| segment.groups).sum();
-    let stride = known.div_ceil(simulation.groups_wanted.max(1)).clamp(1, segments.len() as u64);
+    let stride =
+        known.div_ceil(simulation.groups_wanted.max(1)).clamp(1, segments.len().max(1) as u64);
     simulation.groups_wanted =
         simulation.groups_wanted * stride / (segments.len() as u64).max(1) + 1;
     let offset = stride as usize / 2;

@@ -362,7 +362,7 @@ pub struct ValidateArgs {
     #[arg(long, value_name = "FILE")]
     pub rows: Option<PathBuf>,
     /// Exit with 1 when the overall MAPE of a suite exceeds this many percent
-    #[arg(long, value_name = "PERCENT")]
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub max_mape: Option<f64>,
     #[command(flatten)]
     pub output: OutputArgs,
@@ -373,4 +373,14 @@ pub struct CompletionArgs {
     /// The shell
     #[arg(value_enum)]
     pub shell: Shell,
+}
+
+/// A bound in percent.
+fn percent(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "write a number of percent".to_owned())?;
+    if value.is_finite() && value >= 0.0 {
+        Ok(value)
+    } else {
+        Err("a bound is a number of percent, not below zero".to_owned())
+    }
 }

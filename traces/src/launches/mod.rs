@@ -99,6 +99,23 @@ fn device_of(name: &str) -> Option<String> {
     both.then(|| first.to_owned())
 }
 
+/// What CUDA can launch.
+fn possible(launch: &Launch) -> Result<(), String> {
+    let [x, y, z] = launch.grid;
+    if [x, y, z].contains(&0) || x > i32::MAX as u32 || y > 65_535 || z > 65_535 {
+        return Err(format!("a grid of {x} x {y} x {z} CTAs"));
+    }
+    let [x, y, z] = launch.block;
+    let threads = [x, y, z].iter().map(|n| u128::from(*n)).product::<u128>();
+    if !(1..=1024).contains(&threads) {
+        return Err(format!("a block of {x} x {y} x {z} threads"));
+    }
+    if launch.shared_bytes > 1 << 20 {
+        return Err(format!("{} bytes of shared memory", launch.shared_bytes));
+    }
+    Ok(())
+}
+
 fn rows(reader: impl Read) -> Result<Vec<Row>, ParseProblem> {
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(reader);
     let csv_problem = |error: &csv::Error| ParseProblem {
@@ -154,18 +171,27 @@ fn rows(reader: impl Read) -> Result<Vec<Row>, ParseProblem> {
             names.insert(kernel.to_owned(), Arc::clone(&name));
             name
         };
-        let shared = small(columns[11])? + static_memory.map_or(Ok(0), small)?;
+        let shared =
+            u64::from(small(columns[11])?) + u64::from(static_memory.map_or(Ok(0), small)?);
+        let launch = Launch {
+            grid: [small(columns[4])?, small(columns[5])?, small(columns[6])?],
+            block: [small(columns[7])?, small(columns[8])?, small(columns[9])?],
+            registers: small(columns[10])?,
+            shared_bytes: u32::try_from(shared).unwrap_or(u32::MAX),
+        };
+        possible(&launch).map_err(|what| {
+            problem(
+                what,
+                line,
+                "grids are 1 to 2147483647 x 65535 x 65535 CTAs, blocks 1 to 1024 threads",
+            )
+        })?;
         out.push(Row {
             start_ns: number(columns[0])?,
             dur_ns: number(columns[1])?,
             stream: small(columns[2])?,
             kernel: name,
-            launch: Launch {
-                grid: [small(columns[4])?, small(columns[5])?, small(columns[6])?],
-                block: [small(columns[7])?, small(columns[8])?, small(columns[9])?],
-                registers: small(columns[10])?,
-                shared_bytes: shared,
-            },
+            launch,
         });
     }
     Ok(out)

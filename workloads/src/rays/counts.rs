@@ -34,6 +34,9 @@ impl Distribution {
     }
 }
 
+/// Samples of a pixel at most: four times the steps along the diagonal of a unit cube.
+const MOST: f64 = 4096.0;
+
 /// Samples per pixel that a user measured: an image of counts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SampleCounts {
@@ -59,11 +62,11 @@ impl SampleCounts {
                 "give one count per pixel: (height, width)",
             ));
         };
-        if array.values.iter().any(|count| !(0.0..=1e6).contains(count)) {
+        if let Some(count) = array.values.iter().find(|count| !(0.0..=MOST).contains(*count)) {
             return Err(SceneError::new(
                 0,
-                "sample counts must lie between 0 and 1,000,000",
-                "check that the array holds counts",
+                format!("a sample count is {count}; they must lie between 0 and {MOST}"),
+                "check that the array holds samples per pixel",
             ));
         }
         if array.values.iter().all(|count| *count == 0.0) {

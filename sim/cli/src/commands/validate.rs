@@ -45,17 +45,22 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
     if let Some(path) = &args.rows {
         write_rows(path, &reports)?;
     }
-    reports.iter().try_for_each(|report| within(args, &report.suite, report.overall.mape_pct))
+    reports.iter().try_for_each(|report| within(args, &report.suite, &report.overall))
 }
 
-/// Holds a suite's error against the bound that was asked for.
-pub(super) fn within(args: &ValidateArgs, suite: &str, mape_pct: f64) -> Result<(), Failure> {
-    match args.max_mape {
-        Some(bound) if mape_pct > bound => Err(Failure::Bound {
-            what: format!("MAPE of {suite} is {mape_pct:.1} %, above {bound} %"),
-        }),
-        _ => Ok(()),
+/// Holds a suite's error against the bound that was asked for. Nothing compared holds no bound.
+pub(super) fn within(args: &ValidateArgs, suite: &str, overall: &Figures) -> Result<(), Failure> {
+    let Some(bound) = args.max_mape else { return Ok(()) };
+    if overall.rows == 0 {
+        return Err(Failure::Bound { what: format!("nothing of {suite} could be compared") });
     }
+    if overall.mape_pct > bound {
+        let mape = overall.mape_pct;
+        return Err(Failure::Bound {
+            what: format!("MAPE of {suite} is {mape:.1} %, above {bound} %"),
+        });
+    }
+    Ok(())
 }
 
 fn write_rows(path: &std::path::Path, reports: &[SuiteReport]) -> Result<(), Failure> {

@@ -55,7 +55,7 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
             output::write(args.output.output.as_deref(), table(&report).as_bytes())?;
         }
     }
-    within(args, report.suite, report.overall.mape_pct)
+    within(args, report.suite, &report.overall)
 }
 
 fn table(report: &NeuralReport) -> String {

@@ -50,7 +50,7 @@ pub fn run(args: &ValidateArgs, data: &std::path::Path) -> Result<(), Failure> {
             output::write(args.output.output.as_deref(), table(&report).as_bytes())?;
         }
     }
-    within(args, report.suite, report.overall.mape_pct)
+    within(args, report.suite, &report.overall)
 }
 
 fn write_rows(path: &std::path::Path, report: &NgpReport) -> Result<(), Failure> {
