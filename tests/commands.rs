@@ -41,6 +41,9 @@ fn unknown_names_are_4_and_name_the_nearest() {
     let output = run(&["kernel", "gemm", "64", "64", "64", "--gpu", "rtx3099"]);
     assert_eq!(code(&output), 4);
     assert!(support::told(&output).contains("rtx3090"), "{}", stderr(&output));
+    // A suite that needs data and one that doesn't are told apart only after the name is known.
+    let output = run(&["validate", "gem"]);
+    assert_eq!(output.status.code(), Some(4));
     let output = run(&["validate", "gem", "--data", "."]);
     assert_eq!(code(&output), 4);
     assert!(support::told(&output).contains("suites: gemm"));

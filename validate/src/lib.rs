@@ -22,6 +22,23 @@ pub use stats::Figures;
 pub use suite::{Group, SUITES, SuiteReport, run};
 pub use traces::{TraceReport, TraceRow};
 
+/// Suites beside those of measurement tables.
+const OTHER_SUITES: [&str; 4] = ["instant-ngp", "neural_graphics", "traces", "all"];
+
+/// Checks the name of a suite.
+///
+/// # Errors
+/// When there is none of that name; lists those there are.
+pub fn known(suite: &str) -> Result<(), ValidateError> {
+    if SUITES.contains(&suite) || OTHER_SUITES.contains(&suite) {
+        return Ok(());
+    }
+    Err(ValidateError::UnknownSuite {
+        name: suite.to_owned(),
+        known: [SUITES, &OTHER_SUITES[..]].concat().join(", "),
+    })
+}
+
 /// Why a comparison could not be made.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum ValidateError {

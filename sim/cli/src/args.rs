@@ -113,7 +113,8 @@ pub struct SelectArgs {
 
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// Kineto (torch.profiler) JSON or a lumacycle trace; plain, gzip, zstd, or a tar of ranks
+    /// Kineto (torch.profiler) JSON, a lumacycle trace, or a CSV list of launches; plain, gzip, zstd,
+    /// or a tar of ranks
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     #[command(flatten)]
@@ -251,16 +252,16 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub camera: Option<PathBuf>,
     /// Where on the camera path, as a share of it in [0, 1)
-    #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5, conflicts_with_all = ["path_frames", "train"])]
     pub at: f64,
     /// Render N frames along the whole path and report the spread of frame times
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "train")]
     pub path_frames: Option<u32>,
     /// Encoding of positions
     #[arg(long, value_enum, default_value_t = EncodingArg::Hashgrid)]
     pub encoding: EncodingArg,
     /// How everything beside encoding and network runs
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, conflicts_with = "train")]
     pub rest: Option<RestArg>,
     /// A training step instead of a frame
     #[arg(long)]
@@ -269,7 +270,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "N")]
     pub gaussians: Option<f64>,
     /// Show every round of the frame
-    #[arg(long)]
+    #[arg(long, conflicts_with = "train")]
     pub rounds: bool,
     /// Print the TOML of a shipped application, as a start for your own, and stop
     #[arg(long)]

@@ -63,6 +63,54 @@ pub struct Network {
     pub rows_per_cta: u32,
 }
 
+/// `(dotted path, what, help)` of a mistake.
+type Wrong = (String, String, String);
+
+impl Network {
+    /// As for the application; `section` is where it stands in the file.
+    fn validate(&self, section: &str) -> Result<(), Wrong> {
+        let wrong =
+            |path: &str, what: String, help: &str| Err((path.to_owned(), what, help.to_owned()));
+        let path = &format!("{section}.width");
+        if self.fused && ![16, 32, 64, 128].contains(&self.width) {
+            return wrong(
+                path,
+                format!("a fused network of width {}", self.width),
+                "fused networks have width 16, 32, 64 or 128; write fused = false for others",
+            );
+        }
+        if self.width == 0 || self.width > 4096 || self.hidden_layers > 64 {
+            return wrong(
+                path,
+                format!("{} hidden layers of {}", self.hidden_layers, self.width),
+                "up to 64 hidden layers of 1 to 4096 neurons are supported",
+            );
+        }
+        if self.hidden_layers == 0 {
+            return wrong(
+                &format!("{section}.hidden_layers"),
+                "a network needs a hidden layer".to_owned(),
+                "write hidden_layers = 1 or more",
+            );
+        }
+        if !(1..=4096).contains(&self.outputs) {
+            return wrong(
+                &format!("{section}.outputs"),
+                format!("a network with {} outputs", self.outputs),
+                "write 1 to 4096 outputs",
+            );
+        }
+        if !self.rows_per_cta.is_multiple_of(16) || !(16..=512).contains(&self.rows_per_cta) {
+            return wrong(
+                &format!("{section}.rows_per_cta"),
+                format!("rows_per_cta is {}", self.rows_per_cta),
+                "it is a multiple of 16 up to 512 (16 × N_ITERS)",
+            );
+        }
+        Ok(())
+    }
+}
+
 const fn yes() -> bool {
     true
 }
@@ -197,21 +245,26 @@ impl Application {
             help: "start from a shipped one: `lumacycle run nerf --print-app`".to_owned(),
         })?;
         app.validate().map_err(|(path, what, help)| AppError {
-            span: place(text, path),
+            span: place(text, &path),
             what,
             help,
         })?;
         Ok(app)
     }
 
-    /// `(dotted path, what, help)` of the first thing that cannot be.
-    fn validate(&self) -> Result<(), (&'static str, String, String)> {
-        let wrong = |path, what: String, help: &str| Err((path, what, help.to_owned()));
+    /// The first thing that cannot be.
+    fn validate(&self) -> Result<(), Wrong> {
+        let wrong =
+            |path: &str, what: String, help: &str| Err((path.to_owned(), what, help.to_owned()));
         let e = &self.encoding;
         if e.finest_resolution.is_some() == e.growth.is_some() && e.levels > 1 {
             return wrong(
                 "encoding",
-                "the encoding needs either finest_resolution or growth".to_owned(),
+                if e.growth.is_some() {
+                    "both finest_resolution and growth are given".to_owned()
+                } else {
+                    "neither finest_resolution nor growth is given".to_owned()
+                },
                 "write one of the two",
             );
         }
@@ -237,40 +290,9 @@ impl Application {
                 });
             return wrong(path, what, "choose a value in that range");
         }
-        for (path, network) in
-            [("network.width", Some(&self.network)), ("colour.width", self.colour.as_ref())]
-        {
-            let Some(network) = network else { continue };
-            if network.fused && ![16, 32, 64, 128].contains(&network.width) {
-                return wrong(
-                    path,
-                    format!("a fused network of width {}", network.width),
-                    "fused networks have width 16, 32, 64 or 128; write fused = false for others",
-                );
-            }
-            if network.width == 0 || network.width > 4096 || network.hidden_layers > 64 {
-                return wrong(
-                    path,
-                    format!("{} hidden layers of {}", network.hidden_layers, network.width),
-                    "up to 64 hidden layers of 1 to 4096 neurons are supported",
-                );
-            }
-            if network.hidden_layers == 0 || network.outputs == 0 || network.outputs > 4096 {
-                return wrong(
-                    path,
-                    "a network needs a hidden layer and 1 to 4096 outputs".to_owned(),
-                    "write hidden_layers = 1 or more",
-                );
-            }
-            if !network.rows_per_cta.is_multiple_of(16)
-                || !(16..=512).contains(&network.rows_per_cta)
-            {
-                return wrong(
-                    path,
-                    format!("rows_per_cta is {}", network.rows_per_cta),
-                    "it is a multiple of 16 up to 512 (16 × N_ITERS)",
-                );
-            }
+        self.network.validate("network")?;
+        if let Some(colour) = &self.colour {
+            colour.validate("colour")?;
         }
         if (self.kind == Kind::Nerf) != self.colour.is_some() {
             return wrong(

@@ -87,7 +87,7 @@ impl FusedMlp {
 
     /// The fused kernel, or products layer by layer where it does not run.
     pub fn lower(&self, target: &Target) -> Vec<Candidate> {
-        if target.compute_capability >= FUSED_FROM {
+        if target.compute_capability >= FUSED_FROM && target.tensor_fp16 {
             return vec![self.kernel().into()];
         }
         self.unfused(target)

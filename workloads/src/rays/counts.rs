@@ -69,6 +69,13 @@ impl SampleCounts {
                 "check that the array holds samples per pixel",
             ));
         }
+        if let Some(count) = array.values.iter().find(|count| count.fract() != 0.0) {
+            return Err(SceneError::new(
+                0,
+                format!("a sample count is {count}, which is no whole number"),
+                "give how many samples each pixel took; round means first",
+            ));
+        }
         if array.values.iter().all(|count| *count == 0.0) {
             return Err(SceneError::new(0, "all sample counts are zero", "nothing to render"));
         }

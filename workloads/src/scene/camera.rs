@@ -48,6 +48,8 @@ pub struct CameraPath {
     pub aabb_scale: Option<u32>,
 }
 
+/// Widths of a scene's cube, in unit cubes: one cascade of occupancy for each.
+const ALLOWED_SCALES: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
 /// Scale from the units of a transforms file to the unit cube, where the file has none.
 const DEFAULT_SCALE: f32 = 0.33;
 /// Keyframes of the paths of shipped scenes.
@@ -161,9 +163,7 @@ impl CameraPath {
         }
         let aabb_scale = match file.aabb_scale {
             None => None,
-            Some(scale) if (1.0..=128.0).contains(&scale) => {
-                Some((scale as u32).next_power_of_two())
-            }
+            Some(scale) if ALLOWED_SCALES.contains(&scale) => Some(scale as u32),
             Some(scale) => {
                 return Err(SceneError::new(
                     0,
@@ -192,8 +192,32 @@ impl File {
         let aspect = match (self.w, self.h) {
             (Some(w), Some(h)) if w > 0.0 && h > 0.0 => w / h,
             (None, None) => 1.0,
-            (w, h) => return Err(wrong(format!("image size w = {w:?}, h = {h:?}"))),
+            (w, h) => {
+                let told = |size: Option<f64>| size.map_or("missing".to_owned(), |s| s.to_string());
+                return Err(wrong(format!("image size: w is {}, h is {}", told(w), told(h))));
+            }
         };
+        for (name, length) in [("fl_x", self.fl_x), ("fl_y", self.fl_y)] {
+            if let Some(length) = length
+                && !(length.is_finite() && length > 0.0)
+            {
+                return Err(wrong(format!("{name} is {length}")));
+            }
+        }
+        if let (Some(x), Some(y)) = (self.fl_x, self.fl_y)
+            && !(0.5..=2.0).contains(&(x / y))
+        {
+            return Err(wrong(format!("fl_x is {x} and fl_y is {y}: pixels are nearly square")));
+        }
+        for (name, angle) in
+            [("camera_angle_x", self.camera_angle_x), ("camera_angle_y", self.camera_angle_y)]
+        {
+            if let Some(angle) = angle
+                && !(0.005..3.1).contains(&angle)
+            {
+                return Err(wrong(format!("{name} is {angle}, and no angle of view in radians")));
+            }
+        }
         let half_tangent = |angle: f64| libm::tan(angle / 2.0);
         let focal = match (self.fl_y, self.fl_x, self.h) {
             (Some(fl), _, Some(h)) | (None, Some(fl), Some(h)) => fl / h,
@@ -248,5 +272,11 @@ mod tests {
         let huge = r#"{"camera_angle_x": 0.7, "aabb_scale": 1000, "frames":
             [{"transform_matrix": [[1,0,0,0],[0,1,0,0],[0,0,1,1],[0,0,0,1]]}]}"#;
         assert!(message(huge).what.contains("aabb_scale"));
+        assert!(message(&huge.replace("1000", "3")).what.contains("aabb_scale is 3"));
+        let with = |keys: &str| message(&huge.replace(r#""aabb_scale": 1000"#, keys)).what;
+        assert!(with(r#""w": 800"#).contains("h is missing"));
+        assert!(with(r#""fl_x": -3, "fl_y": 700, "w": 800, "h": 800"#).contains("fl_x is -3"));
+        assert!(with(r#""fl_x": 10, "fl_y": 700, "w": 800, "h": 800"#).contains("nearly square"));
+        assert!(with(r#""camera_angle_y": 3.14159"#).contains("camera_angle_y"));
     }
 }

@@ -147,7 +147,57 @@ fn centre([x, y, z]: [usize; 3]) -> Vec3 {
     (Vec3::new(x as f32, y as f32, z as f32) + 0.5) / SIDE as f32
 }
 
-/// Enters each triangle into the cells of its box, then spreads the nearest from cell to cell,
+/// The plane of a triangle, to tell which cells it may pass through.
+struct Plane {
+    point: Vec3,
+    /// Unit length; zero for a triangle without area.
+    normal: Vec3,
+    /// The axis that the normal is steepest along, then the other two.
+    axes: [usize; 3],
+}
+
+impl Plane {
+    fn of([a, b, c]: &[Vec3; 3]) -> Self {
+        let normal = (*b - *a).cross(*c - *a).normalize_or_zero();
+        let steep = normal.abs();
+        let axes = if steep.x >= steep.y && steep.x >= steep.z {
+            [0, 1, 2]
+        } else if steep.y >= steep.z {
+            [1, 0, 2]
+        } else {
+            [2, 0, 1]
+        };
+        Self { point: *a, normal, axes }
+    }
+
+    /// Less than the distance to the triangle.
+    fn distance(&self, at: Vec3) -> f32 {
+        self.normal.dot(at - self.point).abs()
+    }
+
+    /// Those cells of a column along the first axis that the plane passes through or next to.
+    fn cells(
+        &self,
+        mut column: [usize; 3],
+        within: std::ops::Range<usize>,
+    ) -> std::ops::Range<usize> {
+        let axis = self.axes[0];
+        if self.normal[axis] == 0.0 {
+            return within;
+        }
+        column[axis] = 0;
+        let start = centre(column);
+        let meets = -self.normal.dot(start - self.point) / self.normal[axis] * SIDE as f32;
+        // Half the diagonal of a cell, seen along the axis.
+        let reach = 0.87 / self.normal[axis].abs();
+        let low = libm::ceilf(meets - reach).max(within.start as f32);
+        let high = libm::floorf(meets + reach).min(within.end as f32 - 1.0);
+        // Empty where the plane passes by.
+        if low > high { 0..0 } else { low as usize..high as usize + 1 }
+    }
+}
+
+/// Enters each triangle into the cells of its box that its plane passes through, then spreads the nearest from cell to cell,
 /// forwards and backwards along each diagonal, until nothing gets nearer.
 fn nearest_of_cells(triangles: &[[Vec3; 3]]) -> Vec<u32> {
     let mut nearest = vec![NONE; SIDE.pow(3)];
@@ -155,15 +205,23 @@ fn nearest_of_cells(triangles: &[[Vec3; 3]]) -> Vec<u32> {
     for (index, triangle) in triangles.iter().enumerate() {
         let low = triangle[0].min(triangle[1]).min(triangle[2]) * SIDE as f32;
         let high = triangle[0].max(triangle[1]).max(triangle[2]) * SIDE as f32;
-        let range = |low: f32, high: f32| low as usize..=(high as usize).min(SIDE - 1);
-        for z in range(low.z, high.z) {
-            for y in range(low.y, high.y) {
-                for x in range(low.x, high.x) {
-                    let cell = [x, y, z];
-                    let away = centre(cell).distance(closest(triangle, centre(cell)));
-                    if away < distance[number(cell)] {
-                        distance[number(cell)] = away;
-                        nearest[number(cell)] = index as u32;
+        let range = |axis: usize| low[axis] as usize..(high[axis] as usize + 1).min(SIDE);
+        let plane = Plane::of(triangle);
+        let [along, first, second] = plane.axes;
+        let mut cell = [0; 3];
+        for u in range(first) {
+            for v in range(second) {
+                (cell[first], cell[second]) = (u, v);
+                for w in plane.cells(cell, range(along)) {
+                    cell[along] = w;
+                    let (at, here) = (centre(cell), number(cell));
+                    if plane.distance(at) >= distance[here] {
+                        continue;
+                    }
+                    let away = at.distance(closest(triangle, at));
+                    if away < distance[here] {
+                        distance[here] = away;
+                        nearest[here] = index as u32;
                     }
                 }
             }

@@ -5,8 +5,9 @@ use std::path::Path;
 use lumacycle_workloads::rays::SampleCounts;
 use lumacycle_workloads::scene::{CameraPath, Matter, Mesh, Occupancy, Scene, SceneError, Vec3};
 
-use crate::args::RunArgs;
+use crate::args::{EncodingArg, RunArgs};
 use crate::failure::Failure;
+use crate::output;
 
 /// Whether a name is that of a file with this extension.
 pub fn is_file(name: &str, extension: &str) -> bool {
@@ -112,13 +113,34 @@ pub fn resolution(text: &str) -> Result<(u32, u32, u32), Failure> {
     };
     known
         .or(written)
-        .filter(|(w, h, eyes)| (1..=32768).contains(w) && (1..=32768).contains(h) && (1..=16).contains(eyes))
+        .filter(|(w, h, eyes)| {
+            (1..=32768).contains(w) && (1..=32768).contains(h) && (1..=16).contains(eyes)
+        })
         .ok_or_else(|| {
             Failure::usage(
                 format!("--resolution: \"{text}\" is no image size"),
-                "write hd, fhd, qhd, 4k, 8k, vr (2 x 2064 x 2208), WIDTHxHEIGHT, or WIDTHxHEIGHTxEYES",
+                "write hd, fhd, qhd, 4k, 8k, vr (2 x 2064 x 2208), WIDTHxHEIGHT, or \
+                 WIDTHxHEIGHTxEYES, with sides up to 32768 and up to 16 eyes",
             )
         })
+}
+
+/// Says which options of the command line this application has no use for.
+pub fn tell_ignored(args: &RunArgs) {
+    let splat = args.app == "splat";
+    let image = args.app == "gia";
+    let given = [
+        ("--encoding", splat && args.encoding != EncodingArg::Hashgrid),
+        ("--rest", (splat || image) && args.rest.is_some()),
+        ("--samples", splat && args.samples.is_some()),
+        ("--rounds", (splat || image) && args.rounds),
+        ("--scene", image && args.scene.is_some()),
+        ("--camera", image && args.camera.is_some()),
+        ("--gaussians", !splat && args.gaussians.is_some()),
+    ];
+    for (option, _) in given.iter().filter(|(_, ignored)| *ignored) {
+        output::say(&format!("note: {option} means nothing to {} and was ignored", args.app));
+    }
 }
 
 /// Frames along a path that are worth the wait.

@@ -20,6 +20,9 @@ use lumacycle_engines::{L2Start, Options};
 use crate::args::{EngineArgs, GpuArgs};
 use crate::failure::Failure;
 
+/// Clocks that an SM may be asked to run at.
+const SM_CLOCK_HZ: std::ops::RangeInclusive<f64> = 1e7..=1e10;
+
 /// A catalogue entry by name, or a description from a file.
 pub fn gpu(catalog: &Catalog, name: &str) -> Result<Entry, Failure> {
     let path = Path::new(name);
@@ -61,10 +64,10 @@ pub fn chosen(names: &[String], args: &EngineArgs) -> Result<(Vec<Entry>, Option
         Some(text) => {
             let clock = lumacycle_arch::units::Frequency::parse(text)
                 .map_err(|e| Failure::usage(format!("--clock: {e}"), "write it with its unit"))?;
-            if clock.hz() <= 0.0 {
+            if !SM_CLOCK_HZ.contains(&clock.hz()) {
                 return Err(Failure::usage(
-                    "--clock must be above zero",
-                    "write e.g. \"1.41 GHz\"",
+                    format!("--clock: {text} is no clock of an SM"),
+                    "it lies between 10 MHz and 10 GHz; write e.g. \"1.41 GHz\"",
                 ));
             }
             Some(clock.hz())

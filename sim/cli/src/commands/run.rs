@@ -30,6 +30,7 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         return output::write(args.output.output.as_deref(), text.as_bytes());
     }
     let (width, height, eyes) = inputs::resolution(&args.resolution)?;
+    inputs::tell_ignored(args);
     let (gpus, options) = super::chosen(&args.gpu.gpus, &args.gpu.engine)?;
     let shares = inputs::shares(args)?;
     let gaussians = args.gaussians.unwrap_or(GAUSSIANS);
@@ -41,6 +42,13 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     let name = name.unwrap_or_else(|| app.as_ref().map_or("room", Application::usual_scene));
     let scene = inputs::scene(name, args.camera.as_deref())?;
     let counts = args.samples.as_deref().map(inputs::sample_counts).transpose()?;
+    if let Some(counts) = counts.as_ref().filter(|c| (c.width, c.height) != (width, height)) {
+        output::say(&format!(
+            "note: --samples has {} x {} counts; the nearest one serves each of {width} x {height} \
+             pixels",
+            counts.width, counts.height
+        ));
+    }
     let bad_scene = |error: &SceneError| Failure::BadScene {
         file: name.to_owned(),
         what: error.what.clone(),
@@ -83,8 +91,9 @@ fn priced(frame: &Frame, gpu: &Entry, options: Options, eyes: u32) -> Result<Fra
     for launch in &frame.launches {
         lumacycle_sim::replay::fits(launch.name, launch.operation.resident_bytes(), gpu)?;
     }
-    let mut result = price(frame, gpu, options)
-        .map_err(|error| Failure::usage(error.to_string(), "choose another GPU or network"))?;
+    let mut result = price(frame, gpu, options).map_err(|error| {
+        Failure::usage(format!("{}: {error}", gpu.gpu.gpu.name), "choose another GPU or network")
+    })?;
     if eyes > 1 {
         result.repeat(f64::from(eyes));
         result.assumptions.push(format!("{eyes} eyes, each rendered like the first"));
@@ -166,7 +175,7 @@ fn print(
                         .map(|(at, frame)| json!({"at": at, "frame": frame}))
                         .collect();
                     json!({"gpu": frames.first().map(|f| &f.gpu), "frames": list,
-                        "frame_ms": spread(frames)})
+                        "frame_ms": spread(frames).json()})
                 })
                 .collect();
             json_out(
@@ -246,20 +255,34 @@ fn csv_rows(shares: &[f64], results: &[Vec<FrameResult>]) -> Vec<Vec<String>> {
     rows
 }
 
-/// Least, median, 95th percentile and most of the frame times of a path, in ms.
-fn spread(frames: &[FrameResult]) -> [f64; 4] {
+/// Frame times of a path, in ms.
+struct FrameTimes {
+    least: f64,
+    median: f64,
+    p95: f64,
+    most: f64,
+}
+
+impl FrameTimes {
+    fn json(&self) -> serde_json::Value {
+        json!({"least": self.least, "median": self.median, "p95": self.p95, "most": self.most})
+    }
+}
+
+fn spread(frames: &[FrameResult]) -> FrameTimes {
     let mut times: Vec<f64> = frames.iter().map(|frame| frame.frame_ms).collect();
     times.sort_by(f64::total_cmp);
     let at = |share: f64| {
         let index = (times.len().saturating_sub(1) as f64 * share).round() as usize;
         times.get(index).copied().unwrap_or_default()
     };
-    [at(0.0), at(0.5), at(0.95), at(1.0)]
+    FrameTimes { least: at(0.0), median: at(0.5), p95: at(0.95), most: at(1.0) }
 }
 
 fn summary(results: &[Vec<FrameResult>]) -> String {
     let path = results.first().is_some_and(|frames| frames.len() > 1);
-    let mut header = vec!["GPU", "time ms", "per s", "kernels ms", "gaps ms"];
+    let mut header =
+        vec!["GPU", if path { "median ms" } else { "time ms" }, "per s", "kernels ms", "gaps ms"];
     if path {
         header.extend(["least", "p95", "most"]);
     }
@@ -267,9 +290,9 @@ fn summary(results: &[Vec<FrameResult>]) -> String {
     let mut table = output::table(&header, 1);
     for frames in results {
         let Some(first) = frames.first() else { continue };
-        let [least, median, p95, most] = spread(frames);
+        let times = spread(frames);
         let shown = if path {
-            frames.iter().find(|f| f.frame_ms == median).unwrap_or(first)
+            frames.iter().find(|f| f.frame_ms == times.median).unwrap_or(first)
         } else {
             first
         };
@@ -281,7 +304,7 @@ fn summary(results: &[Vec<FrameResult>]) -> String {
             short(shown.gaps_ms),
         ];
         if path {
-            row.extend([short(least), short(p95), short(most)]);
+            row.extend([short(times.least), short(times.p95), short(times.most)]);
         }
         for part in ["encoding", "MLP", "rest"] {
             let found = shown.parts.iter().find(|row| row.part.name() == part);
@@ -299,20 +322,30 @@ fn summary(results: &[Vec<FrameResult>]) -> String {
 }
 
 fn counts(frame: &FrameResult) -> String {
+    let million = |count: f64| match count {
+        c if c >= 1e5 => format!("{:.2} M", c / 1e6),
+        c => format!("{c:.0}"),
+    };
     let mut text = format!(
-        "  {:.2} M queries in {:.2} M slots",
-        frame.queries / 1e6,
-        frame.elements.max(frame.queries) / 1e6
+        "  {} queries in {} slots",
+        million(frame.queries),
+        million(frame.elements.max(frame.queries))
     );
     if let Some(per_ray) = &frame.per_ray {
         text.push_str(&format!(
-            "; samples per ray: mean {:.2}, median {:.0}, p90 {:.0}, most {:.0}; {} rounds",
+            "; samples per ray: mean {:.2}, median {:.0}, p90 {:.0}, most {:.0}; {} round{}",
             per_ray.mean,
             per_ray.median,
             per_ray.p90,
             per_ray.largest,
-            frame.rounds.len()
+            frame.rounds.len(),
+            if frame.rounds.len() == 1 { "" } else { "s" }
         ));
+    }
+    if frame.queries == 0.0 {
+        text.push_str(
+            "; the camera sees nothing (check where it stands, and the scale of the scene)",
+        );
     }
     text.push_str("\n\n");
     text

@@ -17,6 +17,7 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
     if args.suite == lumacycle_validate::neural::SUITE {
         return super::validate_neural::run(args);
     }
+    lumacycle_validate::known(&args.suite)?;
     let data = args.data.as_deref().ok_or_else(|| {
         Failure::usage(
             format!("the suite {} needs measurements", args.suite),
