@@ -10,9 +10,11 @@ use std::sync::Arc;
 
 use include_dir::{Dir, include_dir};
 use miette::{Diagnostic, NamedSource, SourceSpan};
-use toml::de::{DeTable, DeValue};
 
-use crate::gpu::{Gpu, GpuPartial};
+use crate::accelerator::Accelerator;
+use crate::gpu::Gpu;
+use crate::layer::{Layer, nearest};
+use crate::section::Description;
 
 static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/catalog");
 
@@ -44,8 +46,10 @@ pub enum Error {
         help: Option<String>,
     },
     /// No entry has this name.
-    #[error("no GPU in the catalogue is called \"{name}\"")]
+    #[error("no {what} in the catalogue is called \"{name}\"")]
     Unknown {
+        /// What was looked for.
+        what: &'static str,
         /// The name asked for.
         name: String,
         /// The nearest names.
@@ -65,25 +69,74 @@ pub enum Error {
     },
 }
 
-/// A description with its sources.
+/// Where each value of a description comes from.
+#[derive(Debug, Clone, Default)]
+struct Sources(BTreeMap<String, String>);
+
+impl Sources {
+    fn of(&self, path: &str) -> &str {
+        self.0.get(path).map_or("", String::as_str)
+    }
+
+    fn kind(&self, path: &str) -> &str {
+        self.of(path).split(':').next().unwrap_or_default()
+    }
+}
+
+/// A GPU with its sources.
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// Short name: the file's stem, e.g. `rtx3090`.
     pub id: String,
     /// The description.
     pub gpu: Gpu,
-    sources: BTreeMap<String, String>,
+    sources: Sources,
 }
 
-impl Entry {
-    /// Where the value at a dotted path (`"l2.capacity"`) comes from.
-    pub fn source(&self, path: &str) -> &str {
-        self.sources.get(path).map_or("", String::as_str)
-    }
+/// An accelerator with its sources.
+#[derive(Debug, Clone)]
+pub struct AcceleratorEntry {
+    /// Short name: the file's stem, e.g. `ngpc-64`.
+    pub id: String,
+    /// The description.
+    pub accelerator: Accelerator,
+    sources: Sources,
+    /// The text that it was read from last, to point at.
+    text: Arc<NamedSource<String>>,
+    spans: BTreeMap<String, Range<usize>>,
+}
 
-    /// The kind of that source: one of [`SOURCE_KINDS`].
-    pub fn source_kind(&self, path: &str) -> &str {
-        self.source(path).split(':').next().unwrap_or_default()
+macro_rules! sourced {
+    ($($entry:ty),+) => {$(
+        impl $entry {
+            /// Where the value at a dotted path (`"l2.capacity"`) comes from.
+            pub fn source(&self, path: &str) -> &str {
+                self.sources.of(path)
+            }
+
+            /// The kind of that source: one of [`SOURCE_KINDS`].
+            pub fn source_kind(&self, path: &str) -> &str {
+                self.sources.kind(path)
+            }
+        }
+    )+};
+}
+
+sourced!(Entry, AcceleratorEntry);
+
+impl AcceleratorEntry {
+    /// Says what is wrong with a value, at its place in the user's file where that sets it.
+    pub fn wrong(&self, path: &str, message: String, help: String) -> Error {
+        let span = self.spans.get(path).cloned().unwrap_or(0..0);
+        let label =
+            if span.is_empty() { format!("{path} comes from a base") } else { "here".to_owned() };
+        Error::Invalid {
+            message,
+            source_code: Arc::clone(&self.text),
+            span: span.into(),
+            label,
+            help: Some(help),
+        }
     }
 }
 
@@ -92,6 +145,7 @@ impl Entry {
 pub struct Catalog {
     layers: BTreeMap<String, (String, &'static str)>,
     gpus: Vec<String>,
+    accelerators: Vec<String>,
 }
 
 impl Default for Catalog {
@@ -104,7 +158,7 @@ impl Catalog {
     /// The catalogue that is compiled into the library.
     pub fn embedded() -> Self {
         let mut layers = BTreeMap::new();
-        let mut gpus = Vec::new();
+        let (mut gpus, mut accelerators) = (Vec::new(), Vec::new());
         for dir in EMBEDDED.dirs() {
             for file in dir.files() {
                 let stem = file.path().file_stem().and_then(|s| s.to_str()).unwrap_or_default();
@@ -112,11 +166,14 @@ impl Catalog {
                 layers.insert(stem.to_owned(), (file.path().display().to_string(), text));
                 if dir.path().ends_with("gpus") {
                     gpus.push(stem.to_owned());
+                } else if dir.path().ends_with("accelerators") {
+                    accelerators.push(stem.to_owned());
                 }
             }
         }
         gpus.sort_by_key(|name| natural_key(name));
-        Self { layers, gpus }
+        accelerators.sort_by_key(|name| natural_key(name));
+        Self { layers, gpus, accelerators }
     }
 
     /// Short names of all GPUs, in natural order.
@@ -124,12 +181,17 @@ impl Catalog {
         &self.gpus
     }
 
+    /// Short names of all accelerators, in natural order.
+    pub fn accelerators(&self) -> &[String] {
+        &self.accelerators
+    }
+
     /// The GPU that a text starts with (`rtx3080_render_….csv`), by the longest name that fits.
     pub fn at_start_of(&self, text: &str) -> Option<Entry> {
         let text = normalise(text);
         let mut best: Option<(usize, Entry)> = None;
         for id in &self.gpus {
-            let Ok(entry) = self.entry(id) else { continue };
+            let Ok(entry) = self.shipped(id) else { continue };
             let names = entry.gpu.gpu.aliases.iter().map(String::as_str).chain([id.as_str()]);
             let longest = names.map(normalise).filter(|n| text.starts_with(n.as_str()));
             let Some(length) = longest.map(|name| name.len()).max() else { continue };
@@ -141,29 +203,45 @@ impl Catalog {
     }
 
     /// Finds a GPU by its short name or any alias; case, spaces and punctuation don't count.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] with the nearest names.
     pub fn get(&self, name: &str) -> Result<Entry, Error> {
+        self.shipped(&self.find::<Gpu>(&self.gpus, name)?)
+    }
+
+    /// Finds an accelerator in the same way.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] with the nearest names.
+    pub fn accelerator(&self, name: &str) -> Result<AcceleratorEntry, Error> {
+        let id = self.find::<Accelerator>(&self.accelerators, name)?;
+        let (file, text) = self.layers.get(&id).cloned().unwrap_or_default();
+        self.parse_accelerator(&id, &file, text)
+    }
+
+    fn find<D: Description>(&self, ids: &[String], name: &str) -> Result<String, Error> {
         let wanted = normalise(name);
-        let by_id = self.gpus.iter().find(|id| normalise(id) == wanted);
-        if let Some(id) = by_id {
-            return self.entry(id);
+        if let Some(id) = ids.iter().find(|id| normalise(id) == wanted) {
+            return Ok(id.clone());
         }
         // Aliases are few and the catalogue is small: reading it all is cheaper than an index
         // that could go stale.
-        for id in &self.gpus {
-            let entry = self.entry(id)?;
-            let names = entry.gpu.gpu.aliases.iter().chain([&entry.gpu.gpu.name]);
-            if names.into_iter().any(|alias| normalise(alias) == wanted) {
-                return Ok(entry);
+        for id in ids {
+            let (file, text) = self.layers.get(id).cloned().unwrap_or_default();
+            let (description, _) = self.assemble::<D>(&file, text)?;
+            if description.names().into_iter().any(|alias| normalise(alias) == wanted) {
+                return Ok(id.clone());
             }
         }
-        let mut near: Vec<_> = self
-            .gpus
+        let mut near: Vec<_> = ids
             .iter()
             .map(|id| (strsim::jaro_winkler(&normalise(id), &wanted), id.as_str()))
             .collect();
         near.sort_by(|a, b| b.0.total_cmp(&a.0));
         let near: Vec<_> = near.iter().take(3).map(|(_, id)| *id).collect();
         Err(Error::Unknown {
+            what: D::WHAT,
             name: name.to_owned(),
             help: format!(
                 "the nearest are {}; `lumacycle catalog list` shows all, and a file of your own (NAME.toml) can be given instead",
@@ -172,24 +250,60 @@ impl Catalog {
         })
     }
 
-    fn entry(&self, id: &str) -> Result<Entry, Error> {
+    fn shipped(&self, id: &str) -> Result<Entry, Error> {
         let (file, text) = self.layers.get(id).cloned().unwrap_or_default();
         self.parse(id, &file, text)
     }
 
-    /// Puts a description together from a user's text. `file` is used in messages only.
+    /// Puts a GPU together from a user's text. `file` is used in messages only.
     ///
     /// # Errors
     /// [`Error::Invalid`] with the place, the text and the nearest valid name;
     /// [`Error::Incomplete`] when values are missing.
     pub fn parse(&self, id: &str, file: &str, text: &str) -> Result<Entry, Error> {
-        let mut partial = GpuPartial::default();
+        let (gpu, sources) = self.assemble(file, text)?;
+        Ok(Entry { id: id.to_owned(), gpu, sources })
+    }
+
+    /// Puts an accelerator together from a user's text, in the same way.
+    ///
+    /// # Errors
+    /// As [`Catalog::parse`].
+    pub fn parse_accelerator(
+        &self,
+        id: &str,
+        file: &str,
+        text: &str,
+    ) -> Result<AcceleratorEntry, Error> {
+        let (accelerator, sources) = self.assemble(file, text)?;
+        let spans = Layer::read::<Accelerator>(file, text)?.spans;
+        let text = Arc::new(NamedSource::new(file, text.to_owned()));
+        Ok(AcceleratorEntry { id: id.to_owned(), accelerator, sources, text, spans })
+    }
+
+    /// Whether a description is one of an accelerator, by its sections or by its base.
+    pub fn is_accelerator(&self, text: &str) -> bool {
+        let base = |table: &toml::Table| match table.get("base") {
+            Some(toml::Value::String(base)) => Some(base.clone()),
+            Some(toml::Value::Array(list)) => list.first()?.as_str().map(str::to_owned),
+            _ => None,
+        };
+        let Ok(table) = text.parse::<toml::Table>() else { return false };
+        if table.contains_key("accelerator") {
+            return true;
+        }
+        let named = base(&table).and_then(|name| self.layers.get(&name));
+        named.is_some_and(|(file, _)| file.starts_with("accelerator"))
+    }
+
+    fn assemble<D: Description>(&self, file: &str, text: &str) -> Result<(D, Sources), Error> {
+        let mut partial = D::Partial::default();
         let mut sources = BTreeMap::new();
-        let layer = Layer::read(file, text)?;
-        self.stack(&layer, &mut partial, &mut sources, 0)?;
-        let gpu = Gpu::finish(partial)
+        let layer = Layer::read::<D>(file, text)?;
+        self.stack::<D>(&layer, &mut partial, &mut sources, 0)?;
+        let description = D::finish(partial)
             .map_err(|missing| Error::Incomplete { file: file.to_owned(), missing })?;
-        if let Some((path, why)) = gpu.contradiction() {
+        if let Some((path, why)) = description.contradiction() {
             let span = layer.spans.get(&path).cloned().unwrap_or(0..0);
             return Err(layer.error(
                 format!("{path} {why}"),
@@ -198,13 +312,13 @@ impl Catalog {
                 None,
             ));
         }
-        Ok(Entry { id: id.to_owned(), gpu, sources })
+        Ok((description, Sources(sources)))
     }
 
-    fn stack(
+    fn stack<D: Description>(
         &self,
         layer: &Layer<'_>,
-        partial: &mut GpuPartial,
+        partial: &mut D::Partial,
         sources: &mut BTreeMap<String, String>,
         depth: usize,
     ) -> Result<(), Error> {
@@ -230,195 +344,18 @@ impl Catalog {
                     None,
                 ));
             }
-            self.stack(&Layer::read(file, text)?, partial, sources, depth + 1)?;
+            self.stack::<D>(&Layer::read::<D>(file, text)?, partial, sources, depth + 1)?;
         }
-        let over: GpuPartial = toml::from_str(layer.text).map_err(|error| {
+        let over: D::Partial = toml::from_str(layer.text).map_err(|error| {
             let span = error.span().unwrap_or(0..0);
             layer.error(error.message().to_owned(), span, "here".to_owned(), None)
         })?;
-        Gpu::overlay(partial, over);
+        D::overlay(partial, over);
         for path in layer.spans.keys() {
             sources.insert(path.clone(), layer.source_of(path));
         }
         Ok(())
     }
-}
-
-/// One TOML text with the places of its keys.
-struct Layer<'a> {
-    file: &'a str,
-    text: &'a str,
-    bases: Vec<(String, Range<usize>)>,
-    /// Dotted path of each value → its place.
-    spans: BTreeMap<String, Range<usize>>,
-    sources: BTreeMap<String, String>,
-}
-
-impl<'a> Layer<'a> {
-    fn error(
-        &self,
-        message: String,
-        span: Range<usize>,
-        label: String,
-        help: Option<String>,
-    ) -> Error {
-        Error::Invalid {
-            message,
-            source_code: Arc::new(NamedSource::new(self.file, self.text.to_owned())),
-            span: span.into(),
-            label,
-            help,
-        }
-    }
-
-    fn source_of(&self, path: &str) -> String {
-        let mut prefix = path;
-        loop {
-            if let Some(source) = self.sources.get(prefix) {
-                return source.clone();
-            }
-            match prefix.rfind('.') {
-                Some(dot) => prefix = &prefix[..dot],
-                None => break,
-            }
-        }
-        self.sources.get("default").cloned().unwrap_or_else(|| format!("estimate: {}", self.file))
-    }
-
-    fn read(file: &'a str, text: &'a str) -> Result<Self, Error> {
-        let mut layer =
-            Layer { file, text, bases: vec![], spans: BTreeMap::new(), sources: BTreeMap::new() };
-        let table = DeTable::parse(text).map_err(|error| {
-            let span = error.span().unwrap_or(0..0);
-            layer.error(error.message().to_owned(), span, "here".to_owned(), None)
-        })?;
-        let mut source_spans = BTreeMap::new();
-        for (key, value) in table.get_ref() {
-            let name: &str = key.get_ref();
-            match (name, value.get_ref()) {
-                ("base", DeValue::String(base)) => {
-                    layer.bases.push((base.to_string(), value.span()));
-                }
-                ("base", DeValue::Array(list)) => {
-                    for item in list {
-                        let DeValue::String(base) = item.get_ref() else {
-                            return Err(layer.wrong_base(item.span()));
-                        };
-                        layer.bases.push((base.to_string(), item.span()));
-                    }
-                }
-                ("base", _) => return Err(layer.wrong_base(value.span())),
-                ("sources", DeValue::Table(sources)) => {
-                    for (path, source) in sources {
-                        let DeValue::String(text) = source.get_ref() else {
-                            return Err(layer.error(
-                                "a source is a text".to_owned(),
-                                source.span(),
-                                "not a text".to_owned(),
-                                None,
-                            ));
-                        };
-                        let kind = text.split(':').next().unwrap_or_default();
-                        if !SOURCE_KINDS.contains(&kind) {
-                            return Err(layer.error(
-                                format!("unknown kind of source \"{kind}\""),
-                                source.span(),
-                                "starts with no known kind".to_owned(),
-                                Some(format!(
-                                    "write \"KIND: where\", with one of {}",
-                                    SOURCE_KINDS.join(", ")
-                                )),
-                            ));
-                        }
-                        let path: &str = path.get_ref();
-                        layer.sources.insert(path.to_owned(), text.to_string());
-                        source_spans.insert(path.to_owned(), source.span());
-                    }
-                }
-                (section, DeValue::Table(fields)) => {
-                    let Some((_, keys)) = Gpu::SECTIONS.iter().find(|(known, _)| *known == section)
-                    else {
-                        return Err(layer.unknown(
-                            "section",
-                            section,
-                            key.span(),
-                            Gpu::SECTIONS.iter().map(|(known, _)| *known),
-                        ));
-                    };
-                    for (field, value) in fields {
-                        let field_name: &str = field.get_ref();
-                        if !keys.contains(&field_name) {
-                            return Err(layer.unknown(
-                                "key",
-                                field_name,
-                                field.span(),
-                                keys.iter().copied(),
-                            ));
-                        }
-                        layer.spans.insert(format!("{section}.{field_name}"), value.span());
-                    }
-                }
-                (other, _) => {
-                    return Err(layer.unknown(
-                        "key",
-                        other,
-                        key.span(),
-                        Gpu::SECTIONS.iter().map(|(known, _)| *known),
-                    ));
-                }
-            }
-        }
-        for (path, span) in source_spans {
-            let covers = |key: &String| key == &path || key.starts_with(&format!("{path}."));
-            if path != "default" && !layer.spans.keys().any(covers) {
-                return Err(layer.error(
-                    format!("[sources] names \"{path}\", which this file does not set"),
-                    span,
-                    "belongs to nothing".to_owned(),
-                    nearest(&path, layer.spans.keys().map(String::as_str))
-                        .map(|name| format!("did you mean \"{name}\"?")),
-                ));
-            }
-        }
-        Ok(layer)
-    }
-
-    fn wrong_base(&self, span: Range<usize>) -> Error {
-        self.error(
-            "base names catalogue entries".to_owned(),
-            span,
-            "neither a text nor a list of texts".to_owned(),
-            Some("write base = \"rtx3090\"".to_owned()),
-        )
-    }
-
-    fn unknown<'k>(
-        &self,
-        what: &str,
-        found: &str,
-        span: Range<usize>,
-        known: impl Iterator<Item = &'k str> + Clone,
-    ) -> Error {
-        let help = match nearest(found, known.clone()) {
-            Some(near) => format!("did you mean \"{near}\"?"),
-            None => format!("known: {}", known.collect::<Vec<_>>().join(", ")),
-        };
-        self.error(
-            format!("unknown {what} \"{found}\""),
-            span,
-            "not understood".to_owned(),
-            Some(help),
-        )
-    }
-}
-
-/// The most similar of the known names, if any is similar at all.
-fn nearest<'k>(found: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    known
-        .map(|name| (strsim::jaro_winkler(name, found), name))
-        .filter(|(score, _)| *score > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
 }
 
 /// Letters and digits only, lower case, without the vendor's words.
@@ -453,6 +390,50 @@ mod tests {
                 assert!(SOURCE_KINDS.contains(&kind), "{name}: {path} has no source");
             }
         }
+    }
+
+    #[test]
+    fn every_accelerator_is_complete_and_sourced() {
+        let catalog = Catalog::embedded();
+        assert!(catalog.accelerators().len() >= 4);
+        for name in catalog.accelerators() {
+            let entry = catalog.accelerator(name).unwrap_or_else(|e| panic!("{name}: {e:?}"));
+            for (path, _) in entry.accelerator.list() {
+                let kind = entry.source_kind(&path);
+                assert!(SOURCE_KINDS.contains(&kind), "{name}: {path} has no source");
+            }
+        }
+        assert_eq!(catalog.accelerator("NGPC 16").unwrap().accelerator.accelerator.units, 16);
+        let error = catalog.accelerator("ngpc-65").unwrap_err();
+        assert!(error.to_string().contains("no accelerator"), "{error}");
+    }
+
+    #[test]
+    fn impossible_accelerators_are_told_where() {
+        let catalog = Catalog::embedded();
+        let message = |lines: &str| {
+            let text = format!("base = \"ngpc-64\"\n{lines}");
+            match catalog.parse_accelerator("x", "x.toml", &text).unwrap_err() {
+                Error::Invalid { message, span, .. } => {
+                    format!("{message} | {}", &text[span.offset()..span.offset() + span.len()])
+                }
+                other => other.to_string(),
+            }
+        };
+        let zero = message("[encoder]\nunits = 0\n");
+        assert_eq!(zero, "encoder.units must be greater than zero, is 0 | 0");
+        let odd = message("[grid_sram]\ncapacity = \"1000001 B\"\n");
+        assert!(odd.contains("no multiple of 8 banks") && odd.contains("1000001 B"), "{odd}");
+        let unknown = message("[mpl]\nrows = 64\n");
+        assert!(unknown.contains("unknown section \"mpl\""), "{unknown}");
+        let policy = message("[policy]\ntables = \"magic\"\n");
+        assert!(policy.contains("stream") && policy.contains("pool"), "{policy}");
+        let shared = message("[policy]\nshared_by = 7\n");
+        assert!(shared.contains("does not divide 64"), "{shared}");
+        assert!(
+            catalog.is_accelerator("base = \"ngpc-8\"")
+                && !catalog.is_accelerator("base = \"rtx3090\"")
+        );
     }
 
     #[test]

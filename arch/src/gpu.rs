@@ -6,7 +6,7 @@
 
 use serde::Deserialize;
 
-use crate::section::{Section, Show, section};
+use crate::section::{Show, description, section};
 use crate::units::{Area, Bandwidth, Bytes, Duration, Energy, Frequency, Power};
 
 /// The architecture generation, which decides what a vendor library launches and how fast
@@ -335,59 +335,9 @@ section! {
     }
 }
 
-macro_rules! gpu {
-    ($($(#[$meta:meta])* $field:ident: $section:ident / $partial:ident,)+) => {
-        /// A complete GPU description.
-        #[derive(Debug, Clone, PartialEq)]
-        pub struct Gpu {
-            $($(#[$meta])* pub $field: $section,)+
-        }
-
-        #[derive(Debug, Clone, Default, Deserialize)]
-        #[serde(default, deny_unknown_fields)]
-        pub(crate) struct GpuPartial {
-            base: serde::de::IgnoredAny,
-            sources: serde::de::IgnoredAny,
-            $($field: $partial,)+
-        }
-
-        impl Gpu {
-            /// Section names with their keys, as written in TOML.
-            pub(crate) const SECTIONS: &'static [(&'static str, &'static [&'static str])] =
-                &[$((stringify!($field), <$section as Section>::KEYS)),+];
-
-            pub(crate) fn overlay(base: &mut GpuPartial, over: GpuPartial) {
-                $(<$section as Section>::overlay(&mut base.$field, over.$field);)+
-            }
-
-            /// Completes the description or returns the dotted paths of what is missing.
-            pub(crate) fn finish(partial: GpuPartial) -> Result<Self, Vec<String>> {
-                let mut missing = Vec::new();
-                $(let $field = <$section as Section>::finish(
-                    partial.$field, stringify!($field), &mut missing);)+
-                match ($($field,)+) {
-                    ($(Some($field),)+) => Ok(Self { $($field,)+ }),
-                    _ => Err(missing),
-                }
-            }
-
-            fn numbers(&self) -> Vec<(String, f64)> {
-                let mut out = Vec::new();
-                $(self.$field.numbers(stringify!($field), &mut out);)+
-                out
-            }
-
-            /// Every value as `(dotted path, text)`, in the order of this file.
-            pub fn list(&self) -> Vec<(String, String)> {
-                let mut out = Vec::new();
-                $(self.$field.list(stringify!($field), &mut out);)+
-                out
-            }
-        }
-    };
-}
-
-gpu! {
+description! {
+    /// A complete GPU description.
+    Gpu / GpuPartial, "GPU" {
     /// Which chip this is.
     gpu: Identity / IdentityPartial,
     /// SM clocks.
@@ -412,17 +362,16 @@ gpu! {
     link: Link / LinkPartial,
     /// Power and energy.
     power: PowerSpec / PowerSpecPartial,
-}
+}}
 
 impl Gpu {
-    /// What cannot be true of any GPU: `(dotted path, why)` of the first contradiction.
-    pub(crate) fn contradiction(&self) -> Option<(String, String)> {
-        let absurd = |number: f64| !(0.0..=1e18).contains(&number);
-        if let Some((path, number)) = self.numbers().into_iter().find(|(_, n)| absurd(*n)) {
-            return Some((path, format!("is {number}, which no hardware has")));
-        }
-        let broken = self.not_positive().or_else(|| self.broken_rule());
-        broken.map(|(path, why)| (path.to_owned(), why))
+    fn all_names(&self) -> Vec<&str> {
+        let aliases = self.gpu.aliases.iter().map(String::as_str);
+        aliases.chain([self.gpu.name.as_str()]).collect()
+    }
+
+    fn broken_rule(&self) -> Option<(&'static str, String)> {
+        self.not_positive().or_else(|| self.contradicting())
     }
 
     fn not_positive(&self) -> Option<(&'static str, String)> {
@@ -475,7 +424,7 @@ impl Gpu {
             .map(|(path, value)| (*path, format!("must be greater than zero, is {value}")))
     }
 
-    fn broken_rule(&self) -> Option<(&'static str, String)> {
+    fn contradicting(&self) -> Option<(&'static str, String)> {
         let rules: [(bool, &'static str, String); 11] = [
             (
                 self.dram.mixed_efficiency > self.dram.efficiency,

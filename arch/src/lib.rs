@@ -5,10 +5,14 @@
 //! keeps the source its layer names. This crate knows nothing of workloads, engines or files:
 //! texts come in, descriptions go out.
 
+pub mod accelerator;
 pub mod catalog;
 pub mod gpu;
+mod layer;
+pub mod parts;
 mod section;
 pub mod units;
 
-pub use catalog::{Catalog, Entry, Error};
+pub use accelerator::{Accelerator, TablePolicy};
+pub use catalog::{AcceleratorEntry, Catalog, Entry, Error};
 pub use gpu::{DramTechnology, Generation, Gpu};

@@ -1,4 +1,5 @@
-//! One macro that turns a documented struct into a catalogue section.
+//! Two macros: one turns a documented struct into a catalogue section, one puts sections together
+//! into a description.
 //!
 //! A section exists twice: complete (what engines read) and partial (what one TOML layer
 //! says, every field optional). Writing each field once keeps the two, the overlay rule and
@@ -72,6 +73,40 @@ impl Show for Vec<String> {
     }
 }
 
+/// A whole description made of sections: what the catalogue needs to put one together.
+pub(crate) trait Description: Sized {
+    /// The same with every field optional.
+    type Partial: Default + serde::de::DeserializeOwned;
+    /// What it describes, for messages.
+    const WHAT: &'static str;
+    /// Section names with their keys, as written in TOML.
+    const SECTIONS: &'static [(&'static str, &'static [&'static str])];
+
+    /// Puts what `over` sets on top of `base`.
+    fn overlay(base: &mut Self::Partial, over: Self::Partial);
+
+    /// Completes the description or returns the dotted paths of what is missing.
+    fn finish(partial: Self::Partial) -> Result<Self, Vec<String>>;
+
+    /// Every number as `(dotted path, number in its base unit)`.
+    fn numbers(&self) -> Vec<(String, f64)>;
+
+    /// What cannot be true: `(dotted path, why)` of the first rule that is broken.
+    fn broken(&self) -> Option<(&'static str, String)>;
+
+    /// Names that it goes by, besides its short one.
+    fn names(&self) -> Vec<&str>;
+
+    /// The first number that no hardware has, or the first rule that is broken.
+    fn contradiction(&self) -> Option<(String, String)> {
+        let absurd = |number: f64| !(0.0..=1e18).contains(&number);
+        if let Some((path, number)) = self.numbers().into_iter().find(|(_, n)| absurd(*n)) {
+            return Some((path, format!("is {number}, which no hardware has")));
+        }
+        self.broken().map(|(path, why)| (path.to_owned(), why))
+    }
+}
+
 macro_rules! section {
     ($(#[$meta:meta])* $name:ident / $partial:ident {
         $($(#[$field_meta:meta])* $field:ident: $ty:ty,)+
@@ -118,4 +153,70 @@ macro_rules! section {
     };
 }
 
-pub(crate) use section;
+macro_rules! description {
+    ($(#[$meta:meta])* $name:ident / $partial_name:ident, $what:literal {
+        $($(#[$field_meta:meta])* $field:ident: $section:ident / $partial:ident,)+
+    }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct $name {
+            $($(#[$field_meta])* pub $field: $section,)+
+        }
+
+        #[derive(Debug, Clone, Default, serde::Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub(crate) struct $partial_name {
+            base: serde::de::IgnoredAny,
+            sources: serde::de::IgnoredAny,
+            $($field: $partial,)+
+        }
+
+        impl $crate::section::Description for $name {
+            type Partial = $partial_name;
+            const WHAT: &'static str = $what;
+            const SECTIONS: &'static [(&'static str, &'static [&'static str])] =
+                &[$((stringify!($field), <$section as $crate::section::Section>::KEYS)),+];
+
+            fn overlay(base: &mut $partial_name, over: $partial_name) {
+                $(<$section as $crate::section::Section>::overlay(&mut base.$field, over.$field);)+
+            }
+
+            fn finish(partial: $partial_name) -> Result<Self, Vec<String>> {
+                let mut missing = Vec::new();
+                $(let $field = <$section as $crate::section::Section>::finish(
+                    partial.$field, stringify!($field), &mut missing);)+
+                match ($($field,)+) {
+                    ($(Some($field),)+) => Ok(Self { $($field,)+ }),
+                    _ => Err(missing),
+                }
+            }
+
+            fn numbers(&self) -> Vec<(String, f64)> {
+                use $crate::section::Section as _;
+                let mut out = Vec::new();
+                $(self.$field.numbers(stringify!($field), &mut out);)+
+                out
+            }
+
+            fn broken(&self) -> Option<(&'static str, String)> {
+                self.broken_rule()
+            }
+
+            fn names(&self) -> Vec<&str> {
+                self.all_names()
+            }
+        }
+
+        impl $name {
+            /// Every value as `(dotted path, text)`, in the order of this file.
+            pub fn list(&self) -> Vec<(String, String)> {
+                use $crate::section::Section as _;
+                let mut out = Vec::new();
+                $(self.$field.list(stringify!($field), &mut out);)+
+                out
+            }
+        }
+    };
+}
+
+pub(crate) use {description, section};

@@ -5,6 +5,7 @@
 //! engines and streams contend), what it moves and what energy that takes. Engines are pure
 //! functions: no files, no threads, no clock of the wall.
 
+pub mod accelerator;
 pub mod cost;
 pub mod gpu;
 pub mod memory;
@@ -33,6 +34,16 @@ pub enum EngineError {
     NoTensorCores {
         /// Operand type.
         kind: TensorType,
+    },
+    /// Work and accelerator do not go together.
+    #[error("{what}")]
+    Accelerator {
+        /// Dotted path of the value that it is about.
+        path: &'static str,
+        /// What is wrong.
+        what: String,
+        /// How to mend it.
+        help: &'static str,
     },
     /// No implementation exists for this device.
     #[error("no kernel of the library fits this device")]

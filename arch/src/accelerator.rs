@@ -1,0 +1,290 @@
+//! What an accelerator is that encodes positions by tables and asks a small network: a cluster of
+//! processors beside a GPU, on its L2 and DRAM.
+//!
+//! The sections are parts (see [`crate::parts`]) with their roles, after the neural fields
+//! processor of NGPC (Mubarik et al., ISCA 2023): encoding engines with a table memory each, an
+//! interpolation pipeline, a buffer of features, a MAC array with its weight and activation
+//! memories, and DMA on both sides. Left out: host interface, clock and power gating.
+
+use serde::Deserialize;
+
+use crate::parts::{
+    BankedSram, BankedSramPartial, DmaChannel, DmaChannelPartial, LookupUnit, LookupUnitPartial,
+    MacArray, MacArrayPartial, Pipeline, PipelinePartial, SharedLink, SharedLinkPartial,
+};
+use crate::section::{Show, description, section};
+use crate::units::{Area, Bytes, Energy, Frequency, Power};
+
+/// What happens to a level that is larger than its memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TablePolicy {
+    /// The memory becomes a cache of the level; misses are fetched from L2.
+    Stream,
+    /// The memories of a processor are pooled: what one lacks room for lies in another's.
+    Pool,
+    /// As many entries as fit stay; the others are fetched from L2 each time.
+    Subset,
+    /// Such a level cannot be used.
+    Refuse,
+}
+
+impl Show for TablePolicy {
+    fn show(&self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+}
+
+section! {
+    /// Which accelerator this is.
+    Name / NamePartial {
+        /// Name as people write it.
+        name: String,
+        /// Usual short forms.
+        aliases: Vec<String>,
+        /// Where it was published.
+        paper: String,
+        /// Processors.
+        units: u32,
+        /// Clock of all parts.
+        clock: Frequency,
+        /// Manufacturing process.
+        process: String,
+    }
+}
+
+section! {
+    /// How tables and samples are handled.
+    Policy / PolicyPartial {
+        /// What happens to a level that is larger than its memory.
+        tables: TablePolicy,
+        /// Bits of a feature in the tables.
+        feature_bits: u32,
+        /// Unit in which tables are fetched from L2.
+        line: Bytes,
+        /// Associativity of a table memory that is a cache.
+        ways: u32,
+        /// Processors that keep one copy of the tables together (1 = each its own).
+        shared_by: u32,
+        /// Samples of a batch, over all processors.
+        batch: u32,
+        /// Whether the GPU works on other batches meanwhile.
+        overlaps_gpu: bool,
+        /// Whether directions are encoded here; else the GPU does it and sends the result.
+        encodes_directions: bool,
+    }
+}
+
+section! {
+    /// Area of the parts.
+    PartArea / PartAreaPartial {
+        /// SRAM, of one mebibyte with its periphery.
+        sram_mib: Area,
+        /// One multiply-accumulate unit.
+        mac: Area,
+        /// Logic of one encoding engine: addresses, weights, interpolation.
+        engine: Area,
+        /// Control and DMA of a processor.
+        control: Area,
+    }
+}
+
+section! {
+    /// Energy of events.
+    PartEnergy / PartEnergyPartial {
+        /// A byte from or to a table memory.
+        table_byte: Energy,
+        /// A byte from or to a small memory (features, weights, activations).
+        buffer_byte: Energy,
+        /// A multiply-accumulate.
+        mac: Energy,
+        /// An address with its weight.
+        address: Energy,
+        /// A byte over the link to L2.
+        link_byte: Energy,
+        /// Leakage and clock of a processor.
+        idle: Power,
+    }
+}
+
+section! {
+    /// What the publication states as such, for the reading *as published*.
+    Published / PublishedPartial {
+        /// Factor by which the GPU's other kernels get faster.
+        rest_speedup: f64,
+        /// Area of a processor.
+        unit_area: Area,
+        /// Power of a processor.
+        unit_power: Power,
+        /// Bytes of a sample that come in.
+        sample_bytes: Bytes,
+    }
+}
+
+description! {
+    /// A complete description of an accelerator.
+    Accelerator / AcceleratorPartial, "accelerator" {
+        /// Which one this is.
+        accelerator: Name / NamePartial,
+        /// Encoding engines of a processor.
+        encoder: LookupUnit / LookupUnitPartial,
+        /// Table memory of an encoding engine.
+        grid_sram: BankedSram / BankedSramPartial,
+        /// Weights, interpolation and accumulation of an encoding engine.
+        interpolation: Pipeline / PipelinePartial,
+        /// Features between encoding and network.
+        feature_buffer: BankedSram / BankedSramPartial,
+        /// The network's MAC array.
+        mlp: MacArray / MacArrayPartial,
+        /// Its weights.
+        weight_sram: BankedSram / BankedSramPartial,
+        /// Its activations.
+        activation_sram: BankedSram / BankedSramPartial,
+        /// Positions in.
+        input: DmaChannel / DmaChannelPartial,
+        /// Answers out.
+        output: DmaChannel / DmaChannelPartial,
+        /// Tables in.
+        table_dma: DmaChannel / DmaChannelPartial,
+        /// Between table memories of a processor, and of processors that share tables.
+        exchange: SharedLink / SharedLinkPartial,
+        /// From all processors to the L2.
+        link: SharedLink / SharedLinkPartial,
+        /// How tables and samples are handled.
+        policy: Policy / PolicyPartial,
+        /// Area of the parts.
+        area: PartArea / PartAreaPartial,
+        /// Energy of events.
+        energy: PartEnergy / PartEnergyPartial,
+        /// What the publication states as such.
+        published: Published / PublishedPartial,
+    }
+}
+
+impl Accelerator {
+    fn all_names(&self) -> Vec<&str> {
+        let aliases = self.accelerator.aliases.iter().map(String::as_str);
+        aliases.chain([self.accelerator.name.as_str()]).collect()
+    }
+
+    fn broken_rule(&self) -> Option<(&'static str, String)> {
+        self.not_positive().or_else(|| self.broken_memory()).or_else(|| self.broken_policy())
+    }
+
+    fn not_positive(&self) -> Option<(&'static str, String)> {
+        let positive: [(&'static str, f64); 22] = [
+            ("accelerator.units", f64::from(self.accelerator.units)),
+            ("accelerator.clock", self.accelerator.clock.hz()),
+            ("encoder.units", f64::from(self.encoder.units)),
+            ("encoder.addresses_per_clock", self.encoder.addresses_per_clock),
+            ("interpolation.interval_cycles", self.interpolation.interval_cycles),
+            ("mlp.rows", f64::from(self.mlp.rows)),
+            ("mlp.columns", f64::from(self.mlp.columns)),
+            ("mlp.arrays", f64::from(self.mlp.arrays)),
+            ("mlp.widest", f64::from(self.mlp.widest)),
+            ("input.bytes_per_clock", self.input.bytes_per_clock),
+            ("input.outstanding", self.input.outstanding),
+            ("output.bytes_per_clock", self.output.bytes_per_clock),
+            ("output.outstanding", self.output.outstanding),
+            ("table_dma.bytes_per_clock", self.table_dma.bytes_per_clock),
+            ("table_dma.outstanding", self.table_dma.outstanding),
+            ("exchange.bytes_per_clock", self.exchange.bytes_per_clock),
+            ("link.bytes_per_clock", self.link.bytes_per_clock),
+            ("policy.batch", f64::from(self.policy.batch)),
+            ("policy.shared_by", f64::from(self.policy.shared_by)),
+            ("policy.ways", f64::from(self.policy.ways)),
+            ("policy.line", self.policy.line.bytes()),
+            ("published.rest_speedup", self.published.rest_speedup),
+        ];
+        positive
+            .iter()
+            .find(|(_, value)| *value < 1e-6)
+            .map(|(path, value)| (*path, format!("must be greater than zero, is {value}")))
+    }
+
+    /// An SRAM is cut into banks, a bank into words; none of them may be left over.
+    fn broken_memory(&self) -> Option<(&'static str, String)> {
+        let memories: [(&BankedSram, [&'static str; 4]); 4] = [
+            (
+                &self.grid_sram,
+                ["grid_sram.capacity", "grid_sram.banks", "grid_sram.ports", "grid_sram.word"],
+            ),
+            (
+                &self.feature_buffer,
+                [
+                    "feature_buffer.capacity",
+                    "feature_buffer.banks",
+                    "feature_buffer.ports",
+                    "feature_buffer.word",
+                ],
+            ),
+            (
+                &self.weight_sram,
+                [
+                    "weight_sram.capacity",
+                    "weight_sram.banks",
+                    "weight_sram.ports",
+                    "weight_sram.word",
+                ],
+            ),
+            (
+                &self.activation_sram,
+                [
+                    "activation_sram.capacity",
+                    "activation_sram.banks",
+                    "activation_sram.ports",
+                    "activation_sram.word",
+                ],
+            ),
+        ];
+        for (sram, [capacity, banks, ports, word]) in memories {
+            if sram.banks == 0 {
+                return Some((banks, "must be at least one".to_owned()));
+            }
+            if sram.ports == 0 {
+                return Some((ports, "must be at least one".to_owned()));
+            }
+            if sram.word.bytes() < 1.0 || sram.word.bytes() % 1.0 != 0.0 {
+                return Some((word, format!("is {} and no whole number of bytes", sram.word)));
+            }
+            let bank = f64::from(sram.banks) * sram.word.bytes();
+            if sram.capacity.bytes() < bank || sram.capacity.bytes() % bank != 0.0 {
+                return Some((
+                    capacity,
+                    format!(
+                        "is {}, no multiple of {} banks of {} words",
+                        sram.capacity, sram.banks, sram.word
+                    ),
+                ));
+            }
+        }
+        None
+    }
+
+    fn broken_policy(&self) -> Option<(&'static str, String)> {
+        let bits = self.policy.feature_bits;
+        if ![8, 16, 32].contains(&bits) {
+            return Some(("policy.feature_bits", format!("is {bits}; features have 8, 16 or 32")));
+        }
+        let line = self.policy.line.bytes();
+        if !(32.0..=4096.0).contains(&line) || !(line as u64).is_power_of_two() {
+            return Some((
+                "policy.line",
+                format!("is {}; it is a power of two from 32 B to 4 KiB", self.policy.line),
+            ));
+        }
+        if !self.accelerator.units.is_multiple_of(self.policy.shared_by) {
+            return Some((
+                "policy.shared_by",
+                format!(
+                    "is {}, which does not divide {} processors",
+                    self.policy.shared_by, self.accelerator.units
+                ),
+            ));
+        }
+        if self.accelerator.units > 1 << 16 {
+            return Some(("accelerator.units", "is more than 65536".to_owned()));
+        }
+        None
+    }
+}

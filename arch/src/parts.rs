@@ -1,0 +1,81 @@
+//! Parts that accelerators are put together from: what each of them can do in a clock.
+//!
+//! A part says nothing of what it is used for; an accelerator names several of them, each in a
+//! section of its own. Their behaviour in time is in the engines.
+
+use crate::section::section;
+use crate::units::Bytes;
+
+section! {
+    /// An SRAM in banks that are asked independently of each other.
+    BankedSram / BankedSramPartial {
+        /// Capacity of all banks.
+        capacity: Bytes,
+        /// Banks; consecutive words lie in consecutive banks.
+        banks: u32,
+        /// Accesses that a bank serves per clock.
+        ports: u32,
+        /// Bytes of a word, the unit of an access.
+        word: Bytes,
+        /// From an address to its word, in clocks.
+        latency_cycles: f64,
+    }
+}
+
+section! {
+    /// Units that turn positions into addresses.
+    LookupUnit / LookupUnitPartial {
+        /// Units side by side.
+        units: u32,
+        /// Addresses that one of them yields per clock.
+        addresses_per_clock: f64,
+        /// From a position to its addresses, in clocks.
+        latency_cycles: f64,
+    }
+}
+
+section! {
+    /// Stages that take a new item every so often.
+    Pipeline / PipelinePartial {
+        /// Clocks between two items.
+        interval_cycles: f64,
+        /// From the first stage to the last, in clocks.
+        latency_cycles: f64,
+    }
+}
+
+section! {
+    /// A grid of multiply-accumulate units that hold weights while activations pass by.
+    MacArray / MacArrayPartial {
+        /// Inputs that a pass takes.
+        rows: u32,
+        /// Outputs that a pass yields.
+        columns: u32,
+        /// Arrays side by side.
+        arrays: u32,
+        /// Widest layer that its memories and counters are made for.
+        widest: u32,
+        /// Whether the weights of the next pass are loaded during this one.
+        preloads_weights: bool,
+    }
+}
+
+section! {
+    /// Moves data between a memory of the accelerator and the shared L2.
+    DmaChannel / DmaChannelPartial {
+        /// Bytes per clock.
+        bytes_per_clock: f64,
+        /// Requests under way at once.
+        outstanding: f64,
+    }
+}
+
+section! {
+    /// A path that several units share.
+    SharedLink / SharedLinkPartial {
+        /// Bytes per clock.
+        bytes_per_clock: f64,
+        /// From one end to the other, in clocks.
+        latency_cycles: f64,
+    }
+}

@@ -1,0 +1,357 @@
+//! Accelerators that encode positions by tables and ask a small network (NGPC and its like), beside
+//! a GPU on its L2 and DRAM.
+//!
+//! An [`AcceleratorEngine`] looks the samples of a frame up once ([`AcceleratorEngine::plan`]);
+//! the [`Plan`] then prices any number of them: each processor takes its share of a batch, and the
+//! slowest of encoding, network and channels decides. The composition follows the neural fields
+//! processor of NGPC (Mubarik et al., ISCA 2023); what the paper leaves open is in the catalogue as
+//! an estimate. `datapath` computes what the hardware computes, `published` is the paper's own
+//! arithmetic. Left out: training, and clock domains apart from each other.
+
+pub mod datapath;
+pub mod encode;
+pub mod network;
+pub mod parts;
+pub mod published;
+pub mod tables;
+
+use std::sync::Arc;
+
+use lumacycle_arch::{Accelerator, Gpu};
+use lumacycle_workloads::encoding::Grid;
+use lumacycle_workloads::ops::FusedMlp;
+use lumacycle_workloads::samples::SampleSet;
+use serde::Serialize;
+
+use crate::cost::{SharedUse, Traffic};
+use crate::memory::dram;
+use crate::{EngineError, Options};
+
+pub use encode::{EncodingUse, LevelUse};
+pub use network::NetworkUse;
+pub use tables::{Home, Placed, Placement};
+
+/// What is asked of an accelerator during a frame.
+#[derive(Debug, Clone)]
+pub struct Queries {
+    /// The tables.
+    pub grid: Grid,
+    /// Networks, in the order in which a sample passes them.
+    pub networks: Vec<FusedMlp>,
+    /// Bytes of a sample's record in memory.
+    pub record_bytes: f64,
+    /// Bytes of an encoded direction that come with it; zero if there is none.
+    pub direction_bytes: f64,
+    /// Bytes of its answer.
+    pub answer_bytes: f64,
+    /// Launches with the samples that they stand for.
+    pub launches: Vec<(Arc<SampleSet>, f64)>,
+}
+
+/// Which of the things that cost time in reality are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// Accesses to one bank wait for each other.
+    pub banks: bool,
+    /// Levels that are larger than their memory miss.
+    pub tables: bool,
+    /// Pipelines fill and drain, batches have a last, smaller part.
+    pub tails: bool,
+}
+
+impl Counted {
+    /// All of them.
+    pub const ALL: Self = Self { banks: true, tables: true, tails: true };
+    /// None of them.
+    pub const NONE: Self = Self { banks: false, tables: false, tails: false };
+}
+
+/// A resource of the accelerator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names are those of the parts")]
+pub enum Unit {
+    Encoding,
+    Mlp,
+    Input,
+    Output,
+    Tables,
+    Exchange,
+    Link,
+    Dram,
+}
+
+impl Unit {
+    /// Name as printed.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Encoding => "encoding engines",
+            Self::Mlp => "MLP engine",
+            Self::Input => "input DMA",
+            Self::Output => "output DMA",
+            Self::Tables => "table DMA",
+            Self::Exchange => "exchange",
+            Self::Link => "link to L2",
+            Self::Dram => "DRAM",
+        }
+    }
+}
+
+/// What a number of samples costs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueryCost {
+    /// Time, in nanoseconds, when nothing else runs.
+    pub time_ns: f64,
+    /// What decides it.
+    pub binding: Unit,
+    /// Share of the time that each unit is busy.
+    pub busy: Vec<(Unit, f64)>,
+    /// Shares of what the GPU wants too.
+    pub shared: SharedUse,
+    /// Bytes moved at L2 and DRAM.
+    pub traffic: Traffic,
+    /// Energy of events, in picojoules; see [`Plan::idle_w`] for the rest.
+    pub energy_pj: f64,
+}
+
+/// Prices queries on an accelerator beside a GPU.
+#[derive(Debug, Clone, Copy)]
+pub struct AcceleratorEngine<'a> {
+    accelerator: &'a Accelerator,
+    gpu: &'a Gpu,
+    gpu_clock_hz: f64,
+}
+
+/// A frame's samples on an accelerator, looked up and ready to be priced.
+#[derive(Debug, Clone)]
+pub struct Plan<'a> {
+    engine: AcceleratorEngine<'a>,
+    queries: Queries,
+    /// Encoding with tables where they fit, cached where they don't.
+    pub encoding: EncodingUse,
+    /// The network on its array.
+    pub network: NetworkUse,
+    /// Where tables lie.
+    pub placement: Placement,
+}
+
+impl<'a> AcceleratorEngine<'a> {
+    /// An engine for an accelerator beside a GPU that runs with these options.
+    pub fn new(accelerator: &'a Accelerator, gpu: &'a Gpu, options: Options) -> Self {
+        let gpu_clock_hz = options.clock_hz.unwrap_or_else(|| gpu.clocks.typical.hz());
+        Self { accelerator, gpu, gpu_clock_hz }
+    }
+
+    /// Looks the samples of a frame up.
+    ///
+    /// # Errors
+    /// When tables or networks do not fit this accelerator.
+    pub fn plan(&self, queries: Queries) -> Result<Plan<'a>, EngineError> {
+        let accelerator = self.accelerator;
+        let network = NetworkUse::of(accelerator, &queries.networks)?;
+        let placement = Placement::of(accelerator, &queries.grid, false)?;
+        let encoding = EncodingUse::of(accelerator, &queries.grid, &placement, &queries.launches);
+        Ok(Plan { engine: *self, queries, encoding, network, placement })
+    }
+}
+
+impl Plan<'_> {
+    /// The hardware.
+    pub const fn accelerator(&self) -> &Accelerator {
+        self.engine.accelerator
+    }
+
+    /// Share of table lines which miss the accelerator that L2 holds: tables are touched evenly
+    /// once their most used lines are kept nearer, and what streams by takes half of L2.
+    pub fn l2_hit(&self) -> f64 {
+        let gpu = self.engine.gpu;
+        let touched: f64 = self
+            .encoding
+            .levels
+            .iter()
+            .filter(|level| level.placed.home != Home::Resident)
+            .map(|level| level.touched_bytes)
+            .sum();
+        let held = gpu.l2.capacity.bytes() * f64::midpoint(gpu.l2.reach, gpu.l2.fade).min(1.0);
+        if touched > 0.0 { (held * TABLE_SHARE_OF_L2 / touched).min(1.0) } else { 1.0 }
+    }
+
+    /// Leakage and clocks of all processors, in watts.
+    pub fn idle_w(&self) -> f64 {
+        let accelerator = self.accelerator();
+        accelerator.energy.idle.watts() * f64::from(accelerator.accelerator.units)
+    }
+
+    /// What `samples` cost that come in one batch. `in_l2` says whether their records and answers
+    /// stay in L2 between GPU and accelerator.
+    pub fn cost(&self, samples: f64, in_l2: bool, counted: Counted) -> QueryCost {
+        let accelerator = self.accelerator();
+        let gpu = self.engine.gpu;
+        let units = f64::from(accelerator.accelerator.units);
+        let clock = accelerator.accelerator.clock.hz();
+        let own = if counted.tails { libm::ceil(samples / units) } else { samples / units };
+        let line = accelerator.policy.line.bytes();
+        let lines = if counted.tables { self.encoding.missed_lines } else { 0.0 };
+        let exchanged = if counted.tables { self.encoding.exchanged_bytes } else { 0.0 };
+        let in_bytes = self.queries.record_bytes + self.queries.direction_bytes;
+        let out_bytes = self.queries.answer_bytes;
+
+        // Clocks of one processor for its samples, part by part.
+        let l2_hit = self.l2_hit();
+        let l2_latency = gpu.l2.latency_cycles / self.engine.gpu_clock_hz * clock;
+        let dram_latency = gpu.dram.latency.ns() * clock / 1e9;
+        let latency =
+            l2_hit * l2_latency + (1.0 - l2_hit) * dram_latency + accelerator.link.latency_cycles;
+        let request = parts::request_cycles(&accelerator.table_dma, line, latency);
+        let sector = 32.0;
+        let stream = |channel| parts::request_cycles(channel, sector, l2_latency) / sector;
+        let mlp = self.network.cycles(accelerator, own, !counted.tails);
+        let tables = own * lines * request;
+        let input = own * in_bytes * stream(&accelerator.input);
+        let output = own * out_bytes * stream(&accelerator.output);
+        let exchange = own * exchanged / accelerator.exchange.bytes_per_clock;
+        let other = mlp.max(tables).max(input).max(output).max(exchange);
+        let encoding = if counted.banks {
+            own * self.encoding.cycles_with(other / own.max(1.0))
+        } else {
+            own * self.encoding.ideal_cycles
+        };
+
+        // What all processors share.
+        let link_bytes = samples * (in_bytes + out_bytes + lines * line);
+        let link = link_bytes / accelerator.link.bytes_per_clock;
+        let table_dram = samples * lines * line * (1.0 - l2_hit);
+        let streamed = if in_l2 { 0.0 } else { samples * (in_bytes + out_bytes) };
+        let rows = self.queries.grid.table_bytes() as f64 / gpu.dram.row.bytes();
+        let traffic = Traffic {
+            l2_bytes: link_bytes,
+            dram_read_bytes: table_dram + if in_l2 { 0.0 } else { samples * in_bytes },
+            dram_write_bytes: if in_l2 { 0.0 } else { samples * out_bytes },
+            extra_activations: table_dram / line * dram::activations_per_request(gpu, rows),
+            ..Traffic::default()
+        };
+        let dram_ns =
+            if streamed + table_dram > 0.0 { dram::service_ns(gpu, &traffic) } else { 0.0 };
+        let l2_ns = link_bytes / gpu.l2.bytes_per_clock / self.engine.gpu_clock_hz * 1e9;
+        let to_ns = 1e9 / clock;
+        let fill = if counted.tails { self.fill_cycles(l2_latency) } else { 0.0 };
+
+        let times = [
+            (Unit::Encoding, encoding * to_ns),
+            (Unit::Mlp, mlp * to_ns),
+            (Unit::Input, input * to_ns),
+            (Unit::Output, output * to_ns),
+            (Unit::Tables, tables * to_ns),
+            (Unit::Exchange, exchange * to_ns),
+            (Unit::Link, (link * to_ns).max(l2_ns)),
+            (Unit::Dram, dram_ns),
+        ];
+        let (mut binding, mut longest) = (Unit::Mlp, 0.0);
+        for &(unit, time) in &times {
+            // With a limited buffer the encoding's time contains its waits for the network.
+            let margin = if unit == Unit::Encoding { 1.0 } else { 1.02 };
+            if time * margin > longest {
+                (binding, longest) = (unit, time * margin);
+            }
+        }
+        let time_ns = times.iter().map(|(_, ns)| *ns).fold(0.0, f64::max) + fill * to_ns;
+        let share = |ns: f64| if time_ns > 0.0 { (ns / time_ns).min(1.0) } else { 0.0 };
+        let own_encoding = if counted.banks {
+            own * self.encoding.cycles_with(0.0)
+        } else {
+            own * self.encoding.ideal_cycles
+        };
+        let busy = times
+            .iter()
+            .map(|&(unit, ns)| {
+                (unit, share(if unit == Unit::Encoding { own_encoding * to_ns } else { ns }))
+            })
+            .collect();
+        QueryCost {
+            time_ns,
+            binding,
+            busy,
+            shared: SharedUse { l2: share(l2_ns), dram: share(dram_ns), ..SharedUse::default() },
+            traffic,
+            energy_pj: samples * self.sample_pj(lines * line, exchanged, in_bytes + out_bytes),
+        }
+    }
+
+    /// Clocks from the first position to the first answer.
+    fn fill_cycles(&self, l2_latency: f64) -> f64 {
+        let a = self.accelerator();
+        let array = f64::from(a.mlp.rows + a.mlp.columns);
+        2.0 * (l2_latency + a.link.latency_cycles)
+            + a.encoder.latency_cycles
+            + a.grid_sram.latency_cycles
+            + a.interpolation.latency_cycles
+            + a.feature_buffer.latency_cycles
+            + self.network.passes * array
+    }
+
+    /// Energy of one sample's events, in picojoules.
+    fn sample_pj(&self, missed_bytes: f64, exchanged_bytes: f64, streamed_bytes: f64) -> f64 {
+        let e = &self.accelerator().energy;
+        let features = f64::from(self.queries.grid.outputs()) * 2.0;
+        self.encoding.addresses * e.address.pj()
+            + (self.encoding.entry_bytes + missed_bytes) * e.table_byte.pj()
+            + (2.0 * features + self.network.buffer_bytes) * e.buffer_byte.pj()
+            + self.network.macs * e.mac.pj()
+            + (missed_bytes + exchanged_bytes + streamed_bytes) * e.link_byte.pj()
+    }
+
+    /// Time to bring the tables of another scene in, in nanoseconds: each processor (or each group
+    /// that shares tables) loads its own copy through the link, DRAM is read once.
+    pub fn switch_ns(&self) -> f64 {
+        let a = self.accelerator();
+        let gpu = self.engine.gpu;
+        let own = self.placement.load_bytes(a);
+        let all = own * f64::from(a.accelerator.units);
+        let clock = a.accelerator.clock.hz();
+        let latency = gpu.dram.latency.ns() * clock / 1e9 + a.link.latency_cycles;
+        let line = a.policy.line.bytes();
+        let dma = own / line * parts::request_cycles(&a.table_dma, line, latency) / clock;
+        let link = all / a.link.bytes_per_clock / clock;
+        let l2 = all / gpu.l2.bytes_per_clock / self.engine.gpu_clock_hz;
+        let dram = (self.queries.grid.table_bytes() as f64).min(all) / gpu.stream_bytes_per_s(0.0);
+        dma.max(link).max(l2).max(dram) * 1e9
+    }
+}
+
+/// Part of L2 that tables keep beside records, answers and what the GPU's other kernels stream.
+const TABLE_SHARE_OF_L2: f64 = 0.5;
+
+/// Area of an accelerator from its parts, in mm².
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct AreaUse {
+    /// Table memories.
+    pub tables_mm2: f64,
+    /// Other memories.
+    pub buffers_mm2: f64,
+    /// MAC arrays.
+    pub macs_mm2: f64,
+    /// Encoding engines and control.
+    pub logic_mm2: f64,
+}
+
+impl AreaUse {
+    /// Adds the parts of all processors up.
+    pub fn of(a: &Accelerator) -> Self {
+        let units = f64::from(a.accelerator.units);
+        let mib = |bytes: f64| bytes / 1_048_576.0 * a.area.sram_mib.mm2();
+        let engines = f64::from(a.encoder.units);
+        let buffers = [&a.feature_buffer, &a.weight_sram, &a.activation_sram];
+        let macs = f64::from(a.mlp.rows) * f64::from(a.mlp.columns) * f64::from(a.mlp.arrays);
+        Self {
+            tables_mm2: units * engines * mib(a.grid_sram.capacity.bytes()),
+            buffers_mm2: units * buffers.iter().map(|s| mib(s.capacity.bytes())).sum::<f64>(),
+            macs_mm2: units * macs * a.area.mac.mm2(),
+            logic_mm2: units * (engines * a.area.engine.mm2() + a.area.control.mm2()),
+        }
+    }
+
+    /// All of it.
+    pub fn total_mm2(&self) -> f64 {
+        self.tables_mm2 + self.buffers_mm2 + self.macs_mm2 + self.logic_mm2
+    }
+}

@@ -1,0 +1,97 @@
+//! What the parts of an accelerator do in time, each by itself: clocks for accesses to a banked
+//! memory, for a layer on a MAC array, for data through a channel. Left out: arbitration order
+//! within a bank, and refresh or repair of memories.
+
+use lumacycle_arch::parts::{BankedSram, DmaChannel, MacArray};
+
+/// Banks that are told apart in one access; more only matter together.
+const MOST_BANKS: usize = 256;
+
+/// Clocks in which a memory serves accesses to these words at once: the fullest bank decides.
+/// Accesses to the same word are served together.
+pub fn access_cycles(sram: &BankedSram, words: &mut Vec<u64>) -> f64 {
+    if words.is_empty() {
+        return 0.0;
+    }
+    words.sort_unstable();
+    words.dedup();
+    let banks = (sram.banks as usize).clamp(1, MOST_BANKS);
+    let mut load = [0_u32; MOST_BANKS];
+    for word in words.iter() {
+        load[(*word % banks as u64) as usize] += 1;
+    }
+    let fullest = load[..banks].iter().copied().max().unwrap_or(0);
+    f64::from(fullest.div_ceil(sram.ports.max(1)))
+}
+
+/// Passes of an array for a layer: inputs in blocks of its rows, outputs in blocks of its columns.
+pub const fn passes(array: &MacArray, inputs: u32, outputs: u32) -> u32 {
+    inputs.div_ceil(array.rows) * outputs.div_ceil(array.columns)
+}
+
+/// Clocks of one pass for `samples` that stream through: one sample per clock and array. The next
+/// pass of the same samples cannot start before the first of them has come out, and weights are
+/// loaded row by row unless that happened during the pass before.
+pub fn pass_cycles(array: &MacArray, samples: f64) -> f64 {
+    let load = if array.preloads_weights { 0.0 } else { f64::from(array.rows) };
+    let through = f64::from(array.rows + array.columns);
+    (samples / f64::from(array.arrays)).max(through) + load
+}
+
+/// Clocks per request of `request_bytes` on a channel that keeps so many under way.
+pub fn request_cycles(channel: &DmaChannel, request_bytes: f64, latency_cycles: f64) -> f64 {
+    (request_bytes / channel.bytes_per_clock).max(latency_cycles / channel.outstanding)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lumacycle_arch::Catalog;
+    use proptest::prelude::*;
+
+    fn ngpc() -> lumacycle_arch::Accelerator {
+        Catalog::embedded().accelerator("ngpc-64").unwrap().accelerator
+    }
+
+    #[test]
+    fn words_in_one_bank_wait_for_each_other() {
+        let sram = BankedSram { banks: 8, ports: 1, ..ngpc().grid_sram };
+        let cycles = |words: &[u64]| access_cycles(&sram, &mut words.to_vec());
+        assert_eq!(cycles(&[0, 1, 2, 3, 4, 5, 6, 7]), 1.0);
+        assert_eq!(cycles(&[0, 8, 16, 3]), 3.0);
+        assert_eq!(cycles(&[5, 5, 5, 5]), 1.0);
+        assert_eq!(cycles(&[]), 0.0);
+        let two = BankedSram { ports: 2, ..sram };
+        assert_eq!(access_cycles(&two, &mut vec![0, 8, 16]), 2.0);
+    }
+
+    #[test]
+    fn a_layer_of_the_size_of_the_array_is_one_pass() {
+        let array = ngpc().mlp;
+        assert_eq!(passes(&array, 64, 64), 1);
+        assert_eq!(passes(&array, 32, 16), 1);
+        assert_eq!(passes(&array, 65, 64), 2);
+        assert_eq!(passes(&array, 128, 128), 4);
+        assert_eq!(pass_cycles(&array, 512.0), 512.0);
+        // Few samples leave the array empty while they pass.
+        assert_eq!(pass_cycles(&array, 1.0), 128.0);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn more_banks_or_ports_never_take_longer(
+            words in prop::collection::vec(0_u64..4096, 0..32), banks in 0_u32..6, ports in 1_u32..4
+        ) {
+            // Doubling keeps words that were apart apart.
+            let of = |banks: u32, ports: u32| {
+                let sram = BankedSram { banks, ports, ..ngpc().grid_sram };
+                access_cycles(&sram, &mut words.clone())
+            };
+            prop_assert!(of(2 << banks, ports) <= of(1 << banks, ports));
+            prop_assert!(of(1 << banks, ports + 1) <= of(1 << banks, ports));
+            prop_assert!(of(1 << banks, ports) <= words.len() as f64);
+        }
+    }
+}
