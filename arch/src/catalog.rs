@@ -304,7 +304,12 @@ impl Catalog {
         let description = D::finish(partial)
             .map_err(|missing| Error::Incomplete { file: file.to_owned(), missing })?;
         if let Some((path, why)) = description.contradiction() {
-            let span = layer.spans.get(&path).cloned().unwrap_or(0..0);
+            // Where a base sets it, what this file changes in the same section made it wrong.
+            let section = path.split('.').next().unwrap_or_default();
+            let mut beside = layer.spans.iter();
+            let beside = beside.find(|(key, _)| key.split('.').next() == Some(section));
+            let span = layer.spans.get(&path).or(beside.map(|(_, span)| span));
+            let span = span.cloned().unwrap_or(0..0);
             return Err(layer.error(
                 format!("{path} {why}"),
                 span,

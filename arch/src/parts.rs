@@ -3,16 +3,36 @@
 //! A part says nothing of what it is used for; an accelerator names several of them, each in a
 //! section of its own. Their behaviour in time is in the engines.
 
-use crate::section::section;
+use serde::Deserialize;
+
+use crate::section::{Show, section};
 use crate::units::Bytes;
+
+/// Which bank a word lies in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Interleave {
+    /// By the low bits of its number: consecutive words in consecutive banks.
+    Low,
+    /// By all of its bits, folded by exclusive or.
+    Fold,
+}
+
+impl Show for Interleave {
+    fn show(&self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+}
 
 section! {
     /// An SRAM in banks that are asked independently of each other.
     BankedSram / BankedSramPartial {
         /// Capacity of all banks.
         capacity: Bytes,
-        /// Banks; consecutive words lie in consecutive banks.
+        /// Banks.
         banks: u32,
+        /// Which of them a word lies in.
+        interleave: Interleave,
         /// Accesses that a bank serves per clock.
         ports: u32,
         /// Bytes of a word, the unit of an access.

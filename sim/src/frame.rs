@@ -7,6 +7,7 @@
 //! neighbouring rounds differ little. Left out: work of the host beside launching.
 
 use lumacycle_arch::Entry;
+use lumacycle_engines::cost::SharedUse;
 use lumacycle_engines::{Engine, EngineError, GpuEngine, KernelCost, Options, Resource, Traffic};
 use lumacycle_workloads::KernelClass;
 use lumacycle_workloads::apps::{Frame, Launch, Part};
@@ -24,7 +25,7 @@ const LONG: u64 = 1 << 17;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{launch}: {reason}")]
 pub struct FrameError {
-    /// Which launch.
+    /// Which launch, or which part of the hardware.
     pub launch: &'static str,
     /// Why.
     pub reason: EngineError,
@@ -197,13 +198,15 @@ impl FrameResult {
 }
 
 /// Cost of one launch of a frame.
-struct Priced {
-    kernels: Vec<KernelCost>,
+#[derive(Debug, Clone)]
+pub(crate) struct Priced {
+    pub(crate) kernels: Vec<KernelCost>,
+    pub(crate) shared: SharedUse,
     l1_hit: Option<f64>,
 }
 
 impl Priced {
-    fn time_ns(&self) -> f64 {
+    pub(crate) fn time_ns(&self) -> f64 {
         self.kernels.iter().map(|kernel| kernel.time_ns).sum()
     }
 
@@ -216,7 +219,42 @@ impl Priced {
             kernel.traffic = kernel.traffic.times(factor);
             kernel.energy = kernel.energy.times(factor);
         }
-        Self { kernels, l1_hit: self.l1_hit }
+        Self { kernels, shared: self.shared, l1_hit: self.l1_hit }
+    }
+}
+
+/// A frame whose launches have been priced on a GPU.
+#[derive(Debug, Clone)]
+pub struct GpuFrame<'a> {
+    pub(crate) frame: &'a Frame,
+    pub(crate) entry: &'a Entry,
+    pub(crate) options: Options,
+    pub(crate) launches: Vec<Option<Priced>>,
+}
+
+impl<'a> GpuFrame<'a> {
+    /// Prices all launches.
+    ///
+    /// # Errors
+    /// When a launch does not run on this GPU.
+    pub fn new(frame: &'a Frame, entry: &'a Entry, options: Options) -> Result<Self, FrameError> {
+        let engine = GpuEngine::new(&entry.gpu).with(options);
+        let chosen = representatives(frame);
+        let exact: Result<Vec<Option<Priced>>, FrameError> = frame
+            .launches
+            .par_iter()
+            .zip(&chosen)
+            .map(|(launch, chosen)| chosen.then(|| price_one(&engine, launch)).transpose())
+            .collect();
+        let mut launches = exact?;
+        carry_over(frame, entry.gpu.launch.kernel.ns(), &mut launches);
+        Ok(Self { frame, entry, options, launches })
+    }
+
+    /// The frame on the GPU alone.
+    pub fn result(&self) -> FrameResult {
+        let engine = GpuEngine::new(&self.entry.gpu).with(self.options);
+        assemble(self.frame, self.entry, &engine, &self.launches)
     }
 }
 
@@ -225,17 +263,7 @@ impl Priced {
 /// # Errors
 /// When a launch does not run on this GPU.
 pub fn price(frame: &Frame, entry: &Entry, options: Options) -> Result<FrameResult, FrameError> {
-    let engine = GpuEngine::new(&entry.gpu).with(options);
-    let chosen = representatives(frame);
-    let exact: Result<Vec<Option<Priced>>, FrameError> = frame
-        .launches
-        .par_iter()
-        .zip(&chosen)
-        .map(|(launch, chosen)| chosen.then(|| price_one(&engine, launch)).transpose())
-        .collect();
-    let mut priced = exact?;
-    carry_over(frame, entry.gpu.launch.kernel.ns(), &mut priced);
-    Ok(assemble(frame, entry, &engine, &priced))
+    Ok(GpuFrame::new(frame, entry, options)?.result())
 }
 
 const fn long_encoding(launch: &Launch) -> Option<u64> {
@@ -268,7 +296,7 @@ fn price_one(engine: &GpuEngine<'_>, launch: &Launch) -> Result<Priced, FrameErr
         .price(&launch.operation)
         .map_err(|reason| FrameError { launch: launch.name, reason })?;
     let l1_hit = cost.kernels.iter().find_map(|kernel| kernel.lookup_l1);
-    Ok(Priced { kernels: cost.kernels, l1_hit })
+    Ok(Priced { kernels: cost.kernels, shared: cost.shared_use, l1_hit })
 }
 
 /// Gives launches between two simulated ones a cost by samples.

@@ -8,6 +8,7 @@
 pub mod measurements;
 pub mod neural;
 pub mod ngp;
+pub mod ngpc;
 pub mod stats;
 pub mod suite;
 pub mod traces;
@@ -18,12 +19,13 @@ use miette::Diagnostic;
 
 pub use neural::NeuralReport;
 pub use ngp::{NgpGroup, NgpReport, NgpRow};
+pub use ngpc::NgpcReport;
 pub use stats::Figures;
 pub use suite::{Group, SUITES, SuiteReport, run};
 pub use traces::{TraceReport, TraceRow};
 
 /// Suites beside those of measurement tables.
-const OTHER_SUITES: [&str; 4] = ["instant-ngp", "neural_graphics", "traces", "all"];
+const OTHER_SUITES: [&str; 5] = ["instant-ngp", "neural_graphics", "ngpc", "traces", "all"];
 
 /// Checks the name of a suite.
 ///

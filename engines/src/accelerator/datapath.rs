@@ -6,8 +6,10 @@
 
 use half::f16;
 use lumacycle_arch::Accelerator;
-use lumacycle_arch::parts::MacArray;
+use lumacycle_arch::parts::{BankedSram, MacArray};
 use lumacycle_workloads::encoding::{Grid, Interpolation, Level, Perceptron};
+
+use super::parts::bank_of;
 
 /// Factors of the coherent-prime hash.
 const PRIMES: [u32; 3] = [1, 2_654_435_761, 805_459_861];
@@ -17,6 +19,7 @@ const PRIMES: [u32; 3] = [1, 2_654_435_761, 805_459_861];
 struct GridSram {
     banks: Vec<Vec<u8>>,
     word_bytes: usize,
+    sram: BankedSram,
 }
 
 impl GridSram {
@@ -25,18 +28,19 @@ impl GridSram {
         let count = accelerator.grid_sram.banks as usize;
         let mut banks = vec![Vec::new(); count];
         for (number, word) in bytes.chunks(word_bytes).enumerate() {
-            let bank: &mut Vec<u8> = &mut banks[number % count];
-            bank.extend_from_slice(word);
-            // A last word that is cut off still takes its place.
-            bank.resize(bank.len().next_multiple_of(word_bytes), 0);
+            // Rows are numbered by the words before them, whichever bank these are in.
+            let row = number / count * word_bytes;
+            let bank: &mut Vec<u8> = &mut banks[bank_of(&accelerator.grid_sram, number as u64)];
+            bank.resize(bank.len().max(row + word_bytes), 0);
+            bank[row..row + word.len()].copy_from_slice(word);
         }
-        Self { banks, word_bytes }
+        Self { banks, word_bytes, sram: accelerator.grid_sram.clone() }
     }
 
     /// A byte by its address: word, bank and row come from its bits.
     fn byte(&self, address: usize) -> u8 {
         let (word, offset) = (address / self.word_bytes, address % self.word_bytes);
-        let (bank, row) = (word % self.banks.len(), word / self.banks.len());
+        let (bank, row) = (bank_of(&self.sram, word as u64), word / self.banks.len());
         self.banks[bank].get(row * self.word_bytes + offset).copied().unwrap_or(0)
     }
 }
@@ -276,6 +280,19 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    /// However words are dealt to banks, they come back.
+    #[test]
+    fn folded_banks_hold_the_same_tables() {
+        let mut accelerator = ngpc();
+        accelerator.grid_sram.interleave = lumacycle_arch::parts::Interleave::Fold;
+        let grid = Application::shipped("gia").unwrap().unwrap().grid(1);
+        let table = table(&grid);
+        let encoder = Encoder::load(&accelerator, &grid, &table);
+        for i in 0..100 {
+            assert_eq!(encoder.encode(scattered(i)), grid.encode(&table, scattered(i)));
         }
     }
 

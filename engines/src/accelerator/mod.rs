@@ -46,6 +46,8 @@ pub struct Queries {
     pub answer_bytes: f64,
     /// Launches with the samples that they stand for.
     pub launches: Vec<(Arc<SampleSet>, f64)>,
+    /// The same launches by samples from all over the frame, in any order.
+    pub spread: Vec<(Arc<SampleSet>, f64)>,
 }
 
 /// Which of the things that cost time in reality are counted.
@@ -67,10 +69,11 @@ impl Counted {
 }
 
 /// A resource of the accelerator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are those of the parts")]
 pub enum Unit {
+    #[default]
     Encoding,
     Mlp,
     Input,
@@ -150,7 +153,7 @@ impl<'a> AcceleratorEngine<'a> {
         let accelerator = self.accelerator;
         let network = NetworkUse::of(accelerator, &queries.networks)?;
         let placement = Placement::of(accelerator, &queries.grid, false)?;
-        let encoding = EncodingUse::of(accelerator, &queries.grid, &placement, &queries.launches);
+        let encoding = EncodingUse::of(accelerator, &placement, &queries);
         Ok(Plan { engine: *self, queries, encoding, network, placement })
     }
 }
@@ -159,6 +162,16 @@ impl Plan<'_> {
     /// The hardware.
     pub const fn accelerator(&self) -> &Accelerator {
         self.engine.accelerator
+    }
+
+    /// What is asked.
+    pub const fn queries(&self) -> &Queries {
+        &self.queries
+    }
+
+    /// Bytes of a sample between GPU and accelerator, both ways.
+    pub const fn batch_bytes_per_sample(&self) -> f64 {
+        self.queries.record_bytes + self.queries.direction_bytes + self.queries.answer_bytes
     }
 
     /// Share of table lines which miss the accelerator that L2 holds: tables are touched evenly

@@ -2,7 +2,7 @@
 //! memory, for a layer on a MAC array, for data through a channel. Left out: arbitration order
 //! within a bank, and refresh or repair of memories.
 
-use lumacycle_arch::parts::{BankedSram, DmaChannel, MacArray};
+use lumacycle_arch::parts::{BankedSram, DmaChannel, Interleave, MacArray};
 
 /// Banks that are told apart in one access; more only matter together.
 const MOST_BANKS: usize = 256;
@@ -18,10 +18,30 @@ pub fn access_cycles(sram: &BankedSram, words: &mut Vec<u64>) -> f64 {
     let banks = (sram.banks as usize).clamp(1, MOST_BANKS);
     let mut load = [0_u32; MOST_BANKS];
     for word in words.iter() {
-        load[(*word % banks as u64) as usize] += 1;
+        load[bank_of(sram, *word) % MOST_BANKS] += 1;
     }
     let fullest = load[..banks].iter().copied().max().unwrap_or(0);
     f64::from(fullest.div_ceil(sram.ports.max(1)))
+}
+
+/// The bank that a word lies in.
+pub fn bank_of(sram: &BankedSram, word: u64) -> usize {
+    let banks = u64::from(sram.banks.max(1));
+    let folded = match sram.interleave {
+        Interleave::Low => word,
+        // Each group of bits as wide as the bank number counts, so that rows and slices of a dense
+        // level fall into other banks as well.
+        Interleave::Fold => {
+            let bits = u64::from(banks.ilog2()).max(1);
+            let (mut rest, mut folded) = (word, 0);
+            while rest > 0 {
+                folded ^= rest & ((1 << bits) - 1);
+                rest >>= bits;
+            }
+            folded
+        }
+    };
+    (folded % banks) as usize
 }
 
 /// Passes of an array for a layer: inputs in blocks of its rows, outputs in blocks of its columns.
@@ -55,7 +75,8 @@ mod tests {
 
     #[test]
     fn words_in_one_bank_wait_for_each_other() {
-        let sram = BankedSram { banks: 8, ports: 1, ..ngpc().grid_sram };
+        let sram =
+            BankedSram { banks: 8, ports: 1, interleave: Interleave::Low, ..ngpc().grid_sram };
         let cycles = |words: &[u64]| access_cycles(&sram, &mut words.to_vec());
         assert_eq!(cycles(&[0, 1, 2, 3, 4, 5, 6, 7]), 1.0);
         assert_eq!(cycles(&[0, 8, 16, 3]), 3.0);
@@ -63,6 +84,18 @@ mod tests {
         assert_eq!(cycles(&[]), 0.0);
         let two = BankedSram { ports: 2, ..sram };
         assert_eq!(access_cycles(&two, &mut vec![0, 8, 16]), 2.0);
+    }
+
+    /// The eight corners of a cell of a dense level of 16 x 16 x 16.
+    #[test]
+    fn folding_keeps_the_corners_of_a_dense_cell_apart() {
+        let corners: Vec<u64> = [0, 1, 16, 17, 256, 257, 272, 273].map(|at| at + 5).to_vec();
+        let cycles = |interleave| {
+            let sram = BankedSram { interleave, ..ngpc().grid_sram };
+            access_cycles(&sram, &mut corners.clone())
+        };
+        assert_eq!(cycles(Interleave::Low), 4.0);
+        assert!(cycles(Interleave::Fold) <= 2.0);
     }
 
     #[test]
@@ -86,7 +119,7 @@ mod tests {
         ) {
             // Doubling keeps words that were apart apart.
             let of = |banks: u32, ports: u32| {
-                let sram = BankedSram { banks, ports, ..ngpc().grid_sram };
+                let sram = BankedSram { banks, ports, interleave: Interleave::Low, ..ngpc().grid_sram };
                 access_cycles(&sram, &mut words.clone())
             };
             prop_assert!(of(2 << banks, ports) <= of(1 << banks, ports));

@@ -238,6 +238,12 @@ pub struct RunArgs {
     pub app: String,
     #[command(flatten)]
     pub gpu: RunGpuArgs,
+    /// An accelerator beside the GPU: a catalogue name (ngpc-8 to ngpc-64) or a TOML file; repeatable
+    #[arg(long = "accelerator", value_name = "NAME", conflicts_with = "train")]
+    pub accelerators: Vec<String>,
+    /// Follow the emulator of the accelerator's paper, with its inputs where they are known
+    #[arg(long, requires = "accelerators")]
+    pub as_published: bool,
     /// Image size: hd, fhd, qhd, 4k, 8k, vr, `WIDTHxHEIGHT` or `WIDTHxHEIGHTxEYES`
     #[arg(long, value_name = "SIZE", default_value = "fhd")]
     pub resolution: String,
@@ -328,12 +334,15 @@ pub struct CatalogArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum CatalogAction {
-    /// List all GPUs
+    /// List all GPUs, or all accelerators
     List {
+        /// Accelerators instead of GPUs
+        #[arg(long)]
+        accelerators: bool,
         #[command(flatten)]
         output: OutputArgs,
     },
-    /// Show every value of a GPU with its source
+    /// Show every value of a GPU or an accelerator with its source
     Show {
         /// A catalogue name, a name as nvidia-smi prints it, or a TOML file
         name: String,
@@ -350,7 +359,7 @@ pub enum CatalogAction {
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
     /// What to compare: gemm, `elementwise_norm_softmax`, attention, instant-ngp, traces, all of
-    /// these, or `neural_graphics` (published figures that ship with the program)
+    /// these, or `neural_graphics` or ngpc (published figures that ship with the program)
     #[arg(value_name = "SUITE")]
     pub suite: String,
     /// A measurement file or a folder of them

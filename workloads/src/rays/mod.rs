@@ -142,6 +142,8 @@ pub struct Round {
     pub ways: Ways,
     /// Samples in launch order.
     pub samples: Arc<SampleSet>,
+    /// Samples from all over the image, for what the launch touches in total.
+    pub spread: Arc<SampleSet>,
 }
 
 /// A whole frame.
@@ -362,7 +364,7 @@ fn one_round(
     for group in groups.iter_mut().take(chosen.start).skip(1) {
         group.rays.clear();
     }
-    let mut windows = Vec::new();
+    let (mut windows, mut spread) = (Vec::new(), Vec::new());
     let mut ways = Counted::default();
     let (mut used, mut useful) = (0_u64, 0_u64);
     for (index, group) in groups.iter_mut().enumerate() {
@@ -404,6 +406,10 @@ fn one_round(
             going_on.push(alive);
         }
         compact(&mut group.rays, &going_on, (number as u64 + 1) << 8 | index as u64);
+        if index == 0 {
+            let positions = group.slots.get(..wanted).unwrap_or_default().to_vec();
+            spread.push(Window { positions, stands_for: elements as f64 });
+        }
         // Steps lie one after another in the launch, each with all rays.
         if chosen.contains(&index) && (width >= LEAST_WINDOW || index == 0) {
             for step in group.slots.chunks(width.max(1)).take(steps as usize) {
@@ -433,6 +439,7 @@ fn one_round(
         useful: useful as f64 * factor,
         ways: ways.ways(),
         samples,
+        spread: Arc::new(SampleSet { windows: spread }),
     }
 }
 

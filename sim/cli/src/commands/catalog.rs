@@ -1,6 +1,8 @@
 //! `lumacycle catalog list|show|check`.
 
-use lumacycle_arch::{Catalog, Entry};
+use std::path::Path;
+
+use lumacycle_arch::{AcceleratorEntry, Catalog, Entry};
 use serde_json::json;
 
 use crate::args::{CatalogAction, CatalogArgs, Format, OutputArgs};
@@ -10,14 +12,20 @@ use crate::output::{self, short};
 pub fn run(args: CatalogArgs) -> Result<(), Failure> {
     let catalog = Catalog::embedded();
     match args.action {
-        CatalogAction::List { output } => list(&catalog, &output),
-        CatalogAction::Show { name, output } => show(&super::gpu(&catalog, &name)?, &output),
+        CatalogAction::List { accelerators: true, output } => list_accelerators(&catalog, &output),
+        CatalogAction::List { accelerators: false, output } => list(&catalog, &output),
+        CatalogAction::Show { name, output } => show_any(&catalog, &name, &output),
         CatalogAction::Check { file } => {
             let path = file.display().to_string();
             let text = super::description(&file)?;
-            let entry = catalog.parse("checked", &path, &text)?;
-            let values = entry.gpu.list().len();
-            let message = format!("{path}: {} is complete ({values} values)\n", entry.gpu.gpu.name);
+            let (name, values) = if catalog.is_accelerator(&text) {
+                let accelerator = catalog.parse_accelerator("checked", &path, &text)?.accelerator;
+                (accelerator.accelerator.name.clone(), accelerator.list().len())
+            } else {
+                let gpu = catalog.parse("checked", &path, &text)?.gpu;
+                (gpu.gpu.name.clone(), gpu.list().len())
+            };
+            let message = format!("{path}: {name} is complete ({values} values)\n");
             output::write(None, message.as_bytes())
         }
     }
@@ -93,12 +101,76 @@ fn list(catalog: &Catalog, args: &OutputArgs) -> Result<(), Failure> {
     }
 }
 
-fn show(entry: &Entry, args: &OutputArgs) -> Result<(), Failure> {
-    let values = entry.gpu.list();
+fn list_accelerators(catalog: &Catalog, args: &OutputArgs) -> Result<(), Failure> {
+    let entries: Result<Vec<AcceleratorEntry>, _> =
+        catalog.accelerators().iter().map(|id| catalog.accelerator(id)).collect();
+    let entries = entries?;
+    let header =
+        ["name", "accelerator", "processors", "clock", "engines", "table SRAM", "MACs", "paper"];
+    let rows = entries.iter().map(|entry| {
+        let a = &entry.accelerator;
+        [
+            entry.id.clone(),
+            a.accelerator.name.clone(),
+            a.accelerator.units.to_string(),
+            a.accelerator.clock.to_string(),
+            a.encoder.units.to_string(),
+            a.grid_sram.capacity.to_string(),
+            format!("{} x {}", a.mlp.rows, a.mlp.columns),
+            a.accelerator.paper.clone(),
+        ]
+    });
+    match args.format {
+        Format::Table => {
+            let mut table = output::table(&header, 2);
+            rows.for_each(|row| {
+                table.add_row(row);
+            });
+            output::write(args.output.as_deref(), output::render(&table).as_bytes())
+        }
+        Format::Csv => {
+            let bytes = csv(&header, rows.map(|row| row.to_vec()))?;
+            output::write(args.output.as_deref(), &bytes)
+        }
+        Format::Json => {
+            let list: Vec<_> = entries
+                .iter()
+                .map(|entry| {
+                    let a = &entry.accelerator.accelerator;
+                    json!({"name": entry.id, "accelerator": a.name, "aliases": a.aliases, "units": a.units})
+                })
+                .collect();
+            json_out(args, &json!(list))
+        }
+    }
+}
+
+/// A GPU or, where there is none of that name, an accelerator.
+fn show_any(catalog: &Catalog, name: &str, args: &OutputArgs) -> Result<(), Failure> {
+    let path = Path::new(name);
+    let is_file = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("toml"));
+    let accelerator = if is_file {
+        catalog.is_accelerator(&super::description(path)?)
+    } else {
+        catalog.get(name).is_err() && catalog.accelerator(name).is_ok()
+    };
+    if accelerator {
+        let entry = super::accelerated::accelerator(catalog, name)?;
+        let values = entry.accelerator.list();
+        return show(&entry.id, &values, |path| entry.source(path).to_owned(), args);
+    }
+    let entry = super::gpu(catalog, name)?;
+    show(&entry.id, &entry.gpu.list(), |path| entry.source(path).to_owned(), args)
+}
+
+fn show(
+    id: &str,
+    values: &[(String, String)],
+    source: impl Fn(&str) -> String,
+    args: &OutputArgs,
+) -> Result<(), Failure> {
     let header = ["value", "", "source"];
-    let rows = values
-        .iter()
-        .map(|(path, value)| vec![path.clone(), value.clone(), entry.source(path).to_owned()]);
+    let rows = values.iter().map(|(path, value)| vec![path.clone(), value.clone(), source(path)]);
     match args.format {
         Format::Table => {
             let mut table = output::table(&header, 9);
@@ -115,10 +187,10 @@ fn show(entry: &Entry, args: &OutputArgs) -> Result<(), Failure> {
             let map: serde_json::Map<String, serde_json::Value> = values
                 .iter()
                 .map(|(path, value)| {
-                    (path.clone(), json!({"value": value, "source": entry.source(path)}))
+                    (path.clone(), json!({"value": value, "source": source(path)}))
                 })
                 .collect();
-            json_out(args, &json!({"name": entry.id, "values": map}))
+            json_out(args, &json!({"name": id, "values": map}))
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One module per command.
 
+pub mod accelerated;
 pub mod catalog;
 pub mod completions;
 pub mod inputs;
@@ -11,6 +12,7 @@ pub mod trace;
 pub mod validate;
 mod validate_neural;
 mod validate_ngp;
+mod validate_ngpc;
 
 use std::path::Path;
 

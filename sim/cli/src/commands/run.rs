@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lumacycle_arch::Entry;
+use lumacycle_arch::{AcceleratorEntry, Entry};
 use lumacycle_engines::Options;
-use lumacycle_sim::frame::{FrameResult, price};
+use lumacycle_sim::accelerated::AcceleratedFrame;
+use lumacycle_sim::frame::{FrameResult, GpuFrame};
 use lumacycle_workloads::apps::{
     Application, EncodingChoice, Frame, Rest, frame, splat, training_step,
 };
@@ -13,8 +14,9 @@ use lumacycle_workloads::rays::View;
 use lumacycle_workloads::scene::{Scene, SceneError};
 use miette::NamedSource;
 use rayon::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::accelerated::{self, PaperReading};
 use super::catalog::{csv, json_out};
 use super::inputs;
 use crate::args::{EncodingArg, Format, RestArg, RunArgs};
@@ -32,6 +34,7 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     let (width, height, eyes) = inputs::resolution(&args.resolution)?;
     inputs::tell_ignored(args);
     let (gpus, options) = super::chosen(&args.gpu.gpus, &args.gpu.engine)?;
+    let accelerators = accelerated::chosen(args)?;
     let shares = inputs::shares(args)?;
     let gaussians = args.gaussians.unwrap_or(GAUSSIANS);
     if !(1.0..=1e9).contains(&gaussians) {
@@ -55,7 +58,7 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         help: error.help.clone(),
     };
     // A frame holds its samples, so each is priced at once and dropped.
-    let at = |share: f64| -> Result<Vec<FrameResult>, Failure> {
+    let at = |share: f64| -> Result<Vec<Place>, Failure> {
         let camera = scene.path.at(share).ok_or_else(|| {
             Failure::usage("the camera path is empty", "give a --camera file with frames")
         })?;
@@ -73,32 +76,74 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
             }
             None => splat::frame(&scene, &view, gaussians).map_err(|error| bad_scene(&error))?,
         };
-        gpus.iter().map(|gpu| priced(&frame, gpu, options, eyes)).collect()
+        let asked = app.as_ref().map(|app| (app, scene.aabb_scale, &accelerators[..]));
+        gpus.iter().map(|gpu| priced(&frame, gpu, options, eyes, asked)).collect()
     };
-    let by_place: Vec<Vec<FrameResult>> =
+    let by_place: Vec<Vec<Place>> =
         shares.par_iter().map(|share| at(*share)).collect::<Result<_, _>>()?;
     let mut results: Vec<Vec<FrameResult>> = vec![Vec::new(); gpus.len()];
+    let mut with: Vec<(String, Vec<AcceleratedFrame>)> = Vec::new();
+    for (number, gpu) in gpus.iter().enumerate() {
+        for index in 0..accelerators.len() {
+            let frames = by_place.iter().filter_map(|place| place.get(number)?.1.get(index));
+            with.push((gpu.gpu.gpu.name.clone(), frames.cloned().collect()));
+        }
+    }
     for place in by_place {
-        for (results, result) in results.iter_mut().zip(place) {
+        for (results, (result, _)) in results.iter_mut().zip(place) {
             results.push(result);
         }
     }
+    let mut paper = Vec::new();
+    if args.as_published {
+        for entry in &accelerators {
+            let reading = PaperReading::of(args, entry, &gpus[0].gpu)?;
+            paper.extend(reading.map(|reading| (reading, entry)));
+        }
+    }
     let heading = heading(args, &scene, (width, height, eyes));
-    print(args, &heading, &shares, &results)
+    print(args, &heading, &shares, &Results { alone: &results, with: &with, paper: &paper })
 }
 
-fn priced(frame: &Frame, gpu: &Entry, options: Options, eyes: u32) -> Result<FrameResult, Failure> {
+/// A frame on the GPU alone, and with each accelerator.
+type Place = (FrameResult, Vec<AcceleratedFrame>);
+
+/// What there is to print.
+struct Results<'a> {
+    alone: &'a [Vec<FrameResult>],
+    with: &'a [(String, Vec<AcceleratedFrame>)],
+    paper: &'a [(PaperReading, &'a AcceleratorEntry)],
+}
+
+fn priced(
+    frame: &Frame,
+    gpu: &Entry,
+    options: Options,
+    eyes: u32,
+    asked: Option<(&Application, u32, &[AcceleratorEntry])>,
+) -> Result<Place, Failure> {
     for launch in &frame.launches {
         lumacycle_sim::replay::fits(launch.name, launch.operation.resident_bytes(), gpu)?;
     }
-    let mut result = price(frame, gpu, options).map_err(|error| {
+    let priced = GpuFrame::new(frame, gpu, options).map_err(|error| {
         Failure::usage(format!("{}: {error}", gpu.gpu.gpu.name), "choose another GPU or network")
     })?;
+    let mut with = Vec::new();
+    if let Some((app, scale, accelerators)) = asked {
+        for entry in accelerators {
+            let built = priced.accelerate(app, scale, entry);
+            with.push(built.map_err(|error| accelerated::refused(entry, error))?);
+        }
+    }
+    let mut result = priced.result();
     if eyes > 1 {
         result.repeat(f64::from(eyes));
+        for frame in &mut with {
+            frame.repeat(f64::from(eyes));
+        }
         result.assumptions.push(format!("{eyes} eyes, each rendered like the first"));
     }
-    Ok(result)
+    Ok((result, with))
 }
 
 fn unknown_app(name: &str) -> Failure {
@@ -158,12 +203,8 @@ fn heading(args: &RunArgs, scene: &Scene, (width, height, eyes): (u32, u32, u32)
     format!("{}{encoding}, scene {}, {what}", args.app, scene.name)
 }
 
-fn print(
-    args: &RunArgs,
-    heading: &str,
-    shares: &[f64],
-    results: &[Vec<FrameResult>],
-) -> Result<(), Failure> {
+fn print(args: &RunArgs, heading: &str, shares: &[f64], all: &Results<'_>) -> Result<(), Failure> {
+    let results = all.alone;
     match args.output.format {
         Format::Json => {
             let gpus: Vec<_> = results
@@ -180,8 +221,16 @@ fn print(
                 .collect();
             json_out(
                 &args.output,
-                &json!({"version": lumacycle_sim::VERSION, "run": heading, "results": gpus}),
+                &with_accelerators(
+                    json!({"version": lumacycle_sim::VERSION, "run": heading, "results": gpus}),
+                    shares,
+                    all,
+                ),
             )
+        }
+        Format::Csv if !all.with.is_empty() => {
+            let bytes = csv(&ACCELERATED_HEADER, accelerated_rows(shares, all.with).into_iter())?;
+            output::write(args.output.output.as_deref(), &bytes)
         }
         Format::Csv => {
             let bytes = csv(&CSV_HEADER, csv_rows(shares, results).into_iter())?;
@@ -193,7 +242,20 @@ fn print(
             if let Some(first) = results.first().and_then(|frames| frames.first()) {
                 text.push_str(&counts(first));
             }
-            if let [only] = results
+            if !all.with.is_empty() {
+                text.push_str(&accelerated::summary(all.with));
+                if let [(_, frames)] = all.with
+                    && let Some(first) = frames.first()
+                {
+                    text.push_str(&accelerated::details(first));
+                }
+                for (reading, entry) in all.paper {
+                    text.push_str(&reading.text(entry));
+                }
+                if args.as_published && all.paper.is_empty() {
+                    text.push_str(NO_PAPER);
+                }
+            } else if let [only] = results
                 && let Some(first) = only.first()
             {
                 text.push_str(&one(first));
@@ -207,6 +269,78 @@ fn print(
             output::write(args.output.output.as_deref(), text.as_bytes())
         }
     }
+}
+
+/// Said where the paper's own reading was asked for and there is none.
+const NO_PAPER: &str = "\nthe paper covers nerf, nsdf, nvr and gia with their own tables only; the \
+     reading above follows its arithmetic with this frame's GPU times and samples\n";
+
+/// Adds what concerns accelerators to the result for programs.
+fn with_accelerators(mut value: Value, shares: &[f64], all: &Results<'_>) -> Value {
+    if all.with.is_empty() {
+        return value;
+    }
+    let list: Vec<Value> = all
+        .with
+        .iter()
+        .map(|(gpu, frames)| {
+            let frames: Vec<Value> = shares
+                .iter()
+                .zip(frames)
+                .map(|(at, frame)| json!({"at": at, "frame": frame}))
+                .collect();
+            json!({"gpu": gpu, "frames": frames})
+        })
+        .collect();
+    value["accelerated"] = json!(list);
+    if !all.paper.is_empty() {
+        let paper: Vec<Value> =
+            all.paper.iter().map(|(reading, entry)| reading.json(entry)).collect();
+        value["as_published"] = json!(paper);
+    }
+    value
+}
+
+const ACCELERATED_HEADER: [&str; 14] = [
+    "gpu",
+    "accelerator",
+    "at",
+    "frame_ms",
+    "speedup",
+    "as_published_ms",
+    "as_published_speedup",
+    "gpu_alone_ms",
+    "accelerator_ms",
+    "gpu_ms",
+    "energy_mj",
+    "gpu_alone_mj",
+    "area_mm2",
+    "scene_switch_ms",
+];
+
+fn accelerated_rows(shares: &[f64], with: &[(String, Vec<AcceleratedFrame>)]) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for (gpu, frames) in with {
+        for (at, frame) in shares.iter().zip(frames) {
+            let mut row = vec![gpu.clone(), frame.accelerator.clone(), format!("{at:.4}")];
+            let values = [
+                frame.frame_ms,
+                frame.speedup,
+                frame.as_published_ms,
+                frame.as_published_speedup,
+                frame.gpu_alone_ms,
+                frame.accelerator_ms,
+                frame.gpu_ms,
+                frame.energy_mj,
+                frame.gpu_alone_mj,
+                frame.area_mm2,
+                frame.scene_switch_ms,
+            ];
+            row.extend(values.map(|value| format!("{value:.6}")));
+            rows.push(row);
+        }
+    }
+    rows
 }
 
 const CSV_HEADER: [&str; 15] = [

@@ -18,10 +18,13 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
         return super::validate_neural::run(args);
     }
     lumacycle_validate::known(&args.suite)?;
+    if args.suite == lumacycle_validate::ngpc::SUITE {
+        return super::validate_ngpc::run(args);
+    }
     let data = args.data.as_deref().ok_or_else(|| {
         Failure::usage(
             format!("the suite {} needs measurements", args.suite),
-            "say where they are with --data FILE-OR-DIR; neural_graphics needs none",
+            "say where they are with --data FILE-OR-DIR; neural_graphics and ngpc need none",
         )
     })?;
     if args.suite == lumacycle_validate::ngp::SUITE {

@@ -1,0 +1,261 @@
+//! What `lumacycle run --accelerator` prints: both readings of a frame with an accelerator, and what
+//! lies between them.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use lumacycle_arch::{AcceleratorEntry, Catalog};
+use lumacycle_engines::EngineError;
+use lumacycle_engines::accelerator::published::{Emulated, Inputs, area_pct, emulate, power_pct};
+use lumacycle_sim::accelerated::AcceleratedFrame;
+use lumacycle_validate::ngpc;
+use serde_json::{Value, json};
+
+use crate::args::{EncodingArg, RestArg, RunArgs};
+use crate::failure::Failure;
+use crate::output::{self, short};
+
+/// Accelerators by name or file.
+pub fn chosen(args: &RunArgs) -> Result<Vec<AcceleratorEntry>, Failure> {
+    let catalog = Catalog::embedded();
+    let entries: Result<Vec<_>, _> =
+        args.accelerators.iter().map(|name| accelerator(&catalog, name)).collect();
+    let entries = entries?;
+    if !entries.is_empty() {
+        let cannot = |what: &str, help: &str| Err(Failure::usage(what, help));
+        if args.app == "splat" {
+            return cannot(
+                "splat asks no network, so no accelerator helps it",
+                "leave --accelerator out",
+            );
+        }
+        if args.rest == Some(RestArg::Renderer) {
+            return cannot(
+                "with --rest renderer the whole frame stays on the GPU",
+                "choose --rest kernels or --rest fused beside an accelerator",
+            );
+        }
+    }
+    Ok(entries)
+}
+
+/// An accelerator of the catalogue, or a description from a file.
+pub fn accelerator(catalog: &Catalog, name: &str) -> Result<AcceleratorEntry, Failure> {
+    let path = Path::new(name);
+    if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
+        return Ok(catalog.accelerator(name)?);
+    }
+    let text = super::description(path)?;
+    let id = path.file_stem().map_or_else(|| name.to_owned(), |s| s.to_string_lossy().into_owned());
+    Ok(catalog.parse_accelerator(&id, name, &text)?)
+}
+
+/// Points at the value that does not go with the work.
+pub fn refused(entry: &AcceleratorEntry, error: EngineError) -> Failure {
+    match error {
+        EngineError::Accelerator { path, what, help } => Failure::Catalog(entry.wrong(
+            path,
+            format!("{}: {what}", entry.accelerator.accelerator.name),
+            help.to_owned(),
+        )),
+        other => Failure::usage(other.to_string(), "choose another accelerator or network"),
+    }
+}
+
+const fn encoding_name(encoding: EncodingArg) -> &'static str {
+    match encoding {
+        EncodingArg::Hashgrid => "hashgrid",
+        EncodingArg::Densegrid => "densegrid",
+        EncodingArg::DensegridLowres => "densegrid-lowres",
+    }
+}
+
+/// The reading of the paper's emulator with the paper's own inputs.
+pub struct PaperReading {
+    inputs: Inputs,
+    emulated: Emulated,
+    area_pct: f64,
+    power_pct: f64,
+}
+
+impl PaperReading {
+    /// For an application that the paper covers.
+    pub fn of(
+        args: &RunArgs,
+        entry: &AcceleratorEntry,
+        gpu: &lumacycle_arch::Gpu,
+    ) -> Result<Option<Self>, Failure> {
+        let solved = ngpc::reconstruction()?;
+        let inputs = solved.inputs(&args.app, encoding_name(args.encoding));
+        Ok(inputs.map(|inputs| Self {
+            inputs,
+            emulated: emulate(&entry.accelerator, &inputs),
+            area_pct: area_pct(&entry.accelerator, gpu.gpu.die_area.mm2()),
+            power_pct: power_pct(&entry.accelerator, gpu.power.limit.watts()),
+        }))
+    }
+
+    /// For programs.
+    pub fn json(&self, entry: &AcceleratorEntry) -> Value {
+        json!({
+            "accelerator": entry.id,
+            "inputs": self.inputs,
+            "emulated": self.emulated,
+            "speedup": self.emulated.speedup,
+            "frame_ms": self.emulated.frame_ns / 1e6,
+            "area_pct": self.area_pct,
+            "power_pct": self.power_pct,
+            "assumptions": ngpc::assumptions(&entry.accelerator),
+        })
+    }
+
+    /// For people.
+    pub fn text(&self, entry: &AcceleratorEntry) -> String {
+        let ms = |ns: f64| short(ns / 1e6);
+        let mut text = format!(
+            "\nas published: {}, the paper's emulator with the paper's own inputs (RTX 3090, 1920 x 1080)\n",
+            entry.accelerator.accelerator.name
+        );
+        let e = &self.emulated;
+        let _ = writeln!(
+            text,
+            "  GPU alone {} ms; encoding and networks {} ms on the accelerator beside {} ms of fused \
+             rest: frame {} ms, speedup {:.2}",
+            ms(self.inputs.gpu_ns),
+            ms(e.accelerator_ns),
+            ms(e.rest_ns),
+            ms(e.frame_ns),
+            e.speedup
+        );
+        let _ = writeln!(
+            text,
+            "  area {:+.2} %, power {:+.2} % of the GPU's; {:.2} M samples of {} layer passes \
+             (reconstructed, see `lumacycle validate ngpc`)",
+            self.area_pct,
+            self.power_pct,
+            self.inputs.samples / 1e6,
+            self.inputs.passes
+        );
+        for assumption in ngpc::assumptions(&entry.accelerator) {
+            let _ = writeln!(text, "  assuming: {assumption}");
+        }
+        text
+    }
+}
+
+/// One row per GPU and accelerator; of a path, the place with the median frame.
+pub fn summary(results: &[(String, Vec<AcceleratedFrame>)]) -> String {
+    let path = results.first().is_some_and(|(_, frames)| frames.len() > 1);
+    let mut header = vec![
+        "GPU",
+        "accelerator",
+        if path { "median ms" } else { "as built ms" },
+        "per s",
+        "speedup",
+        "as published ms",
+        "speedup",
+        "GPU alone ms",
+    ];
+    if path {
+        header.extend(["least", "p95", "most"]);
+    }
+    header.extend(["energy mJ", "GPU alone mJ", "area mm2", "scene switch ms"]);
+    let mut table = output::table(&header, 2);
+    for (gpu, frames) in results {
+        let mut times: Vec<f64> = frames.iter().map(|frame| frame.frame_ms).collect();
+        times.sort_by(f64::total_cmp);
+        let at = |share: f64| {
+            let index = (times.len().saturating_sub(1) as f64 * share).round() as usize;
+            times.get(index).copied().unwrap_or_default()
+        };
+        let Some(shown) = frames.iter().find(|frame| frame.frame_ms == at(0.5)) else { continue };
+        let mut row = vec![
+            gpu.clone(),
+            shown.accelerator_name.clone(),
+            short(shown.frame_ms),
+            short(shown.frames_per_s),
+            format!("{:.2}", shown.speedup),
+            short(shown.as_published_ms),
+            format!("{:.2}", shown.as_published_speedup),
+            short(shown.gpu_alone_ms),
+        ];
+        if path {
+            row.extend([short(at(0.0)), short(at(0.95)), short(at(1.0))]);
+        }
+        row.extend([
+            short(shown.energy_mj),
+            short(shown.gpu_alone_mj),
+            short(shown.area_mm2),
+            short(shown.scene_switch_ms),
+        ]);
+        table.add_row(row);
+    }
+    output::render(&table) + "\n"
+}
+
+/// Causes, parts and levels of one frame.
+pub fn details(frame: &AcceleratedFrame) -> String {
+    let mut text = String::from("from this frame as published to the same as built\n");
+    let mut table = output::table(&["", "frame ms", "adds ms", "accelerator alone ms"], 1);
+    table.add_row(vec![
+        "as published, with this frame's GPU times and samples".to_owned(),
+        short(frame.as_published_ms),
+        String::new(),
+        String::new(),
+    ]);
+    for cause in &frame.causes {
+        let adds = if cause.adds_ms.abs() < 5e-4 {
+            "0".to_owned()
+        } else {
+            format!("{:+.3}", cause.adds_ms)
+        };
+        let row =
+            [cause.cause.to_owned(), short(cause.frame_ms), adds, short(cause.accelerator_ms)];
+        table.add_row(row);
+    }
+    text.push_str(&output::render(&table));
+    let busy: Vec<String> = frame
+        .busy
+        .iter()
+        .filter(|row| row.busy_pct >= 0.5)
+        .map(|row| format!("{} {:.0} %", row.unit.name(), row.busy_pct))
+        .collect();
+    let _ = write!(
+        text,
+        "\n  busy: GPU {:.0} %, accelerator {:.0} % of the frame ({}); bound by {}\n  {} batches in the \
+         largest round, {:.1} GB/s between accelerator and L2, {:.0} % of its table misses found in L2\n\n",
+        100.0 * frame.gpu_ms / frame.frame_ms,
+        100.0 * frame.accelerator_ms / frame.frame_ms,
+        busy.join(", "),
+        frame.bound_by.name(),
+        frame.batches,
+        frame.link_gb_per_s,
+        frame.l2_hit_pct
+    );
+    let header = [
+        "level",
+        "corners",
+        "table MiB",
+        "home",
+        "hits",
+        "clocks",
+        "of them banks",
+        "lines missed",
+    ];
+    let mut table = output::table(&header, 4);
+    for level in &frame.levels {
+        table.add_row(vec![
+            level.level.to_string(),
+            level.resolution.to_string(),
+            short(level.table_mib),
+            level.home.name().to_owned(),
+            format!("{:.1} %", level.hit_pct),
+            format!("{:.2}", level.cycles),
+            format!("{:.2}", level.conflict_cycles),
+            format!("{:.3}", level.missed_lines),
+        ]);
+    }
+    text.push_str(&output::render(&table));
+    let _ = writeln!(text, "\n  assuming: {}", frame.assumptions.join("; "));
+    text
+}

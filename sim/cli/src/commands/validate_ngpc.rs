@@ -1,0 +1,140 @@
+//! `lumacycle validate ngpc`: the published figures of NGPC beside its emulator.
+
+use std::fmt::Write as _;
+
+use lumacycle_validate::NgpcReport;
+use lumacycle_validate::ngpc::{Meaning, NgpcRow};
+
+use super::catalog::{csv, json_out};
+use super::validate::within;
+use crate::args::{Format, ValidateArgs};
+use crate::failure::Failure;
+use crate::output::{self, short};
+
+pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
+    if args.data.is_some() || args.rows.is_some() || !args.gpus.is_empty() {
+        return Err(Failure::usage(
+            "ngpc compares with figures that ship with the program, all of one GPU",
+            "leave --data, --rows and --gpu out; --format csv lists every figure",
+        ));
+    }
+    let report = lumacycle_validate::ngpc::run()?;
+    match args.output.format {
+        Format::Json => json_out(&args.output, &serde_json::json!(report))?,
+        Format::Csv => {
+            let header = [
+                "class",
+                "what",
+                "units",
+                "published",
+                "meaning",
+                "predicted",
+                "error_pct",
+                "own_inputs",
+                "confidence",
+                "used",
+            ];
+            let rows = report.rows.iter().map(|row| {
+                vec![
+                    row.class.clone(),
+                    row.what.clone(),
+                    row.units.map_or_else(String::new, |units| units.to_string()),
+                    row.published.to_string(),
+                    meaning(row).to_owned(),
+                    format!("{:.4}", row.predicted),
+                    format!("{:.3}", row.error_pct),
+                    row.own_inputs.map_or_else(String::new, |own| format!("{own:.4}")),
+                    row.confidence.clone(),
+                    row.used.to_string(),
+                ]
+            });
+            output::write(args.output.output.as_deref(), &csv(&header, rows)?)?;
+        }
+        Format::Table => output::write(args.output.output.as_deref(), table(&report).as_bytes())?,
+    }
+    within(args, report.suite, &report.overall)
+}
+
+const fn meaning(row: &NgpcRow) -> &'static str {
+    match row.meaning {
+        Meaning::Value => "",
+        Meaning::AtLeast => "at least",
+        Meaning::AtMost => "at most",
+    }
+}
+
+fn table(report: &NgpcReport) -> String {
+    let mut text = format!("{}: {} published figures\n\n", report.suite, report.rows.len());
+    let header = [
+        "",
+        "what",
+        "units",
+        "published",
+        "trust",
+        "emulator",
+        "error",
+        "with own frames",
+        "remark",
+    ];
+    let mut table = output::table(&header, 2);
+    for row in &report.rows {
+        let error = match row.meaning {
+            Meaning::Value => format!("{:+.1} %", row.error_pct),
+            _ if row.error_pct == 0.0 => "holds".to_owned(),
+            _ => format!("{:+.1} %", row.error_pct),
+        };
+        table.add_row([
+            row.class.clone(),
+            row.what.clone(),
+            row.units.map_or_else(String::new, |units| units.to_string()),
+            format!("{} {}", meaning(row), short(row.published)).trim().to_owned(),
+            row.confidence.clone(),
+            short(row.predicted),
+            error,
+            row.own_inputs.map_or_else(|| "–".to_owned(), short),
+            if row.used { "used".to_owned() } else { String::new() },
+        ]);
+    }
+    text.push_str(&output::render(&table));
+    let _ = write!(
+        text,
+        "\nemulator: the paper's arithmetic with its inputs, of which four rest shares and three sample \
+         counts are\nreconstructed from the figures marked as used, which therefore test nothing; own \
+         frames: the same arithmetic\nwith GPU times and samples of ours\n\n"
+    );
+    let header = ["application", "GPU frame ms", "trust", "rest %", "samples/pixel", "passes"];
+    let mut table = output::table(&header, 1);
+    for app in &report.reconstructed {
+        table.add_row([
+            app.application.clone(),
+            short(app.frame_ms),
+            app.confidence.clone(),
+            format!("{:.1}", app.rest_pct),
+            format!("{:.2}", app.samples_per_pixel),
+            format!("{:.0}", app.passes),
+        ]);
+    }
+    text.push_str(&output::render(&table));
+    let _ = write!(
+        text,
+        "\nconfidence A and B: {} figures, MAPE {:.1} %, median {:.1} %; not used, of any confidence: {} \
+         figures, MAPE {:.1} %,\nmedian {:.1} %; averages with own frames: MAPE {:.1} %, bias {:+.1} %\n",
+        report.overall.rows,
+        report.overall.mape_pct,
+        report.overall.median_ape_pct,
+        report.independent.rows,
+        report.independent.mape_pct,
+        report.independent.median_ape_pct,
+        report.own_inputs.mape_pct,
+        report.own_inputs.bias_pct
+    );
+    for (reason, count) in &report.rows_left_out {
+        let _ = writeln!(text, "  left out of the first: {count} × {reason}");
+    }
+    text.push_str("\nwhat does not go together\n");
+    for contradiction in &report.contradictions {
+        let _ = writeln!(text, "  {}: {}", contradiction.what, contradiction.verdict);
+    }
+    let _ = writeln!(text, "\n  assuming: {}", report.assumptions.join("; "));
+    text
+}

@@ -1,0 +1,187 @@
+//! Accelerators beside a GPU, from outside: both readings of a frame, the published figures, and
+//! descriptions that cannot be.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
+
+mod support;
+
+use serde_json::Value;
+use support::{code, folder, lumacycle, run, stdout, told, write};
+use tempfile::TempDir;
+
+fn json(args: &[&str]) -> Value {
+    let output = lumacycle().args(args).args(["--format", "json"]).output().unwrap();
+    assert_eq!(code(&output), 0, "{args:?}: {}", support::stderr(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+const SMALL: [&str; 2] = ["--resolution", "320x180"];
+
+fn with(app: &str, accelerator: &str, more: &[&str]) -> Value {
+    let value = json(&[&["run", app, "--accelerator", accelerator], &SMALL[..], more].concat());
+    value["accelerated"][0]["frames"][0]["frame"].clone()
+}
+
+fn number(value: &Value, name: &str) -> f64 {
+    value[name].as_f64().ok_or_else(|| format!("{name} in {value}")).unwrap()
+}
+
+/// An accelerator of one's own: that of the paper with some lines changed.
+fn own(dir: &TempDir, lines: &str) -> String {
+    let text = format!("base = \"ngpc-64\"\n{lines}");
+    write(dir, "own.toml", text.as_bytes())
+}
+
+#[test]
+fn both_readings_and_what_lies_between() {
+    for app in ["nerf", "nsdf", "nvr", "gia"] {
+        let frame = with(app, "ngpc-16", &[]);
+        let causes = frame["causes"].as_array().unwrap();
+        let added: f64 = causes.iter().map(|cause| number(cause, "adds_ms")).sum();
+        let (built, published) = (number(&frame, "frame_ms"), number(&frame, "as_published_ms"));
+        assert!((published + added - built).abs() < 1e-6 * built, "{app}");
+        // Every cause costs something or nothing.
+        assert!(causes.iter().all(|cause| number(cause, "adds_ms") > -1e-6), "{app} {causes:?}");
+        assert!(built >= number(&frame, "accelerator_ms") * 0.999, "{app}");
+        assert!(built >= number(&frame, "gpu_ms") * 0.999, "{app}");
+        assert!(number(&frame, "energy_mj") > number(&frame, "accelerator_mj"));
+        for level in frame["levels"].as_array().unwrap() {
+            let hit = number(level, "hit_pct");
+            assert!((0.0..=100.0).contains(&hit), "{level}");
+            let resident = level["home"] == "resident";
+            assert_eq!(resident, number(level, "table_mib") <= 1.0, "{level}");
+        }
+    }
+}
+
+/// More hardware never makes a frame slower.
+#[test]
+fn more_of_a_part_never_hurts() {
+    let dir = folder();
+    let time =
+        |lines: &str| number(&with("nsdf", &own(&dir, lines), &["--scene", "statue"]), "frame_ms");
+    for (part, values) in [
+        ("[accelerator]\nunits = ", ["4", "16", "64"]),
+        ("[grid_sram]\ncapacity = ", ["\"128 KiB\"", "\"1 MiB\"", "\"8 MiB\""]),
+        ("[grid_sram]\nports = ", ["1", "2", "4"]),
+        ("[mlp]\narrays = ", ["1", "2", "4"]),
+        ("[table_dma]\noutstanding = ", ["4", "32", "256"]),
+        ("[link]\nbytes_per_clock = ", ["64", "512", "4096"]),
+    ] {
+        let times = values.map(|value| time(&format!("{part}{value}\n")));
+        assert!(times[1] <= times[0] * 1.0001 && times[2] <= times[1] * 1.0001, "{part} {times:?}");
+    }
+}
+
+#[test]
+fn policies_for_tables_that_do_not_fit() {
+    let dir = folder();
+    let frame = |lines: &str| with("nerf", &own(&dir, lines), &["--scene", "statue"]);
+    let missed = |frame: &Value| -> f64 {
+        frame["levels"].as_array().unwrap().iter().map(|l| number(l, "missed_lines")).sum()
+    };
+    let stream = frame("");
+    let eight = frame("[policy]\nfeature_bits = 8\n");
+    let subset = frame("[policy]\ntables = \"subset\"\n");
+    let pool = frame("[policy]\ntables = \"pool\"\nshared_by = 2\n");
+    assert_eq!(missed(&eight), 0.0);
+    assert!(missed(&stream) > 0.0 && missed(&subset) > missed(&stream));
+    assert!(missed(&pool) < missed(&stream));
+    let path = own(&dir, "[policy]\ntables = \"refuse\"\n");
+    let output = run(&["run", "nerf", "--accelerator", &path, "--resolution", "64x36"]);
+    assert_eq!(code(&output), 3);
+    assert!(
+        told(&output).contains("needs 2.00 MiB, its memory holds 1.00 MiB"),
+        "{}",
+        told(&output)
+    );
+}
+
+#[test]
+fn as_published_follows_the_paper_and_says_what_it_assumes() {
+    let value = json(
+        &[&["run", "nsdf", "--accelerator", "ngpc-64", "--as-published"], &SMALL[..]].concat(),
+    );
+    let paper = &value["as_published"][0];
+    assert!((number(paper, "speedup") - 58.36).abs() < 0.01);
+    assert!((number(paper, "area_pct") - 36.18).abs() < 0.05);
+    let output =
+        run(&["run", "gia", "--accelerator", "ngpc-8", "--as-published", "--resolution", "64x36"]);
+    let text = stdout(&output);
+    assert!(text.contains("9.94 times faster") && text.contains("assuming"), "{text}");
+}
+
+#[test]
+fn the_published_figures() {
+    let report = json(&["validate", "ngpc"]);
+    assert_eq!(report["suite"], "ngpc");
+    assert_eq!(report["baselines"], serde_json::json!({}));
+    let group = |class: &str| {
+        let groups = report["groups"].as_array().unwrap();
+        groups.iter().find(|group| group["class"] == class).unwrap().clone()
+    };
+    for class in ["hashgrid average", "densegrid average", "area", "power", "plateau", "frame rate"]
+    {
+        assert!(number(&group(class), "mape_pct") < 5.0, "{class}");
+    }
+    // What was used to find inputs is marked, and there is more than that.
+    let rows = report["rows"].as_array().unwrap();
+    let used = rows.iter().filter(|row| row["used"] == true).count();
+    assert!(used >= 8 && rows.len() > 2 * used, "{used} of {}", rows.len());
+    assert_eq!(code(&run(&["validate", "ngpc", "--max-mape", "0.1"])), 1);
+}
+
+#[test]
+fn the_same_bytes_for_any_number_of_threads() {
+    let args =
+        ["run", "nvr", "--accelerator", "ngpc-8", "--resolution", "320x180", "--format", "json"];
+    let of = |threads: &str| {
+        lumacycle().args(args).env("RAYON_NUM_THREADS", threads).output().unwrap().stdout
+    };
+    assert_eq!(of("1"), of("4"));
+}
+
+#[test]
+fn descriptions_that_cannot_be_are_told_with_their_line() {
+    let dir = folder();
+    for (lines, expected) in [
+        ("[encoder]\nunits = 0\n", "encoder.units must be greater than zero"),
+        ("[grid_sram]\nbanks = 7\n", "no multiple of 7 banks"),
+        ("[mlp]\nwidest = 32\n", "wider than the MLP engine takes (32)"),
+        ("[weight_sram]\ncapacity = \"1 KiB\"\n", "weight_sram holds 1 KiB"),
+        ("[policy]\ntables = \"hope\"\n", "unknown variant `hope`"),
+        ("[accelerator]\nclock = \"1 GB\"\n", "GB is an amount of data"),
+        ("[grid_srm]\nbanks = 8\n", "did you mean \"grid_sram\"?"),
+    ] {
+        let path = own(&dir, lines);
+        let output = run(&["run", "gia", "--accelerator", &path, "--resolution", "64x36"]);
+        assert_eq!(code(&output), 3, "{lines}");
+        let text = told(&output);
+        assert!(
+            text.contains(expected) && (text.contains("own.toml:3") || text.contains("own.toml:2")),
+            "{lines}: {text}"
+        );
+        assert!(stdout(&output).is_empty());
+    }
+    let output = run(&["run", "gia", "--accelerator", "ngpc-65"]);
+    assert_eq!(code(&output), 4);
+    assert!(told(&output).contains("ngpc-64"), "{}", told(&output));
+    for args in [
+        &["run", "splat", "--accelerator", "ngpc-8"][..],
+        &["run", "nerf", "--accelerator", "ngpc-8", "--train"],
+        &["run", "nerf", "--accelerator", "ngpc-8", "--rest", "renderer"],
+        &["run", "nerf", "--as-published"],
+    ] {
+        assert_eq!(code(&run(args)), 2, "{args:?}");
+    }
+}
+
+#[test]
+fn accelerators_are_listed_shown_and_checked() {
+    let dir = folder();
+    assert!(stdout(&run(&["catalog", "list", "--accelerators"])).contains("ngpc-64"));
+    let shown = stdout(&run(&["catalog", "show", "ngpc-64"]));
+    assert!(shown.contains("grid_sram.capacity") && shown.contains("paper: "), "{shown}");
+    let path = own(&dir, "[grid_sram]\ncapacity = \"2 MiB\"\n");
+    assert!(stdout(&run(&["catalog", "check", &path])).contains("NGPC-64 is complete"));
+}
