@@ -185,3 +185,54 @@ fn accelerators_are_listed_shown_and_checked() {
     let path = own(&dir, "[grid_sram]\ncapacity = \"2 MiB\"\n");
     assert!(stdout(&run(&["catalog", "check", &path])).contains("NGPC-64 is complete"));
 }
+
+/// Every study that ships runs, at a small size, and its sentences find their numbers.
+#[test]
+fn the_studies_that_ship() {
+    let dir = folder();
+    let out = dir.path().join("out").display().to_string();
+    let mut files: Vec<String> = std::fs::read_dir(support::root().join("sim/studies"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().display().to_string())
+        .collect();
+    files.sort();
+    assert_eq!(files.len(), 9);
+    let args = [&["study", "--resolution", "96x54", "--out", &out], &as_str(&files)[..]].concat();
+    let output = run(&args);
+    assert_eq!(code(&output), 0, "{}", support::stderr(&output));
+    assert!(!stdout(&output).contains('{'));
+    for file in &files {
+        let name = std::path::Path::new(file).file_stem().unwrap().to_str().unwrap();
+        for end in ["md", "csv", "svg"] {
+            let made = dir.path().join("out").join(format!("{name}.{end}"));
+            assert!(std::fs::metadata(&made).unwrap().len() > 300, "{}", made.display());
+        }
+    }
+    // The same bytes again, from one thread.
+    let one = [&args[..5], &[files[1].as_str()]].concat();
+    let again = lumacycle().args(&one).env("RAYON_NUM_THREADS", "1").output().unwrap();
+    assert!(!again.stdout.is_empty() && stdout(&output).contains(&stdout(&again)));
+}
+
+fn as_str(files: &[String]) -> Vec<&str> {
+    files.iter().map(String::as_str).collect()
+}
+
+#[test]
+fn studies_that_cannot_be_run_say_why() {
+    let dir = folder();
+    let whole = std::fs::read_to_string(support::root().join("sim/studies/banks.toml")).unwrap();
+    for (from, to, expected) in [
+        ("[8, 16", "[9, 16", "no multiple of 9 banks"),
+        ("\"conflict_cycles\"", "\"conflicts\"", "no metric \"conflicts\""),
+        ("interleave\"\nvalues", "interleaving\"\nvalues", "interleaving"),
+        ("question", "questions", "unknown field `questions`"),
+    ] {
+        let text = whole.replacen("[2, 4, 8", "[8", 1).replacen(from, to, 1);
+        let path = write(&dir, "study.toml", text.as_bytes());
+        let output = run(&["study", &path, "--resolution", "64x36"]);
+        assert_eq!(code(&output), 3, "{to}");
+        assert!(told(&output).contains(expected), "{to}: {}", told(&output));
+    }
+    assert_eq!(code(&run(&["study", "none.toml"])), 3);
+}

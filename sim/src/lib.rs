@@ -2,13 +2,14 @@
 //!
 //! [`schedule`] runs a graph of pieces under contention, [`replay`] turns a recording into such
 //! a graph and a result, [`frame`] adds up the launches of a rendered image, [`accelerated`] renders it with an
-//! accelerator beside the GPU. One simulation is a pure function of hardware, work and options; rayon
+//! accelerator beside the GPU, [`study`] varies such systems. One simulation is a pure function of hardware, work and options; rayon
 //! runs across independent pieces and keeps their order.
 
 pub mod accelerated;
 pub mod frame;
 pub mod replay;
 pub mod schedule;
+pub mod study;
 
 /// Version of the tool, as stated in results.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

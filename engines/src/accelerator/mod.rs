@@ -313,12 +313,26 @@ impl Plan<'_> {
             + (missed_bytes + exchanged_bytes + streamed_bytes) * e.link_byte.pj()
     }
 
+    /// Bytes that the memories of a processor hold of a scene: of resident levels all, of cached
+    /// ones as much as a frame touches and there is room for.
+    pub fn held_bytes(&self) -> f64 {
+        let held = |level: &LevelUse| {
+            let wanted = match level.placed.home {
+                Home::Cached => level.touched_bytes,
+                Home::Resident | Home::Subset => level.placed.bytes,
+            };
+            wanted.min(level.placed.room_bytes)
+        };
+        let all: f64 = self.encoding.levels.iter().map(held).sum();
+        all * self.placement.copies / f64::from(self.accelerator().policy.shared_by)
+    }
+
     /// Time to bring the tables of another scene in, in nanoseconds: each processor (or each group
-    /// that shares tables) loads its own copy through the link, DRAM is read once.
+    /// that shares tables) loads what it holds through the link, DRAM is read once.
     pub fn switch_ns(&self) -> f64 {
         let a = self.accelerator();
         let gpu = self.engine.gpu;
-        let own = self.placement.load_bytes(a);
+        let own = self.held_bytes();
         let all = own * f64::from(a.accelerator.units);
         let clock = a.accelerator.clock.hz();
         let latency = gpu.dram.latency.ns() * clock / 1e9 + a.link.latency_cycles;

@@ -124,18 +124,6 @@ impl Placement {
             copies: f64::from(copies),
         })
     }
-
-    /// Bytes that a processor loads before a scene that it has not seen: all that its memories
-    /// hold of the tables.
-    pub fn load_bytes(&self, accelerator: &Accelerator) -> f64 {
-        let held = |placed: &Placed| match placed.home {
-            // A cache fills as it goes.
-            Home::Cached => 0.0,
-            Home::Resident | Home::Subset => placed.bytes.min(placed.room_bytes),
-        };
-        let all: f64 = self.levels.iter().map(held).sum();
-        all * self.copies / f64::from(accelerator.policy.shared_by)
-    }
 }
 
 /// Bytes of a mebibyte.

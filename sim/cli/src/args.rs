@@ -31,6 +31,8 @@ pub enum Command {
     Kernel(KernelArgs),
     /// Render a frame (or train a step) of a neural-graphics application
     Run(RunArgs),
+    /// Answer a question by a grid of systems (see sim/studies)
+    Study(StudyArgs),
     /// Summarise or convert a trace
     Trace(TraceArgs),
     /// The catalogue of hardware
@@ -292,6 +294,21 @@ pub struct RunGpuArgs {
     pub gpus: Vec<String>,
     #[command(flatten)]
     pub engine: EngineArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct StudyArgs {
+    /// Study files
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Write page (NAME.md), data (NAME.csv) and figure (NAME.svg) of each study into this folder
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Image size instead of that of the study
+    #[arg(long, value_name = "SIZE")]
+    pub resolution: Option<String>,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]

@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => commands::replay::run(&args),
         Command::Kernel(args) => commands::kernel::run(&args),
         Command::Run(args) => commands::run::run(&args),
+        Command::Study(args) => commands::study::run(&args),
         Command::Trace(args) => commands::trace::run(args),
         Command::Catalog(args) => commands::catalog::run(args),
         Command::Validate(args) => commands::validate::run(&args),

@@ -7,6 +7,7 @@ pub mod inputs;
 pub mod kernel;
 pub mod replay;
 pub mod run;
+pub mod study;
 mod tables;
 pub mod trace;
 pub mod validate;
