@@ -67,9 +67,16 @@ fn more_of_a_part_never_hurts() {
         ("[mlp]\narrays = ", ["1", "2", "4"]),
         ("[table_dma]\noutstanding = ", ["4", "32", "256"]),
         ("[link]\nbytes_per_clock = ", ["64", "512", "4096"]),
+        ("[encoder]\nunits = ", ["8", "16", "32"]),
+        ("[activation_sram]\nbanks = ", ["8", "32", "64"]),
+        ("[feature_buffer]\nports = ", ["1", "2", "4"]),
+        ("[accelerator]\nclock = ", ["\"250 MHz\"", "\"1 GHz\"", "\"2 GHz\""]),
     ] {
         let times = values.map(|value| time(&format!("{part}{value}\n")));
-        assert!(times[1] <= times[0] * 1.0001 && times[2] <= times[1] * 1.0001, "{part} {times:?}");
+        // Processors with tables of their own fetch the same lines each for itself, which costs a
+        // frame that DRAM decides.
+        let slack = if part.contains("units") { 1.03 } else { 1.0001 };
+        assert!(times[1] <= times[0] * slack && times[2] <= times[1] * slack, "{part} {times:?}");
     }
 }
 

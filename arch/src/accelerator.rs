@@ -9,8 +9,9 @@
 use serde::Deserialize;
 
 use crate::parts::{
-    BankedSram, BankedSramPartial, DmaChannel, DmaChannelPartial, LookupUnit, LookupUnitPartial,
-    MacArray, MacArrayPartial, Pipeline, PipelinePartial, SharedLink, SharedLinkPartial,
+    BankedSram, BankedSramPartial, DmaChannel, DmaChannelPartial, Interleave, LookupUnit,
+    LookupUnitPartial, MacArray, MacArrayPartial, Pipeline, PipelinePartial, SharedLink,
+    SharedLinkPartial,
 };
 use crate::section::{Show, description, section};
 use crate::units::{Area, Bytes, Energy, Frequency, Power};
@@ -29,9 +30,21 @@ pub enum TablePolicy {
     Refuse,
 }
 
+impl TablePolicy {
+    /// Name as written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Pool => "pool",
+            Self::Subset => "subset",
+            Self::Refuse => "refuse",
+        }
+    }
+}
+
 impl Show for TablePolicy {
     fn show(&self) -> String {
-        format!("{self:?}").to_lowercase()
+        self.name().to_owned()
     }
 }
 
@@ -80,6 +93,8 @@ section! {
     PartArea / PartAreaPartial {
         /// SRAM, of one mebibyte with its periphery.
         sram_mib: Area,
+        /// What each port beyond the first adds to that, as a share.
+        extra_port: f64,
         /// One multiply-accumulate unit.
         mac: Area,
         /// Logic of one encoding engine: addresses, weights, interpolation.
@@ -168,7 +183,10 @@ impl Accelerator {
     }
 
     fn broken_rule(&self) -> Option<(&'static str, String)> {
-        self.not_positive().or_else(|| self.broken_memory()).or_else(|| self.broken_policy())
+        self.not_positive()
+            .or_else(|| self.too_large())
+            .or_else(|| self.broken_memory())
+            .or_else(|| self.broken_policy())
     }
 
     fn not_positive(&self) -> Option<(&'static str, String)> {
@@ -200,6 +218,26 @@ impl Accelerator {
             .iter()
             .find(|(_, value)| *value < 1e-6)
             .map(|(path, value)| (*path, format!("must be greater than zero, is {value}")))
+    }
+
+    /// Counts that no accelerator has, and that sums and products could not hold.
+    fn too_large(&self) -> Option<(&'static str, String)> {
+        let counts: [(&'static str, u32, u32); 10] = [
+            ("accelerator.units", self.accelerator.units, 1 << 16),
+            ("encoder.units", self.encoder.units, 1 << 12),
+            ("grid_sram.banks", self.grid_sram.banks, 1 << 16),
+            ("feature_buffer.banks", self.feature_buffer.banks, 1 << 16),
+            ("weight_sram.banks", self.weight_sram.banks, 1 << 16),
+            ("activation_sram.banks", self.activation_sram.banks, 1 << 16),
+            ("mlp.rows", self.mlp.rows, 1 << 12),
+            ("mlp.columns", self.mlp.columns, 1 << 12),
+            ("mlp.arrays", self.mlp.arrays, 1 << 12),
+            ("policy.ways", self.policy.ways, 1 << 12),
+        ];
+        counts
+            .iter()
+            .find(|(_, count, most)| count > most)
+            .map(|(path, count, most)| (*path, format!("is {count}; up to {most} are supported")))
     }
 
     /// An SRAM is cut into banks, a bank into words; none of them may be left over.
@@ -238,6 +276,12 @@ impl Accelerator {
             ),
         ];
         for (sram, [capacity, banks, ports, word]) in memories {
+            if sram.interleave == Interleave::Fold && !sram.banks.is_power_of_two() {
+                return Some((
+                    banks,
+                    format!("is {}; folded addresses need a power of two", sram.banks),
+                ));
+            }
             if sram.banks == 0 {
                 return Some((banks, "must be at least one".to_owned()));
             }
@@ -252,8 +296,10 @@ impl Accelerator {
                 return Some((
                     capacity,
                     format!(
-                        "is {}, no multiple of {} banks of {} words",
-                        sram.capacity, sram.banks, sram.word
+                        "is {} bytes, no multiple of {} banks of {} words ({bank} bytes)",
+                        sram.capacity.bytes(),
+                        sram.banks,
+                        sram.word
                     ),
                 ));
             }
@@ -282,8 +328,16 @@ impl Accelerator {
                 ),
             ));
         }
-        if self.accelerator.units > 1 << 16 {
-            return Some(("accelerator.units", "is more than 65536".to_owned()));
+        let set = line * f64::from(self.policy.ways);
+        if self.policy.tables == TablePolicy::Stream && self.grid_sram.capacity.bytes() < set {
+            return Some((
+                "grid_sram.capacity",
+                format!("is {}, less than a set of {set} bytes", self.grid_sram.capacity),
+            ));
+        }
+        let name = &self.accelerator.name;
+        if name.trim().is_empty() || name.chars().any(char::is_control) {
+            return Some(("accelerator.name", "is empty or has control characters".to_owned()));
         }
         None
     }

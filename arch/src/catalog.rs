@@ -125,6 +125,11 @@ macro_rules! sourced {
 sourced!(Entry, AcceleratorEntry);
 
 impl AcceleratorEntry {
+    /// Whether the text that it was read from sets a value itself.
+    pub fn sets(&self, path: &str) -> bool {
+        self.spans.contains_key(path)
+    }
+
     /// Says what is wrong with a value, at its place in the user's file where that sets it.
     pub fn wrong(&self, path: &str, message: String, help: String) -> Error {
         let span = self.spans.get(path).cloned().unwrap_or(0..0);
@@ -244,8 +249,9 @@ impl Catalog {
             what: D::WHAT,
             name: name.to_owned(),
             help: format!(
-                "the nearest are {}; `lumacycle catalog list` shows all, and a file of your own (NAME.toml) can be given instead",
-                near.join(", ")
+                "the nearest are {}; `lumacycle catalog list{}` shows all, and a file of your own (NAME.toml) can be given instead",
+                near.join(", "),
+                if D::WHAT == "GPU" { "" } else { " --accelerators" }
             ),
         })
     }
@@ -283,17 +289,26 @@ impl Catalog {
 
     /// Whether a description is one of an accelerator, by its sections or by its base.
     pub fn is_accelerator(&self, text: &str) -> bool {
+        self.is_of(text, "accelerator", "accelerator")
+    }
+
+    /// The same for GPUs.
+    pub fn is_gpu(&self, text: &str) -> bool {
+        self.is_of(text, "gpu", "gpus")
+    }
+
+    fn is_of(&self, text: &str, section: &str, folder: &str) -> bool {
         let base = |table: &toml::Table| match table.get("base") {
             Some(toml::Value::String(base)) => Some(base.clone()),
             Some(toml::Value::Array(list)) => list.first()?.as_str().map(str::to_owned),
             _ => None,
         };
         let Ok(table) = text.parse::<toml::Table>() else { return false };
-        if table.contains_key("accelerator") {
+        if table.contains_key(section) {
             return true;
         }
         let named = base(&table).and_then(|name| self.layers.get(&name));
-        named.is_some_and(|(file, _)| file.starts_with("accelerator"))
+        named.is_some_and(|(file, _)| file.starts_with(folder))
     }
 
     fn assemble<D: Description>(&self, file: &str, text: &str) -> Result<(D, Sources), Error> {
@@ -338,7 +353,10 @@ impl Catalog {
                     format!("unknown base \"{base}\""),
                     span.clone(),
                     "no such entry".to_owned(),
-                    near.map(|name| format!("did you mean \"{name}\"?")),
+                    Some(near.map_or_else(
+                        || "bases are entries of the catalogue, not files".to_owned(),
+                        |name| format!("did you mean \"{name}\"?"),
+                    )),
                 ));
             };
             if depth > 8 {

@@ -101,7 +101,7 @@ pub(crate) trait Description: Sized {
     fn contradiction(&self) -> Option<(String, String)> {
         let absurd = |number: f64| !(0.0..=1e18).contains(&number);
         if let Some((path, number)) = self.numbers().into_iter().find(|(_, n)| absurd(*n)) {
-            return Some((path, format!("is {number}, which no hardware has")));
+            return Some((path, format!("is {number:e}, which no hardware has")));
         }
         self.broken().map(|(path, why)| (path.to_owned(), why))
     }

@@ -151,7 +151,7 @@ quantities! {
     ["pJ" => 1.0, "fJ" => 1e-3, "nJ" => 1e3, "uJ" => 1e6, "mJ" => 1e9, "J" => 1e12];
     /// An area, in square millimetres.
     Area, mm2, "an area", "826 mm2",
-    ["mm2" => 1.0, "mm²" => 1.0];
+    ["mm2" => 1.0, "mm²" => 1.0, "um2" => 1e-6, "µm²" => 1e-6];
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use lumacycle_arch::Catalog;
 use lumacycle_engines::{Engine, GpuEngine, Options};
-use lumacycle_sim::frame::price;
+use lumacycle_sim::frame::{GpuFrame, price};
 use lumacycle_sim::replay::{ReplayOptions, replay};
 use lumacycle_traces::{ReadOptions, read};
 use lumacycle_workloads::DType;
@@ -124,5 +124,28 @@ fn neural_graphics(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, speed, neural_graphics);
+/// Design points of an accelerator on one core, once the frame's samples are known.
+fn accelerators(criterion: &mut Criterion) {
+    let catalog = Catalog::embedded();
+    let Ok(entry) = catalog.get("rtx3090") else { return };
+    let Ok(ngpc) = catalog.accelerator("ngpc-64") else { return };
+    let one_core = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+    let Ok(one_core) = one_core else { return };
+    let mut group = criterion.benchmark_group("NGPC-64 design point at 1920x1080");
+    group.sample_size(20);
+    for name in ["nerf", "nsdf", "nvr", "gia"] {
+        let Some(Ok(app)) = Application::shipped(name) else { continue };
+        let Some(scene) = Scene::shipped(app.usual_scene()) else { continue };
+        let Some(camera) = scene.path.at(0.5) else { continue };
+        let view = View { camera, width: 1920, height: 1080 };
+        let Ok(frame) = frame(&app, &scene, &view, None) else { continue };
+        let Ok(priced) = GpuFrame::new(&frame, &entry, Options::default()) else { continue };
+        group.bench_function(name, |b| {
+            b.iter(|| one_core.install(|| priced.accelerate(&app, scene.aabb_scale, &ngpc)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, speed, neural_graphics, accelerators);
 criterion_main!(benches);

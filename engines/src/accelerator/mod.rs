@@ -17,6 +17,7 @@ pub mod tables;
 
 use std::sync::Arc;
 
+use lumacycle_arch::parts::BankedSram;
 use lumacycle_arch::{Accelerator, Gpu};
 use lumacycle_workloads::encoding::Grid;
 use lumacycle_workloads::ops::FusedMlp;
@@ -40,19 +41,21 @@ pub struct Queries {
     pub networks: Vec<FusedMlp>,
     /// Bytes of a sample's record in memory.
     pub record_bytes: f64,
-    /// Bytes of an encoded direction that come with it; zero if there is none.
-    pub direction_bytes: f64,
+    /// Whether a direction comes with it.
+    pub directional: bool,
     /// Bytes of its answer.
     pub answer_bytes: f64,
     /// Launches with the samples that they stand for.
     pub launches: Vec<(Arc<SampleSet>, f64)>,
-    /// The same launches by samples from all over the frame, in any order.
-    pub spread: Vec<(Arc<SampleSet>, f64)>,
+    /// Short runs from places all over the frame, in the order of time.
+    pub places: Vec<Arc<SampleSet>>,
 }
 
 /// Which of the things that cost time in reality are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counted {
+    /// Data come and go through channels and the link.
+    pub channels: bool,
     /// Accesses to one bank wait for each other.
     pub banks: bool,
     /// Levels that are larger than their memory miss.
@@ -63,9 +66,9 @@ pub struct Counted {
 
 impl Counted {
     /// All of them.
-    pub const ALL: Self = Self { banks: true, tables: true, tails: true };
+    pub const ALL: Self = Self { channels: true, banks: true, tables: true, tails: true };
     /// None of them.
-    pub const NONE: Self = Self { banks: false, tables: false, tails: false };
+    pub const NONE: Self = Self { channels: false, banks: false, tables: false, tails: false };
 }
 
 /// A resource of the accelerator.
@@ -75,6 +78,7 @@ impl Counted {
 pub enum Unit {
     #[default]
     Encoding,
+    FeatureBuffer,
     Mlp,
     Input,
     Output,
@@ -89,6 +93,7 @@ impl Unit {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Encoding => "encoding engines",
+            Self::FeatureBuffer => "feature buffer",
             Self::Mlp => "MLP engine",
             Self::Input => "input DMA",
             Self::Output => "output DMA",
@@ -152,8 +157,8 @@ impl<'a> AcceleratorEngine<'a> {
     pub fn plan(&self, queries: Queries) -> Result<Plan<'a>, EngineError> {
         let accelerator = self.accelerator;
         let network = NetworkUse::of(accelerator, &queries.networks)?;
-        let placement = Placement::of(accelerator, &queries.grid, false)?;
-        let encoding = EncodingUse::of(accelerator, &placement, &queries);
+        let placement = Placement::of(accelerator, &queries.grid)?;
+        let encoding = EncodingUse::of(accelerator, &placement, &queries)?;
         Ok(Plan { engine: *self, queries, encoding, network, placement })
     }
 }
@@ -169,24 +174,29 @@ impl Plan<'_> {
         &self.queries
     }
 
-    /// Bytes of a sample between GPU and accelerator, both ways.
-    pub const fn batch_bytes_per_sample(&self) -> f64 {
-        self.queries.record_bytes + self.queries.direction_bytes + self.queries.answer_bytes
+    /// Bytes of a sample that come in: its record, and its direction where the GPU encodes it.
+    fn in_bytes(&self) -> f64 {
+        let sent = self.queries.directional && !self.accelerator().policy.encodes_directions;
+        self.queries.record_bytes + if sent { DIRECTION_BYTES } else { 0.0 }
     }
 
-    /// Share of table lines which miss the accelerator that L2 holds: tables are touched evenly
-    /// once their most used lines are kept nearer, and what streams by takes half of L2.
-    pub fn l2_hit(&self) -> f64 {
+    /// Bytes of a sample between GPU and accelerator, both ways.
+    pub fn bytes_per_sample(&self) -> f64 {
+        self.in_bytes() + self.queries.answer_bytes
+    }
+
+    /// Share of the lines that miss the accelerator which L2 holds, if any miss: levels have room
+    /// in it as they miss, and touch their lines evenly there, since the most used ones are kept
+    /// nearer; what streams by takes half of L2.
+    pub fn l2_hit(&self) -> Option<f64> {
         let gpu = self.engine.gpu;
-        let touched: f64 = self
-            .encoding
-            .levels
-            .iter()
-            .filter(|level| level.placed.home != Home::Resident)
-            .map(|level| level.touched_bytes)
-            .sum();
         let held = gpu.l2.capacity.bytes() * f64::midpoint(gpu.l2.reach, gpu.l2.fade).min(1.0);
-        if touched > 0.0 { (held * TABLE_SHARE_OF_L2 / touched).min(1.0) } else { 1.0 }
+        let all = self.encoding.missed_lines;
+        let hit = |level: &LevelUse| {
+            let room = held * TABLE_SHARE_OF_L2 * level.missed_lines / all;
+            level.missed_lines / all * (room / level.touched_bytes.max(1.0)).min(1.0)
+        };
+        (all > 0.0).then(|| self.encoding.levels.iter().map(hit).sum::<f64>())
     }
 
     /// Leakage and clocks of all processors, in watts.
@@ -206,24 +216,30 @@ impl Plan<'_> {
         let line = accelerator.policy.line.bytes();
         let lines = if counted.tables { self.encoding.missed_lines } else { 0.0 };
         let exchanged = if counted.tables { self.encoding.exchanged_bytes } else { 0.0 };
-        let in_bytes = self.queries.record_bytes + self.queries.direction_bytes;
-        let out_bytes = self.queries.answer_bytes;
+        let moved = |bytes: f64| if counted.channels { bytes } else { 0.0 };
+        let (in_bytes, out_bytes) = (moved(self.in_bytes()), moved(self.queries.answer_bytes));
 
         // Clocks of one processor for its samples, part by part.
-        let l2_hit = self.l2_hit();
-        let l2_latency = gpu.l2.latency_cycles / self.engine.gpu_clock_hz * clock;
-        let dram_latency = gpu.dram.latency.ns() * clock / 1e9;
-        let latency =
-            l2_hit * l2_latency + (1.0 - l2_hit) * dram_latency + accelerator.link.latency_cycles;
+        let l2_hit = self.l2_hit().unwrap_or(1.0);
+        let to_clocks = clock / 1e9;
+        let link_latency = accelerator.link.latency_cycles;
+        let l2_ns = gpu.l2.latency_cycles / self.engine.gpu_clock_hz * 1e9;
+        let l2_latency = l2_ns * to_clocks + link_latency;
+        let dram_latency = gpu.dram.latency.ns() * to_clocks + link_latency;
+        let latency = l2_hit * l2_latency + (1.0 - l2_hit) * dram_latency;
         let request = parts::request_cycles(&accelerator.table_dma, line, latency);
-        let sector = 32.0;
-        let stream = |channel| parts::request_cycles(channel, sector, l2_latency) / sector;
+        let stream_latency = if in_l2 { l2_latency } else { dram_latency };
+        let stream =
+            |channel| parts::request_cycles(channel, SECTOR_BYTES, stream_latency) / SECTOR_BYTES;
         let mlp = self.network.cycles(accelerator, own, !counted.tails);
         let tables = own * lines * request;
         let input = own * in_bytes * stream(&accelerator.input);
         let output = own * out_bytes * stream(&accelerator.output);
         let exchange = own * exchanged / accelerator.exchange.bytes_per_clock;
-        let other = mlp.max(tables).max(input).max(output).max(exchange);
+        // Features are written once and read once.
+        let features = moved(2.0 * f64::from(self.queries.grid.outputs()) * HALF_BYTES);
+        let buffer = own * features / parts::bytes_per_clock(&accelerator.feature_buffer);
+        let other = mlp.max(tables).max(input).max(output).max(exchange).max(buffer);
         let encoding = if counted.banks {
             own * self.encoding.cycles_with(other / own.max(1.0))
         } else {
@@ -235,7 +251,8 @@ impl Plan<'_> {
         let link = link_bytes / accelerator.link.bytes_per_clock;
         let table_dram = samples * lines * line * (1.0 - l2_hit);
         let streamed = if in_l2 { 0.0 } else { samples * (in_bytes + out_bytes) };
-        let rows = self.queries.grid.table_bytes() as f64 / gpu.dram.row.bytes();
+        let missing = self.encoding.levels.iter().filter(|level| level.missed_lines > 0.0);
+        let rows = missing.map(|level| level.touched_bytes).sum::<f64>() / gpu.dram.row.bytes();
         let traffic = Traffic {
             l2_bytes: link_bytes,
             dram_read_bytes: table_dram + if in_l2 { 0.0 } else { samples * in_bytes },
@@ -251,6 +268,7 @@ impl Plan<'_> {
 
         let times = [
             (Unit::Encoding, encoding * to_ns),
+            (Unit::FeatureBuffer, buffer * to_ns),
             (Unit::Mlp, mlp * to_ns),
             (Unit::Input, input * to_ns),
             (Unit::Output, output * to_ns),
@@ -293,20 +311,33 @@ impl Plan<'_> {
     /// Clocks from the first position to the first answer.
     fn fill_cycles(&self, l2_latency: f64) -> f64 {
         let a = self.accelerator();
-        let array = f64::from(a.mlp.rows + a.mlp.columns);
-        2.0 * (l2_latency + a.link.latency_cycles)
+        // The last samples leave the array after the passes have been counted.
+        let array = f64::from(a.mlp.rows) + f64::from(a.mlp.columns);
+        2.0 * l2_latency
+            + if self.encoding.exchanged_bytes > 0.0 {
+                2.0 * a.exchange.latency_cycles
+            } else {
+                0.0
+            }
             + a.encoder.latency_cycles
             + a.grid_sram.latency_cycles
             + a.interpolation.latency_cycles
             + a.feature_buffer.latency_cycles
-            + self.network.passes * array
+            + a.activation_sram.latency_cycles
+            + a.weight_sram.latency_cycles
+            + array
     }
 
     /// Energy of one sample's events, in picojoules.
     fn sample_pj(&self, missed_bytes: f64, exchanged_bytes: f64, streamed_bytes: f64) -> f64 {
         let e = &self.accelerator().energy;
-        let features = f64::from(self.queries.grid.outputs()) * 2.0;
-        self.encoding.addresses * e.address.pj()
+        let features = f64::from(self.queries.grid.outputs()) * HALF_BYTES;
+        let each = f64::from(self.queries.grid.features);
+        let own_directions =
+            self.queries.directional && self.accelerator().policy.encodes_directions;
+        let directions = if own_directions { DIRECTION_BYTES / HALF_BYTES } else { 0.0 };
+        (self.encoding.addresses + directions) * e.address.pj()
+            + self.encoding.addresses * each * e.mac.pj()
             + (self.encoding.entry_bytes + missed_bytes) * e.table_byte.pj()
             + (2.0 * features + self.network.buffer_bytes) * e.buffer_byte.pj()
             + self.network.macs * e.mac.pj()
@@ -335,16 +366,22 @@ impl Plan<'_> {
         let own = self.held_bytes();
         let all = own * f64::from(a.accelerator.units);
         let clock = a.accelerator.clock.hz();
-        let latency = gpu.dram.latency.ns() * clock / 1e9 + a.link.latency_cycles;
-        let line = a.policy.line.bytes();
-        let dma = own / line * parts::request_cycles(&a.table_dma, line, latency) / clock;
+        // Whole tables come in long bursts.
+        let dma = own / a.table_dma.bytes_per_clock / clock;
         let link = all / a.link.bytes_per_clock / clock;
         let l2 = all / gpu.l2.bytes_per_clock / self.engine.gpu_clock_hz;
-        let dram = (self.queries.grid.table_bytes() as f64).min(all) / gpu.stream_bytes_per_s(0.0);
+        let tables: f64 = self.placement.levels.iter().map(|level| level.bytes).sum();
+        let dram = tables.min(all) / gpu.stream_bytes_per_s(0.0);
         dma.max(link).max(l2).max(dram) * 1e9
     }
 }
 
+/// Bytes of an encoded direction: sixteen halves.
+const DIRECTION_BYTES: f64 = 32.0;
+/// Bytes of a half.
+const HALF_BYTES: f64 = 2.0;
+/// Bytes of a request for records.
+const SECTOR_BYTES: f64 = 32.0;
 /// Part of L2 that tables keep beside records, answers and what the GPU's other kernels stream.
 const TABLE_SHARE_OF_L2: f64 = 0.5;
 
@@ -365,15 +402,24 @@ impl AreaUse {
     /// Adds the parts of all processors up.
     pub fn of(a: &Accelerator) -> Self {
         let units = f64::from(a.accelerator.units);
-        let mib = |bytes: f64| bytes / 1_048_576.0 * a.area.sram_mib.mm2();
+        let of = |sram: &BankedSram| {
+            let ports = 1.0 + f64::from(sram.ports - 1) * a.area.extra_port;
+            sram.capacity.bytes() / 1_048_576.0 * a.area.sram_mib.mm2() * ports
+        };
         let engines = f64::from(a.encoder.units);
-        let buffers = [&a.feature_buffer, &a.weight_sram, &a.activation_sram];
-        let macs = f64::from(a.mlp.rows) * f64::from(a.mlp.columns) * f64::from(a.mlp.arrays);
+        let arrays = f64::from(a.mlp.arrays);
+        let buffers =
+            of(&a.feature_buffer) + arrays * (of(&a.weight_sram) + of(&a.activation_sram));
+        let macs = f64::from(a.mlp.rows) * f64::from(a.mlp.columns) * arrays;
+        // An engine is as large as the addresses it yields; directions take one of eight.
+        let eights = a.encoder.addresses_per_clock / 8.0;
+        let directions = f64::from(u8::from(a.policy.encodes_directions));
+        let logic = (engines * eights + directions) * a.area.engine.mm2() + a.area.control.mm2();
         Self {
-            tables_mm2: units * engines * mib(a.grid_sram.capacity.bytes()),
-            buffers_mm2: units * buffers.iter().map(|s| mib(s.capacity.bytes())).sum::<f64>(),
+            tables_mm2: units * engines * of(&a.grid_sram),
+            buffers_mm2: units * buffers,
             macs_mm2: units * macs * a.area.mac.mm2(),
-            logic_mm2: units * (engines * a.area.engine.mm2() + a.area.control.mm2()),
+            logic_mm2: units * logic,
         }
     }
 

@@ -5,7 +5,7 @@
 use lumacycle_arch::Accelerator;
 use lumacycle_workloads::ops::FusedMlp;
 
-use super::parts::{pass_cycles, passes};
+use super::parts::{pass_cycles, tiles};
 use crate::EngineError;
 
 /// Bytes of an activation or weight.
@@ -16,6 +16,8 @@ const HALF: f64 = 2.0;
 pub struct NetworkUse {
     /// Passes of the array for one sample (or group of samples).
     pub passes: f64,
+    /// Inputs and outputs that each pass uses.
+    tiles: Vec<(u32, u32)>,
     /// Samples that go through a layer together.
     pub group: f64,
     /// Multiply-accumulates of a sample.
@@ -31,7 +33,7 @@ impl NetworkUse {
     /// When a layer is wider than the array is made for, or weights do not fit their memory.
     pub fn of(accelerator: &Accelerator, networks: &[FusedMlp]) -> Result<Self, EngineError> {
         let array = &accelerator.mlp;
-        let (mut all_passes, mut widest, mut weights, mut activations) = (0_u32, 1, 0.0, 0.0);
+        let (mut all, mut widest, mut weights, mut activations) = (Vec::new(), 1, 0.0, 0.0);
         for network in networks {
             let layers = layers(network);
             for (inputs, outputs) in layers {
@@ -47,7 +49,7 @@ impl NetworkUse {
                     });
                 }
                 widest = widest.max(most);
-                all_passes += passes(array, inputs, outputs);
+                all.extend(tiles(array, inputs, outputs));
                 activations += f64::from(inputs + outputs) * HALF;
             }
             weights += network.weight_bytes();
@@ -75,7 +77,7 @@ impl NetworkUse {
             });
         }
         let macs = networks.iter().map(FusedMlp::macs_per_sample).sum();
-        Ok(Self { passes: f64::from(all_passes), group, macs, buffer_bytes: activations })
+        Ok(Self { passes: all.len() as f64, tiles: all, group, macs, buffer_bytes: activations })
     }
 
     /// Clocks for a run of samples; `ideal` leaves out that groups have to fill and drain.
@@ -84,10 +86,17 @@ impl NetworkUse {
         if ideal {
             return self.passes * samples / f64::from(array.arrays);
         }
+        let of = |group: f64| -> f64 {
+            let one = |tile: &(u32, u32)| {
+                let (activations, weights) =
+                    (&accelerator.activation_sram, &accelerator.weight_sram);
+                pass_cycles(array, *tile, group, activations, weights)
+            };
+            self.tiles.iter().map(one).sum()
+        };
         let full = libm::floor(samples / self.group);
         let rest = samples - full * self.group;
-        let last = if rest > 0.0 { pass_cycles(array, rest) } else { 0.0 };
-        self.passes * (full * pass_cycles(array, self.group) + last)
+        full * of(self.group) + if rest > 0.0 { of(rest) } else { 0.0 }
     }
 
     /// Share of multiply-accumulate units that do something useful while the array runs.

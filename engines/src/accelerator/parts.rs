@@ -4,9 +4,6 @@
 
 use lumacycle_arch::parts::{BankedSram, DmaChannel, Interleave, MacArray};
 
-/// Banks that are told apart in one access; more only matter together.
-const MOST_BANKS: usize = 256;
-
 /// Clocks in which a memory serves accesses to these words at once: the fullest bank decides.
 /// Accesses to the same word are served together.
 pub fn access_cycles(sram: &BankedSram, words: &mut Vec<u64>) -> f64 {
@@ -15,12 +12,19 @@ pub fn access_cycles(sram: &BankedSram, words: &mut Vec<u64>) -> f64 {
     }
     words.sort_unstable();
     words.dedup();
-    let banks = (sram.banks as usize).clamp(1, MOST_BANKS);
-    let mut load = [0_u32; MOST_BANKS];
+    // A few words at a time: counting in a list beats a table of all banks.
+    let mut banks: Vec<(usize, u32)> = Vec::with_capacity(words.len());
+    let mut fullest = 0;
     for word in words.iter() {
-        load[bank_of(sram, *word) % MOST_BANKS] += 1;
+        let bank = bank_of(sram, *word);
+        let known = banks.iter().position(|(known, _)| *known == bank);
+        let at = known.unwrap_or(banks.len());
+        if known.is_none() {
+            banks.push((bank, 0));
+        }
+        banks[at].1 += 1;
+        fullest = fullest.max(banks[at].1);
     }
-    let fullest = load[..banks].iter().copied().max().unwrap_or(0);
     f64::from(fullest.div_ceil(sram.ports.max(1)))
 }
 
@@ -44,18 +48,38 @@ pub fn bank_of(sram: &BankedSram, word: u64) -> usize {
     (folded % banks) as usize
 }
 
-/// Passes of an array for a layer: inputs in blocks of its rows, outputs in blocks of its columns.
-pub const fn passes(array: &MacArray, inputs: u32, outputs: u32) -> u32 {
-    inputs.div_ceil(array.rows) * outputs.div_ceil(array.columns)
+/// The tiles of a layer on an array, each as inputs and outputs that a pass uses.
+pub fn tiles(array: &MacArray, inputs: u32, outputs: u32) -> Vec<(u32, u32)> {
+    let parts = |all: u32, most: u32| {
+        let most = most.max(1);
+        (0..all.div_ceil(most)).map(move |part| most.min(all - part * most))
+    };
+    parts(inputs, array.rows)
+        .flat_map(|rows| parts(outputs, array.columns).map(move |columns| (rows, columns)))
+        .collect()
 }
 
-/// Clocks of one pass for `samples` that stream through: one sample per clock and array. The next
-/// pass of the same samples cannot start before the first of them has come out, and weights are
-/// loaded row by row unless that happened during the pass before.
-pub fn pass_cycles(array: &MacArray, samples: f64) -> f64 {
-    let load = if array.preloads_weights { 0.0 } else { f64::from(array.rows) };
-    let through = f64::from(array.rows + array.columns);
-    (samples / f64::from(array.arrays)).max(through) + load
+/// Bytes that a memory moves in a clock when all banks are asked.
+pub fn bytes_per_clock(sram: &BankedSram) -> f64 {
+    f64::from(sram.banks) * f64::from(sram.ports) * sram.word.bytes()
+}
+
+/// Clocks of one pass for `samples` that stream through. One sample enters per clock and array, or
+/// as many as the activation memory (one for each array) reads and writes. The next pass of the same
+/// samples cannot start before the first of them has come out, nor before its weights are there;
+/// these are loaded during the pass before, or between passes.
+pub fn pass_cycles(
+    array: &MacArray,
+    (rows, columns): (u32, u32),
+    samples: f64,
+    activations: &BankedSram,
+    weights: &BankedSram,
+) -> f64 {
+    let (rows, columns) = (f64::from(rows), f64::from(columns));
+    let each = (2.0 * (rows + columns) / bytes_per_clock(activations)).max(1.0);
+    let load = 2.0 * rows * columns / bytes_per_clock(weights);
+    let stream = (samples / f64::from(array.arrays) * each).max(rows + columns);
+    if array.preloads_weights { stream.max(load) } else { stream + load }
 }
 
 /// Clocks per request of `request_bytes` on a channel that keeps so many under way.
@@ -100,14 +124,20 @@ mod tests {
 
     #[test]
     fn a_layer_of_the_size_of_the_array_is_one_pass() {
-        let array = ngpc().mlp;
-        assert_eq!(passes(&array, 64, 64), 1);
-        assert_eq!(passes(&array, 32, 16), 1);
-        assert_eq!(passes(&array, 65, 64), 2);
-        assert_eq!(passes(&array, 128, 128), 4);
-        assert_eq!(pass_cycles(&array, 512.0), 512.0);
+        let ngpc = ngpc();
+        assert_eq!(tiles(&ngpc.mlp, 64, 64), [(64, 64)]);
+        assert_eq!(tiles(&ngpc.mlp, 32, 16), [(32, 16)]);
+        assert_eq!(tiles(&ngpc.mlp, 65, 64), [(64, 64), (1, 64)]);
+        assert_eq!(tiles(&ngpc.mlp, 128, 128).len(), 4);
+        let cycles = |samples, activations: &BankedSram| {
+            pass_cycles(&ngpc.mlp, (64, 64), samples, activations, &ngpc.weight_sram)
+        };
+        assert_eq!(cycles(512.0, &ngpc.activation_sram), 512.0);
         // Few samples leave the array empty while they pass.
-        assert_eq!(pass_cycles(&array, 1.0), 128.0);
+        assert_eq!(cycles(1.0, &ngpc.activation_sram), 128.0);
+        // A memory of half the width halves the rate.
+        let narrow = BankedSram { ports: 1, ..ngpc.activation_sram.clone() };
+        assert_eq!(cycles(512.0, &narrow), 1024.0);
     }
 
     proptest! {

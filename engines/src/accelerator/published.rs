@@ -17,6 +17,8 @@ pub struct Inputs {
     pub gpu_ns: f64,
     /// Its kernels beside encoding and networks, in ns.
     pub rest_ns: f64,
+    /// Whether these are fused already, so that they get no faster.
+    pub rest_is_fused: bool,
     /// Samples of the frame.
     pub samples: f64,
     /// Passes of the MAC array for a sample.
@@ -41,7 +43,8 @@ pub fn emulate(accelerator: &Accelerator, inputs: &Inputs) -> Emulated {
     let units = f64::from(accelerator.accelerator.units) * f64::from(accelerator.mlp.arrays);
     let clock = accelerator.accelerator.clock.hz();
     let accelerator_ns = inputs.samples * inputs.passes / (units * clock) * 1e9;
-    let rest_ns = inputs.rest_ns / accelerator.published.rest_speedup;
+    let faster = if inputs.rest_is_fused { 1.0 } else { accelerator.published.rest_speedup };
+    let rest_ns = inputs.rest_ns / faster;
     let frame_ns = accelerator_ns.max(rest_ns);
     Emulated { accelerator_ns, rest_ns, frame_ns, speedup: inputs.gpu_ns / frame_ns }
 }
@@ -69,7 +72,8 @@ mod tests {
 
     #[test]
     fn speedup_grows_with_processors_until_the_rest_decides() {
-        let inputs = Inputs { gpu_ns: 1e7, rest_ns: 2.5e6, samples: 3e6, passes: 3.0 };
+        let inputs =
+            Inputs { gpu_ns: 1e7, rest_ns: 2.5e6, rest_is_fused: false, samples: 3e6, passes: 3.0 };
         let of = |units| emulate(&ngpc(units), &inputs);
         assert!((of(8).speedup - 1e7 / (9e6 / 8.0)).abs() < 1e-9);
         assert!((of(16).speedup / of(8).speedup - 2.0).abs() < 1e-9);

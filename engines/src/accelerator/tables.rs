@@ -3,8 +3,8 @@
 //!
 //! Sixteen levels keep the engines of a processor busy with one sample at a time; fewer levels
 //! leave engines free, which hold copies and take further samples (two at a time for eight levels,
-//! eight for two). More levels than engines share one by turns. Left out: levels split unevenly
-//! over engines.
+//! eight for two). Where there are more levels than engines, an engine takes several by turns and
+//! divides its memory among them. Left out: levels split over engines.
 
 use lumacycle_arch::{Accelerator, TablePolicy};
 use lumacycle_workloads::encoding::{Grid, Level};
@@ -45,8 +45,10 @@ pub struct Placed {
     pub room_bytes: f64,
     /// How it is looked up.
     pub home: Home,
-    /// Share of its entries that lie in another engine's memory.
+    /// Share of its lookups that go to another engine's memory.
     pub remote: f64,
+    /// Samples that ask one of its memories at once.
+    pub load: f64,
 }
 
 /// All levels, and how many samples a processor encodes at once.
@@ -54,10 +56,10 @@ pub struct Placed {
 pub struct Placement {
     /// Levels in order.
     pub levels: Vec<Placed>,
+    /// Levels of each engine, by number; copies are not listed.
+    pub engines: Vec<Vec<usize>>,
     /// Samples encoded side by side.
     pub samples_at_once: f64,
-    /// Levels that an engine takes by turns.
-    pub levels_by_turns: f64,
     /// Bytes of an entry.
     pub entry_bytes: f64,
     /// Copies of each level within a processor.
@@ -65,39 +67,44 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// Places the levels of `grid`; `whole` takes every level as if it fitted.
+    /// Places the levels of `grid`.
     ///
     /// # Errors
     /// When the policy is to refuse levels that do not fit, and one doesn't.
-    pub fn of(accelerator: &Accelerator, grid: &Grid, whole: bool) -> Result<Self, EngineError> {
-        let engines = accelerator.encoder.units;
+    pub fn of(accelerator: &Accelerator, grid: &Grid) -> Result<Self, EngineError> {
         let policy = &accelerator.policy;
-        let samples_at_once = (engines / grid.levels).max(1);
-        let levels_by_turns = grid.levels.div_ceil(engines);
+        let samples_at_once = f64::from((accelerator.encoder.units / grid.levels).max(1));
         let pooled = policy.tables == TablePolicy::Pool;
         // Within a pool one copy serves all samples.
-        let copies = if pooled { 1 } else { samples_at_once };
+        let copies = if pooled { 1.0 } else { samples_at_once };
         let sharing = f64::from(policy.shared_by);
         let entry_bytes = f64::from(grid.features) * f64::from(policy.feature_bits) / 8.0;
         let tables = grid.tables();
         let sizes: Vec<f64> =
             tables.iter().map(|level| f64::from(level.entries) * entry_bytes).collect();
-        let own = accelerator.grid_sram.capacity.bytes() / f64::from(levels_by_turns) * sharing;
-        let rooms = if pooled {
-            let all = accelerator.grid_sram.capacity.bytes() * f64::from(engines) * sharing;
-            pool(&sizes, all)
+        let one = accelerator.grid_sram.capacity.bytes();
+        let engines = deal(&sizes, accelerator.encoder.units as usize);
+        let mut rooms = vec![0.0; sizes.len()];
+        if pooled {
+            rooms = divide(&sizes, one * f64::from(accelerator.encoder.units) * sharing);
         } else {
-            vec![own; sizes.len()]
-        };
-        let away = 1.0 - 1.0 / sharing;
+            for levels in &engines {
+                let own: Vec<f64> = levels.iter().map(|level| sizes[*level]).collect();
+                let divided = divide(&own, one * sharing);
+                for (level, room) in levels.iter().zip(divided) {
+                    // A level that has the engine to itself has all of its memory.
+                    rooms[*level] = if levels.len() == 1 { one * sharing } else { room };
+                }
+            }
+        }
         let mut levels = Vec::with_capacity(tables.len());
         for ((number, level), (&bytes, &room)) in
             tables.into_iter().enumerate().zip(sizes.iter().zip(&rooms))
         {
-            let fits = whole || bytes <= room;
+            let fits = bytes <= room;
             if !fits && policy.tables == TablePolicy::Refuse {
                 return Err(EngineError::Accelerator {
-                    path: "grid_sram.capacity",
+                    path: "policy.tables",
                     what: format!(
                         "level {number} needs {:.2} MiB, its memory holds {:.2} MiB",
                         bytes / MIB,
@@ -111,26 +118,53 @@ impl Placement {
                 TablePolicy::Subset => Home::Subset,
                 _ => Home::Cached,
             };
-            let held = bytes.min(room).max(1.0);
-            let beyond = if pooled && !whole { (1.0 - own / held).max(0.0) } else { 0.0 };
-            let remote = if whole { 0.0 } else { away + (1.0 - away) * beyond };
-            levels.push(Placed { level, bytes, room_bytes: room, home, remote });
+            // Entries lie evenly over as many memories as they need, and over all processors
+            // that share them; in a pool the samples encoded at once ask the same ones.
+            let memories =
+                if pooled { libm::ceil(bytes.min(room) / (one * sharing)).max(1.0) } else { 1.0 };
+            let asking = if pooled { samples_at_once } else { 1.0 };
+            let remote = 1.0 - 1.0 / (sharing * memories.max(asking));
+            levels.push(Placed {
+                level,
+                bytes,
+                room_bytes: room,
+                home,
+                remote,
+                load: (asking / memories).max(1.0),
+            });
         }
-        Ok(Self {
-            levels,
-            samples_at_once: f64::from(samples_at_once),
-            levels_by_turns: f64::from(levels_by_turns),
-            entry_bytes,
-            copies: f64::from(copies),
-        })
+        Ok(Self { levels, engines, samples_at_once, entry_bytes, copies })
+    }
+
+    /// Levels of the engine that has most of them.
+    pub fn most_levels(&self) -> f64 {
+        self.engines.iter().map(Vec::len).max().unwrap_or(1) as f64
     }
 }
 
 /// Bytes of a mebibyte.
 const MIB: f64 = 1_048_576.0;
 
+/// Deals levels to engines, the largest first, each to one of those with the fewest levels and of
+/// them to the one with least to hold.
+fn deal(sizes: &[f64], engines: usize) -> Vec<Vec<usize>> {
+    let engines = engines.clamp(1, sizes.len().max(1));
+    let mut order: Vec<usize> = (0..sizes.len()).collect();
+    order.sort_by(|a, b| sizes[*b].total_cmp(&sizes[*a]));
+    let mut dealt: Vec<(Vec<usize>, f64)> = vec![(Vec::new(), 0.0); engines];
+    for level in order {
+        let emptiest =
+            dealt.iter_mut().min_by(|a, b| a.0.len().cmp(&b.0.len()).then(a.1.total_cmp(&b.1)));
+        if let Some((levels, held)) = emptiest {
+            levels.push(level);
+            *held += sizes[level];
+        }
+    }
+    dealt.into_iter().map(|(levels, _)| levels).collect()
+}
+
 /// Gives small levels what they need and divides what is left over evenly among the others.
-fn pool(sizes: &[f64], all: f64) -> Vec<f64> {
+fn divide(sizes: &[f64], all: f64) -> Vec<f64> {
     let mut order: Vec<usize> = (0..sizes.len()).collect();
     order.sort_by(|a, b| sizes[*a].total_cmp(&sizes[*b]));
     let mut rooms = vec![0.0; sizes.len()];
@@ -165,7 +199,7 @@ mod tests {
     fn levels_that_do_not_fit() {
         let ngpc = accelerator(TablePolicy::Stream);
         let exceeding = |app, choice, scale| {
-            let placed = Placement::of(&ngpc, &grid(app, choice, scale), false).unwrap();
+            let placed = Placement::of(&ngpc, &grid(app, choice, scale)).unwrap();
             placed.levels.iter().filter(|level| level.home != Home::Resident).count()
         };
         assert_eq!(exceeding("nerf", EncodingChoice::Hashgrid, 4), 12);
@@ -180,7 +214,7 @@ mod tests {
     fn engines_without_a_level_take_further_samples() {
         let ngpc = accelerator(TablePolicy::Stream);
         let at_once =
-            |choice| Placement::of(&ngpc, &grid("nerf", choice, 1), false).unwrap().samples_at_once;
+            |choice| Placement::of(&ngpc, &grid("nerf", choice, 1)).unwrap().samples_at_once;
         assert_eq!(at_once(EncodingChoice::Hashgrid), 1.0);
         assert_eq!(at_once(EncodingChoice::Densegrid), 2.0);
         assert_eq!(at_once(EncodingChoice::DensegridLowres), 8.0);
@@ -190,10 +224,10 @@ mod tests {
     fn eight_bits_make_the_hash_tables_fit_and_refusal_names_the_level() {
         let mut ngpc = accelerator(TablePolicy::Refuse);
         let nerf = grid("nerf", EncodingChoice::Hashgrid, 4);
-        let error = Placement::of(&ngpc, &nerf, false).unwrap_err();
+        let error = Placement::of(&ngpc, &nerf).unwrap_err();
         assert!(error.to_string().contains("level 4 needs 2.00 MiB"), "{error}");
         ngpc.policy.feature_bits = 8;
-        let placed = Placement::of(&ngpc, &nerf, false).unwrap();
+        let placed = Placement::of(&ngpc, &nerf).unwrap();
         assert!(placed.levels.iter().all(|level| level.home == Home::Resident));
     }
 
@@ -203,12 +237,23 @@ mod tests {
         for choice in
             [EncodingChoice::Hashgrid, EncodingChoice::Densegrid, EncodingChoice::DensegridLowres]
         {
-            let placed = Placement::of(&ngpc, &grid("nerf", choice, 4), false).unwrap();
+            let placed = Placement::of(&ngpc, &grid("nerf", choice, 4)).unwrap();
             let used: f64 = placed.levels.iter().map(|l| l.room_bytes.min(l.bytes)).sum();
             assert!(used <= 16.0 * MIB + 1.0, "{used}");
             let all: f64 = placed.levels.iter().map(|level| level.bytes).sum();
             assert!(used > 15.9 * MIB || used == all);
             assert!(placed.levels.iter().all(|level| (0.0..1.0).contains(&level.remote)));
         }
+    }
+    /// One engine too few costs one pair of levels, not all.
+    #[test]
+    fn levels_that_outnumber_engines_share_the_last_ones() {
+        let mut ngpc = accelerator(TablePolicy::Stream);
+        ngpc.encoder.units = 15;
+        let placed = Placement::of(&ngpc, &grid("nerf", EncodingChoice::Hashgrid, 4)).unwrap();
+        let by_turns = placed.engines.iter().filter(|levels| levels.len() > 1).count();
+        assert_eq!((by_turns, placed.most_levels()), (1, 2.0));
+        let whole = placed.levels.iter().filter(|level| level.room_bytes == MIB).count();
+        assert_eq!(whole, 14);
     }
 }

@@ -18,7 +18,7 @@ use lumacycle_engines::accelerator::{
     AcceleratorEngine, AreaUse, Counted, Home, NetworkUse, Plan, Queries, QueryCost, Unit,
 };
 use lumacycle_engines::{EngineError, Traffic};
-use lumacycle_workloads::apps::{Application, Kind, Part};
+use lumacycle_workloads::apps::{Application, Kind, Part, Rest};
 use lumacycle_workloads::ops::Operation;
 
 use crate::frame::GpuFrame;
@@ -27,10 +27,10 @@ use crate::schedule;
 pub use result::{AcceleratedFrame, Cause, LevelRow, UnitRow};
 use timeline::{Stretch, Timeline};
 
-/// Bytes of an encoded direction: sixteen halves.
-const DIRECTION_BYTES: f64 = 32.0;
 /// Most batches that a round is cut into.
-const MOST_BATCHES: f64 = 256.0;
+const MOST_BATCHES: f64 = 4096.0;
+/// What one exposure of a wafer can hold, in mm².
+const RETICLE_MM2: f64 = 858.0;
 
 /// A visit to the accelerator.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +61,7 @@ impl GpuFrame<'_> {
     ) -> Result<AcceleratedFrame, EngineError> {
         let accelerator = &entry.accelerator;
         let engine = AcceleratorEngine::new(accelerator, &self.entry.gpu, self.options);
-        let plan = engine.plan(self.queries(app, scene_scale, accelerator))?;
+        let plan = engine.plan(self.queries(app, scene_scale))?;
         let split = self.split(accelerator);
         if split.before.is_empty() {
             return Err(EngineError::Accelerator {
@@ -70,7 +70,20 @@ impl GpuFrame<'_> {
                 help: "check what the camera sees; whole renderers (rest = \"renderer\") stay on the GPU",
             });
         }
-        Ok(self.assemble(entry, &plan, &split))
+        let batch = f64::from(accelerator.policy.batch);
+        let largest = split.before.iter().map(|(_, visit)| visit.samples).fold(0.0, f64::max);
+        if largest > MOST_BATCHES * batch {
+            return Err(EngineError::Accelerator {
+                path: "policy.batch",
+                what: format!(
+                    "a round of {largest:.0} samples would be cut into {:.0} batches of {batch}",
+                    (largest / batch).ceil()
+                ),
+                help: "up to 4096 batches a round are simulated; choose a larger batch",
+            });
+        }
+        let inputs = self.inputs_of(app, &split, &plan.network);
+        Ok(self.assemble(entry, &plan, &split, &inputs))
     }
 
     /// What the paper's emulator would be told of this frame.
@@ -84,46 +97,45 @@ impl GpuFrame<'_> {
         entry: &AcceleratorEntry,
     ) -> Result<Inputs, EngineError> {
         let accelerator = &entry.accelerator;
-        let networks = self.queries(app, scene_scale, accelerator).networks;
+        let networks = self.queries(app, scene_scale).networks;
         let network = NetworkUse::of(accelerator, &networks)?;
-        Ok(self.inputs_of(&self.split(accelerator), &network))
+        Ok(self.inputs_of(app, &self.split(accelerator), &network))
     }
 
-    fn inputs_of(&self, split: &Split, network: &NetworkUse) -> Inputs {
+    fn inputs_of(&self, app: &Application, split: &Split, network: &NetworkUse) -> Inputs {
         Inputs {
-            gpu_ns: self.result().frame_ms * 1e6,
+            // Kernels only: the emulator knows no gaps between them.
+            gpu_ns: self.result().kernels_ms * 1e6,
             rest_ns: split.all_rest_ns,
+            rest_is_fused: app.rendering.rest == Rest::Fused,
             samples: split.before.iter().map(|(_, visit)| visit.useful).sum(),
             passes: network.passes,
         }
     }
 
-    fn queries(&self, app: &Application, scale: u32, accelerator: &Accelerator) -> Queries {
+    fn queries(&self, app: &Application, scale: u32) -> Queries {
         let radiance = app.kind == Kind::Nerf;
-        let (mut launches, mut spread) = (Vec::new(), Vec::new());
+        let (mut launches, mut places) = (Vec::new(), Vec::new());
         let mut record_bytes = 0.0;
         for launch in &self.frame.launches {
             if let Operation::GridEncoding(encoding) = &launch.operation {
                 record_bytes = encoding.position_stride_bytes;
-                let samples = encoding.samples as f64;
                 let known = encoding.positions.resolve(encoding.samples);
                 let round = self.frame.walk.as_ref().and_then(|w| w.rounds.get(launch.round));
                 let round = round.filter(|round| round.elements == encoding.samples);
-                let all = round.map_or_else(|| Arc::clone(&known), |r| Arc::clone(&r.spread));
-                spread.push((all, samples));
-                launches.push((known, samples));
+                places.push(round.map_or_else(|| Arc::clone(&known), |r| Arc::clone(&r.places)));
+                launches.push((known, encoding.samples as f64));
             }
         }
         let outputs = app.colour.as_ref().map_or(app.network.outputs, |colour| colour.outputs + 1);
-        let own = accelerator.policy.encodes_directions;
         Queries {
             grid: app.grid(scale),
             networks: app.networks(1),
             record_bytes,
-            direction_bytes: if radiance && !own { DIRECTION_BYTES } else { 0.0 },
+            directional: radiance,
             answer_bytes: f64::from(outputs) * 2.0,
             launches,
-            spread,
+            places,
         }
     }
 
@@ -168,13 +180,13 @@ impl GpuFrame<'_> {
         entry: &AcceleratorEntry,
         plan: &Plan<'_>,
         split: &Split,
+        inputs: &Inputs,
     ) -> AcceleratedFrame {
         let accelerator = &entry.accelerator;
         let alone = self.result();
         let samples: f64 = split.before.iter().map(|(_, visit)| visit.samples).sum();
         let useful: f64 = split.before.iter().map(|(_, visit)| visit.useful).sum();
-        let inputs = self.inputs_of(split, &plan.network);
-        let published = emulate(accelerator, &inputs);
+        let published = emulate(accelerator, inputs);
         let rest_ns = split.last.time_ns
             + split.before.iter().map(|(stretch, _)| stretch.time_ns).sum::<f64>();
         let overlapped = |accelerator_ns: f64| {
@@ -184,27 +196,29 @@ impl GpuFrame<'_> {
                 accelerator_ns + rest_ns
             }
         };
+        let undisturbed = self.run(plan, split, false);
+        let built = self.run(plan, split, true);
         let of = |samples: f64, counted| {
-            let own = plan.cost(samples, true, counted).time_ns;
+            let own = plan.cost(samples, built.all_in_l2, counted).time_ns;
             (overlapped(own), own)
         };
         let banks = Counted { banks: true, ..Counted::NONE };
         let tables = Counted { tables: true, ..banks };
-        let undisturbed = self.run(plan, split, false);
-        let built = self.run(plan, split, true);
+        let channels = Counted { channels: true, ..tables };
         let steps = [
             (
                 "the GPU's other kernels take the time they are modelled with",
                 of(useful, Counted::NONE),
             ),
             ("samples behind the end of a ray, and empty slots", of(samples, Counted::NONE)),
-            ("banks of grid_sram conflict", of(samples, banks)),
+            ("banks of grid_sram", of(samples, banks)),
             ("tables exceed grid_sram", of(samples, tables)),
+            ("positions and answers pass DMA, link and L2", of(samples, channels)),
             (
-                "batches wait for each other, fill and drain, launch",
+                "batches and rounds wait for each other, for the host and for launches",
                 (undisturbed.frame_ns, undisturbed.accelerator_ns),
             ),
-            ("GPU and accelerator contend for L2 and DRAM", (built.frame_ns, built.accelerator_ns)),
+            ("GPU and accelerator contend for L2 and DRAM", (built.frame_ns, built.stretched_ns)),
         ];
         let mut before = published.frame_ns;
         let causes = steps.map(|(cause, (ns, accelerator_ns))| {
@@ -218,7 +232,8 @@ impl GpuFrame<'_> {
             row
         });
         let gpu = &self.entry.gpu;
-        let idle_ns = (built.frame_ns - built.gpu_ns).max(0.0);
+        // Gaps between kernels are idle as well; no kernel's energy covers them.
+        let idle_ns = (built.frame_ns - rest_ns).max(0.0);
         let moved_pj = built.traffic.l2_bytes * gpu.power.l2_byte.pj()
             + (built.traffic.dram_read_bytes + built.traffic.dram_write_bytes)
                 * gpu.dram.energy_per_byte.pj();
@@ -240,14 +255,14 @@ impl GpuFrame<'_> {
             causes: causes.to_vec(),
             accelerator_ms: built.accelerator_ns / 1e6,
             gpu_ms: built.gpu_ns / 1e6,
-            bound_by: built.bound_by,
+            accelerator_bound_by: built.bound_by,
             busy: built.busy,
             levels: levels(plan),
             samples,
             useful_samples: useful,
             batches: built.batches,
             traffic: built.traffic,
-            l2_hit_pct: plan.l2_hit() * 100.0,
+            l2_hit_pct: plan.l2_hit().map(|hit| hit * 100.0),
             link_gb_per_s: built.traffic.l2_bytes / built.frame_ns,
             energy_mj: energy_pj / 1e9,
             accelerator_mj: accelerator_pj / 1e9,
@@ -267,13 +282,14 @@ impl GpuFrame<'_> {
         let mut line = Timeline::new(self, accelerator.policy.overlaps_gpu, contention);
         let batch = f64::from(accelerator.policy.batch);
         let held = self.entry.gpu.l2.capacity.bytes() / 2.0;
-        let mut built = Built::default();
+        let mut built = Built { all_in_l2: true, ..Built::default() };
         let mut longest = 0.0;
         for (stretch, visit) in &split.before {
             let batches = (visit.samples / batch).ceil().clamp(1.0, MOST_BATCHES);
             let part = visit.samples / batches;
             // One batch is written while another is read.
-            let in_l2 = 2.0 * part * plan.batch_bytes_per_sample() <= held;
+            let in_l2 = 2.0 * part * plan.bytes_per_sample() <= held;
+            built.all_in_l2 &= in_l2;
             let cost = plan.cost(part, in_l2, Counted::ALL);
             built.batches = built.batches.max(batches as u32);
             built.add(&cost, batches);
@@ -286,6 +302,8 @@ impl GpuFrame<'_> {
         built.gpu_ns = line.gpu_ns;
         let ran = schedule::run(&line.graph);
         built.frame_ns = ran.iter().map(|r| r.end_ps).max().unwrap_or(0) as f64 / 1e3;
+        let took = line.visits.iter().map(|node| ran[node.index()]);
+        built.stretched_ns = took.map(|r| (r.end_ps - r.start_ps) as f64 / 1e3).sum();
         built.finish();
         built
     }
@@ -297,6 +315,9 @@ struct Built {
     frame_ns: f64,
     gpu_ns: f64,
     accelerator_ns: f64,
+    /// The same with waits for L2 and DRAM.
+    stretched_ns: f64,
+    all_in_l2: bool,
     batches: u32,
     bound_by: Unit,
     busy: Vec<UnitRow>,
@@ -345,20 +366,27 @@ fn assumptions(accelerator: &Accelerator, plan: &Plan<'_>) -> Vec<String> {
     let policy = &accelerator.policy;
     let cached = plan.placement.levels.iter().filter(|l| l.home != Home::Resident).count();
     let mut list = vec![format!(
-        "{} processors at {}, tables of {} bits, batches of {} samples",
+        "{} processors at {}, tables of {} bits, batches of up to {} samples",
         accelerator.accelerator.units,
         accelerator.accelerator.clock,
         policy.feature_bits,
         policy.batch
     )];
     if cached > 0 {
+        list.push(format!("{cached} levels exceed their memory (policy {})", policy.tables.name()));
+    }
+    if plan.placement.levels.iter().any(|level| level.remote > 0.0) {
         list.push(
-            format!("{cached} levels exceed their memory (policy {:?})", policy.tables)
-                .to_lowercase(),
+            "lookups in other memories queue without loss; the paths to them take no area"
+                .to_owned(),
         );
     }
-    if plan.queries().direction_bytes > 0.0 {
+    if plan.queries().directional && !policy.encodes_directions {
         list.push("the GPU encodes directions".to_owned());
+    }
+    let area = AreaUse::of(accelerator).total_mm2();
+    if area > RETICLE_MM2 {
+        list.push(format!("{area:.0} mm2 are more than one exposure holds ({RETICLE_MM2} mm2)"));
     }
     list.push("tables stay loaded from frame to frame".to_owned());
     list

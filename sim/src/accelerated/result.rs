@@ -74,8 +74,8 @@ pub struct AcceleratedFrame {
     pub accelerator_ms: f64,
     /// Time that the GPU computes, in ms.
     pub gpu_ms: f64,
-    /// What decides the accelerator's time.
-    pub bound_by: Unit,
+    /// What decides the accelerator's own time (the frame may be decided by the GPU).
+    pub accelerator_bound_by: Unit,
     /// Its parts.
     pub busy: Vec<UnitRow>,
     /// Levels of the encoding.
@@ -88,8 +88,8 @@ pub struct AcceleratedFrame {
     pub batches: u32,
     /// Bytes that the accelerator moves at L2 and DRAM.
     pub traffic: Traffic,
-    /// Share of its table misses that L2 answers, in percent.
-    pub l2_hit_pct: f64,
+    /// Share of its table misses that L2 answers, in percent, if there are any.
+    pub l2_hit_pct: Option<f64>,
     /// Mean rate between accelerator and L2, in GB/s.
     pub link_gb_per_s: f64,
     /// Energy of GPU and accelerator, in mJ.

@@ -45,6 +45,8 @@ pub(super) struct Timeline {
     /// Last piece of each engine.
     gpu: Option<NodeIndex>,
     accelerator: Option<NodeIndex>,
+    /// All visits to the accelerator.
+    pub visits: Vec<NodeIndex>,
     /// Batches of the last visit, in order.
     answers: Vec<NodeIndex>,
     pub gpu_ns: f64,
@@ -64,6 +66,7 @@ impl Timeline {
             contention,
             gpu: None,
             accelerator: None,
+            visits: Vec::new(),
             answers: Vec::new(),
             gpu_ns: 0.0,
             launch_ns: launch.kernel.ns(),
@@ -94,13 +97,11 @@ impl Timeline {
 
     /// Ties a piece that covers a share of the rays to the answers that it needs.
     fn needs(&mut self, node: NodeIndex, part: usize, parts: usize) {
+        // Batches are shares of the same rays, however many there are.
         let all = self.answers.len();
-        for index in 0..all {
-            // Batches are shares of the same rays, however many there are.
-            let apart = (index + 1) * parts <= part * all || (part + 1) * all <= index * parts;
-            if !apart {
-                self.graph.add_edge(self.answers[index], node, self.wait_ps);
-            }
+        let (first, end) = (part * all / parts, ((part + 1) * all).div_ceil(parts));
+        for index in first..end {
+            self.graph.add_edge(self.answers[index], node, self.wait_ps);
         }
     }
 
@@ -129,6 +130,7 @@ impl Timeline {
             self.graph.add_edge(previous, node, 0);
         }
         self.accelerator = Some(node);
+        self.visits.push(node);
         node
     }
 

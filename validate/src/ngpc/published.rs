@@ -6,8 +6,9 @@
 //! proportion to the processors up to a cap that its rest sets. Which side of the cap each
 //! application is on follows from the published plateaus, and then four averages, the maximum, the
 //! mean share, one bandwidth and the image's one sample a pixel make eight linear equations for
-//! four rates and four caps. These eight figures are then no test of anything; the averages of the
-//! other encodings, plateaus and frame rates are.
+//! four rates and four caps. Clock, bytes of a sample and the factor of fusing are taken as given.
+//! These figures are then no test of anything. The averages of the other encodings are one, though
+//! a weak one: they follow from the shares of the rest alone, and so would from a plain proportion.
 
 use lumacycle_arch::Accelerator;
 use lumacycle_engines::accelerator::published::Inputs;
@@ -128,6 +129,13 @@ impl Table {
         toml::from_str(TABLE).map_err(|error| error.to_string())
     }
 
+    /// The other encodings' averages as those of the hash grid in proportion to the GPU's time: the
+    /// simplest prediction there is.
+    pub(super) fn proportion(&self, encoding: &Encoding, index: usize) -> f64 {
+        let Some(hash) = self.encoding.first() else { return 0.0 };
+        hash.averages[index] * (100.0 - hash.both_pct) / (100.0 - encoding.both_pct)
+    }
+
     pub(super) fn pixels(&self) -> f64 {
         f64::from(self.resolution[0]) * f64::from(self.resolution[1])
     }
@@ -212,9 +220,9 @@ impl Reconstruction {
             .collect();
         let sound = rates.iter().all(|rate| *rate > 0.0)
             && rests.iter().all(|rest| (0.0..1.0).contains(rest))
-            && 16.0 * sdf < cap_sdf
-            && 8.0 * volume < cap_volume
-            && 32.0 * nerf < cap_nerf
+            && (16.0 * sdf..=32.0 * sdf).contains(&cap_sdf)
+            && (8.0 * volume..=16.0 * volume).contains(&cap_volume)
+            && (32.0 * nerf..=64.0 * nerf).contains(&cap_nerf)
             && 64.0 * image < share(rest_image);
         if !sound {
             return Err(format!("no consistent inputs: {applications:?}"));
@@ -237,10 +245,26 @@ impl Reconstruction {
         Some(Inputs {
             gpu_ns: rest_ns + (frame_ns - rest_ns) * scale,
             rest_ns,
+            rest_is_fused: false,
             samples: found.samples_per_pixel * self.pixels,
             passes: found.passes,
         })
     }
+}
+
+/// Slowest and fastest clock, in GHz, with which the published figures go together at all; `None`
+/// if that of the description does not.
+pub fn clocks(accelerator: &Accelerator, passes: [f64; 4]) -> Option<(f64, f64)> {
+    let fits = |percent: &u32| {
+        let mut other = accelerator.clone();
+        let clock = accelerator.accelerator.clock.hz() * f64::from(*percent) / 100.0;
+        other.accelerator.clock = lumacycle_arch::units::Frequency::new(clock);
+        Reconstruction::solve(&other, passes).is_ok()
+    };
+    let ghz = |percent: u32| accelerator.accelerator.clock.hz() * f64::from(percent) / 1e11;
+    let slowest = (10..=100).find(fits)?;
+    let fastest = (100..=400).rev().find(fits)?;
+    Some((ghz(slowest), ghz(fastest)))
 }
 
 #[cfg(test)]
@@ -275,9 +299,11 @@ mod tests {
     }
 
     #[test]
-    fn another_clock_does_not_fit() {
-        let mut fast = ngpc(8);
-        fast.accelerator.clock = lumacycle_arch::units::Frequency::new(3e9);
-        assert!(Reconstruction::solve(&fast, [5.0, 3.0, 3.0, 3.0]).is_err());
+    fn other_clocks_do_not_fit() {
+        let (slowest, fastest) = clocks(&ngpc(8), [5.0, 3.0, 3.0, 3.0]).unwrap();
+        assert!(
+            (0.95..1.0).contains(&slowest) && (1.1..1.4).contains(&fastest),
+            "{slowest} {fastest}"
+        );
     }
 }

@@ -142,8 +142,9 @@ pub struct Round {
     pub ways: Ways,
     /// Samples in launch order.
     pub samples: Arc<SampleSet>,
-    /// Samples from all over the image, for what the launch touches in total.
-    pub spread: Arc<SampleSet>,
+    /// Short runs of neighbouring rays from places all over the image, step by step and in each
+    /// step place by place: what a processor that takes its turn here and there is given.
+    pub places: Arc<SampleSet>,
 }
 
 /// A whole frame.
@@ -280,6 +281,12 @@ impl Group {
 const STRIDES: [u32; 3] = [1, 8, 64];
 /// Parts of the image that each of them looks at.
 const BANDS: u64 = 3;
+/// Groups that samples in launch order come from follow the first, which is for counts; then come
+/// those of places.
+const FIRST_PLACE: usize = 1 + STRIDES.len() * BANDS as usize;
+/// Places all over the image, and warps at each of them.
+const PLACES: u64 = 32;
+const WARPS_OF_PLACE: u64 = 4;
 
 /// The first group is spread over the image, the others lie around its middle.
 fn start_groups(view: &View, rounds: &Rounds) -> Vec<Group> {
@@ -325,6 +332,10 @@ fn start_groups(view: &View, rounds: &Rounds) -> Vec<Group> {
             groups.push(group(count, f64::from(stride), first));
         }
     }
+    for place in 0..PLACES {
+        let middle = (place as f64 + 0.5) / PLACES as f64 * warps as f64;
+        groups.push(group(WARPS_OF_PLACE.min(warps), 1.0, libm::floor(middle)));
+    }
     groups
 }
 
@@ -355,7 +366,7 @@ fn one_round(
     let mixed = stretch * BANDS as f64 / f64::from(rounds.windowed.max(1));
     let distance = |group: &Group| libm::fabs(libm::log(group.stride / mixed));
     // All bands of the stride that comes nearest; all rays where none has rays enough.
-    let chosen = (1..groups.len())
+    let chosen = (1..FIRST_PLACE)
         .step_by(BANDS as usize)
         .filter(|&i| groups[i..i + BANDS as usize].iter().any(Group::is_window))
         .min_by(|&a, &b| distance(&groups[a]).total_cmp(&distance(&groups[b])))
@@ -364,7 +375,8 @@ fn one_round(
     for group in groups.iter_mut().take(chosen.start).skip(1) {
         group.rays.clear();
     }
-    let (mut windows, mut spread) = (Vec::new(), Vec::new());
+    let mut windows = Vec::new();
+    let mut places: Vec<Vec<Window>> = vec![Vec::new(); steps as usize];
     let mut ways = Counted::default();
     let (mut used, mut useful) = (0_u64, 0_u64);
     for (index, group) in groups.iter_mut().enumerate() {
@@ -400,15 +412,16 @@ fn one_round(
             if index == 0 {
                 ways.add(ray.voxels - voxels, ray.fine_steps - fine);
             }
-            if !alive {
+            if !alive && index < FIRST_PLACE {
                 ended(index == 0, ray);
             }
             going_on.push(alive);
         }
         compact(&mut group.rays, &going_on, (number as u64 + 1) << 8 | index as u64);
-        if index == 0 {
-            let positions = group.slots.get(..wanted).unwrap_or_default().to_vec();
-            spread.push(Window { positions, stands_for: elements as f64 });
+        if index >= FIRST_PLACE && width > 0 {
+            for (step, slots) in places.iter_mut().zip(group.slots.chunks(width)) {
+                step.push(Window { positions: slots.to_vec(), stands_for: width as f64 });
+            }
         }
         // Steps lie one after another in the launch, each with all rays.
         if chosen.contains(&index) && (width >= LEAST_WINDOW || index == 0) {
@@ -439,7 +452,7 @@ fn one_round(
         useful: useful as f64 * factor,
         ways: ways.ways(),
         samples,
-        spread: Arc::new(SampleSet { windows: spread }),
+        places: Arc::new(SampleSet { windows: places.into_iter().flatten().collect() }),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use lumacycle_arch::{AcceleratorEntry, Catalog};
 use lumacycle_engines::EngineError;
-use lumacycle_engines::accelerator::published::{Emulated, Inputs, area_pct, emulate, power_pct};
+use lumacycle_engines::accelerator::published::{Emulated, Inputs, emulate};
 use lumacycle_sim::accelerated::AcceleratedFrame;
 use lumacycle_validate::ngpc;
 use serde_json::{Value, json};
@@ -46,18 +46,32 @@ pub fn accelerator(catalog: &Catalog, name: &str) -> Result<AcceleratorEntry, Fa
         return Ok(catalog.accelerator(name)?);
     }
     let text = super::description(path)?;
+    if catalog.is_gpu(&text) {
+        return Err(Failure::BadScene {
+            file: name.to_owned(),
+            what: "this describes a GPU, not an accelerator".to_owned(),
+            help: "give it with --gpu; accelerators start from base = \"ngpc-64\" or the like"
+                .to_owned(),
+        });
+    }
     let id = path.file_stem().map_or_else(|| name.to_owned(), |s| s.to_string_lossy().into_owned());
     Ok(catalog.parse_accelerator(&id, name, &text)?)
 }
 
-/// Points at the value that does not go with the work.
-pub fn refused(entry: &AcceleratorEntry, error: EngineError) -> Failure {
+/// Points at the value that does not go with the work: in the user's accelerator where that sets
+/// it, else in the user's application.
+pub fn refused(args: &RunArgs, entry: &AcceleratorEntry, error: EngineError) -> Failure {
     match error {
-        EngineError::Accelerator { path, what, help } => Failure::Catalog(entry.wrong(
-            path,
-            format!("{}: {what}", entry.accelerator.accelerator.name),
-            help.to_owned(),
-        )),
+        EngineError::Accelerator { path: "accelerator", what, help } => Failure::usage(what, help),
+        EngineError::Accelerator { path, what, help } => {
+            let what = format!("{}: {what}", entry.id);
+            if entry.sets(path) {
+                return Failure::Catalog(entry.wrong(path, what, help.to_owned()));
+            }
+            let own = super::inputs::is_file(&args.app, "toml");
+            let file = if own { args.app.clone() } else { path.to_owned() };
+            Failure::BadScene { file, what, help: help.to_owned() }
+        }
         other => Failure::usage(other.to_string(), "choose another accelerator or network"),
     }
 }
@@ -80,19 +94,15 @@ pub struct PaperReading {
 
 impl PaperReading {
     /// For an application that the paper covers.
-    pub fn of(
-        args: &RunArgs,
-        entry: &AcceleratorEntry,
-        gpu: &lumacycle_arch::Gpu,
-    ) -> Result<Option<Self>, Failure> {
+    pub fn of(args: &RunArgs, entry: &AcceleratorEntry) -> Result<Option<Self>, Failure> {
         let solved = ngpc::reconstruction()?;
-        let inputs = solved.inputs(&args.app, encoding_name(args.encoding));
-        Ok(inputs.map(|inputs| Self {
-            inputs,
-            emulated: emulate(&entry.accelerator, &inputs),
-            area_pct: area_pct(&entry.accelerator, gpu.gpu.die_area.mm2()),
-            power_pct: power_pct(&entry.accelerator, gpu.power.limit.watts()),
-        }))
+        let Some(mut inputs) = solved.inputs(&args.app, encoding_name(args.encoding)) else {
+            return Ok(None);
+        };
+        inputs.passes = ngpc::passes_of(&entry.accelerator, &args.app)?;
+        let (area_pct, power_pct) = ngpc::overheads(&entry.accelerator)?;
+        let emulated = emulate(&entry.accelerator, &inputs);
+        Ok(Some(Self { inputs, emulated, area_pct, power_pct }))
     }
 
     /// For programs.
@@ -129,7 +139,7 @@ impl PaperReading {
         );
         let _ = writeln!(
             text,
-            "  area {:+.2} %, power {:+.2} % of the GPU's; {:.2} M samples of {} layer passes \
+            "  area {:+.2} %, power {:+.2} % of that GPU's, by its processors; {:.2} M samples of {} layer passes \
              (reconstructed, see `lumacycle validate ngpc`)",
             self.area_pct,
             self.power_pct,
@@ -143,62 +153,88 @@ impl PaperReading {
     }
 }
 
-/// One row per GPU and accelerator; of a path, the place with the median frame.
-pub fn summary(results: &[(String, Vec<AcceleratedFrame>)]) -> String {
-    let path = results.first().is_some_and(|(_, frames)| frames.len() > 1);
-    let mut header = vec![
-        "GPU",
-        "accelerator",
-        if path { "median ms" } else { "as built ms" },
+/// A GPU with an accelerator, and its frames along the path.
+pub struct With {
+    /// Catalogue entry of the GPU.
+    pub gpu: String,
+    /// Its name.
+    pub gpu_name: String,
+    /// Frames, in the order of the path.
+    pub frames: Vec<AcceleratedFrame>,
+}
+
+/// One row per GPU and accelerator; of a path, means over it.
+pub fn summary(results: &[With]) -> String {
+    let path = results.first().is_some_and(|with| with.frames.len() > 1);
+    let mut header = vec!["GPU", "accelerator"];
+    if path {
+        header.extend(["mean ms", "least", "median", "p95", "most"]);
+    } else {
+        header.push("as built ms");
+    }
+    header.extend([
         "per s",
         "speedup",
-        "as published ms",
+        "by the paper's rules ms",
         "speedup",
         "GPU alone ms",
-    ];
-    if path {
-        header.extend(["least", "p95", "most"]);
-    }
-    header.extend(["energy mJ", "GPU alone mJ", "area mm2", "scene switch ms"]);
+        "energy mJ",
+        "GPU alone mJ",
+        "area mm2",
+        "scene load ms",
+    ]);
     let mut table = output::table(&header, 2);
-    for (gpu, frames) in results {
-        let mut times: Vec<f64> = frames.iter().map(|frame| frame.frame_ms).collect();
+    for with in results {
+        let Some(first) = with.frames.first() else { continue };
+        let mut times: Vec<f64> = with.frames.iter().map(|frame| frame.frame_ms).collect();
         times.sort_by(f64::total_cmp);
         let at = |share: f64| {
             let index = (times.len().saturating_sub(1) as f64 * share).round() as usize;
             times.get(index).copied().unwrap_or_default()
         };
-        let Some(shown) = frames.iter().find(|frame| frame.frame_ms == at(0.5)) else { continue };
-        let mut row = vec![
-            gpu.clone(),
-            shown.accelerator_name.clone(),
-            short(shown.frame_ms),
-            short(shown.frames_per_s),
-            format!("{:.2}", shown.speedup),
-            short(shown.as_published_ms),
-            format!("{:.2}", shown.as_published_speedup),
-            short(shown.gpu_alone_ms),
-        ];
+        let mean = |of: fn(&AcceleratedFrame) -> f64| {
+            with.frames.iter().map(of).sum::<f64>() / with.frames.len() as f64
+        };
+        let frame_ms = mean(|frame| frame.frame_ms);
+        let alone_ms = mean(|frame| frame.gpu_alone_ms);
+        let published_ms = mean(|frame| frame.as_published_ms);
+        let published = if path { alone_ms / published_ms } else { first.as_published_speedup };
+        let mut row = vec![with.gpu_name.clone(), first.accelerator.clone(), short(frame_ms)];
         if path {
-            row.extend([short(at(0.0)), short(at(0.95)), short(at(1.0))]);
+            row.extend([at(0.0), at(0.5), at(0.95), at(1.0)].map(short));
         }
         row.extend([
-            short(shown.energy_mj),
-            short(shown.gpu_alone_mj),
-            short(shown.area_mm2),
-            short(shown.scene_switch_ms),
+            short(1e3 / frame_ms),
+            format!("{:.2}", alone_ms / frame_ms),
+            short(published_ms),
+            format!("{published:.2}"),
+            short(alone_ms),
+            short(mean(|frame| frame.energy_mj)),
+            short(mean(|frame| frame.gpu_alone_mj)),
+            short(first.area_mm2),
+            short(mean(|frame| frame.scene_switch_ms)),
         ]);
         table.add_row(row);
     }
-    output::render(&table) + "\n"
+    let mut text = output::render(&table) + "\n";
+    if results.len() > 1 || path {
+        text.push_str(
+            "  causes, parts and levels are shown for one GPU with one accelerator at one place\n\n",
+        );
+        for with in results {
+            let Some(first) = with.frames.first() else { continue };
+            let _ = writeln!(text, "  {}: {}", first.accelerator, first.assumptions.join("; "));
+        }
+    }
+    text
 }
 
 /// Causes, parts and levels of one frame.
 pub fn details(frame: &AcceleratedFrame) -> String {
-    let mut text = String::from("from this frame as published to the same as built\n");
+    let mut text = String::from("from this frame by the paper's rules to the same as built\n");
     let mut table = output::table(&["", "frame ms", "adds ms", "accelerator alone ms"], 1);
     table.add_row(vec![
-        "as published, with this frame's GPU times and samples".to_owned(),
+        "by the paper's rules, with this frame's GPU times and samples".to_owned(),
         short(frame.as_published_ms),
         String::new(),
         String::new(),
@@ -222,25 +258,27 @@ pub fn details(frame: &AcceleratedFrame) -> String {
         .collect();
     let _ = write!(
         text,
-        "\n  busy: GPU {:.0} %, accelerator {:.0} % of the frame ({}); bound by {}\n  {} batches in the \
-         largest round, {:.1} GB/s between accelerator and L2, {:.0} % of its table misses found in L2\n\n",
+        "\n  busy: GPU {:.0} %, accelerator {:.0} % of the frame ({}); bound there by {}\n  {} batches in the \
+         largest round, {:.1} GB/s between accelerator and L2{}\n\n",
         100.0 * frame.gpu_ms / frame.frame_ms,
         100.0 * frame.accelerator_ms / frame.frame_ms,
         busy.join(", "),
-        frame.bound_by.name(),
+        frame.accelerator_bound_by.name(),
         frame.batches,
         frame.link_gb_per_s,
-        frame.l2_hit_pct
+        frame.l2_hit_pct.map_or_else(String::new, |hit| format!(
+            ", {hit:.0} % of its table misses found in L2"
+        ))
     );
     let header = [
         "level",
-        "corners",
+        "resolution",
         "table MiB",
         "home",
         "hits",
-        "clocks",
+        "clocks/sample",
         "of them banks",
-        "lines missed",
+        "misses/sample",
     ];
     let mut table = output::table(&header, 4);
     for level in &frame.levels {

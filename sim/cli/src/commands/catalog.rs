@@ -152,7 +152,10 @@ fn show_any(catalog: &Catalog, name: &str, args: &OutputArgs) -> Result<(), Fail
     let accelerator = if is_file {
         catalog.is_accelerator(&super::description(path)?)
     } else {
-        catalog.get(name).is_err() && catalog.accelerator(name).is_ok()
+        let start = name.get(..4).map(str::to_lowercase);
+        let alike = |id: &String| start.as_deref().is_some_and(|start| id.starts_with(start));
+        catalog.get(name).is_err()
+            && (catalog.accelerator(name).is_ok() || catalog.accelerators().iter().any(alike))
     };
     if accelerator {
         let entry = super::accelerated::accelerator(catalog, name)?;

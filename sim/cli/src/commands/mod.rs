@@ -34,6 +34,13 @@ pub fn gpu(catalog: &Catalog, name: &str) -> Result<Entry, Failure> {
         return Ok(catalog.get(name)?);
     }
     let text = description(path)?;
+    if catalog.is_accelerator(&text) {
+        return Err(Failure::BadScene {
+            file: name.to_owned(),
+            what: "this describes an accelerator, not a GPU".to_owned(),
+            help: "give it with --accelerator".to_owned(),
+        });
+    }
     let id = path.file_stem().map_or_else(|| name.to_owned(), |s| s.to_string_lossy().into_owned());
     Ok(catalog.parse(&id, name, &text)?)
 }

@@ -16,7 +16,7 @@ use miette::NamedSource;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use super::accelerated::{self, PaperReading};
+use super::accelerated::{self, PaperReading, With};
 use super::catalog::{csv, json_out};
 use super::inputs;
 use crate::args::{EncodingArg, Format, RestArg, RunArgs};
@@ -77,16 +77,20 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
             None => splat::frame(&scene, &view, gaussians).map_err(|error| bad_scene(&error))?,
         };
         let asked = app.as_ref().map(|app| (app, scene.aabb_scale, &accelerators[..]));
-        gpus.iter().map(|gpu| priced(&frame, gpu, options, eyes, asked)).collect()
+        gpus.iter().map(|gpu| priced(args, &frame, gpu, options, asked)).collect()
     };
     let by_place: Vec<Vec<Place>> =
         shares.par_iter().map(|share| at(*share)).collect::<Result<_, _>>()?;
     let mut results: Vec<Vec<FrameResult>> = vec![Vec::new(); gpus.len()];
-    let mut with: Vec<(String, Vec<AcceleratedFrame>)> = Vec::new();
+    let mut with: Vec<With> = Vec::new();
     for (number, gpu) in gpus.iter().enumerate() {
         for index in 0..accelerators.len() {
             let frames = by_place.iter().filter_map(|place| place.get(number)?.1.get(index));
-            with.push((gpu.gpu.gpu.name.clone(), frames.cloned().collect()));
+            with.push(With {
+                gpu: gpu.id.clone(),
+                gpu_name: gpu.gpu.gpu.name.clone(),
+                frames: frames.cloned().collect(),
+            });
         }
     }
     for place in by_place {
@@ -97,7 +101,7 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     let mut paper = Vec::new();
     if args.as_published {
         for entry in &accelerators {
-            let reading = PaperReading::of(args, entry, &gpus[0].gpu)?;
+            let reading = PaperReading::of(args, entry)?;
             paper.extend(reading.map(|reading| (reading, entry)));
         }
     }
@@ -111,15 +115,15 @@ type Place = (FrameResult, Vec<AcceleratedFrame>);
 /// What there is to print.
 struct Results<'a> {
     alone: &'a [Vec<FrameResult>],
-    with: &'a [(String, Vec<AcceleratedFrame>)],
+    with: &'a [With],
     paper: &'a [(PaperReading, &'a AcceleratorEntry)],
 }
 
 fn priced(
+    args: &RunArgs,
     frame: &Frame,
     gpu: &Entry,
     options: Options,
-    eyes: u32,
     asked: Option<(&Application, u32, &[AcceleratorEntry])>,
 ) -> Result<Place, Failure> {
     for launch in &frame.launches {
@@ -132,10 +136,11 @@ fn priced(
     if let Some((app, scale, accelerators)) = asked {
         for entry in accelerators {
             let built = priced.accelerate(app, scale, entry);
-            with.push(built.map_err(|error| accelerated::refused(entry, error))?);
+            with.push(built.map_err(|error| accelerated::refused(args, entry, error))?);
         }
     }
     let mut result = priced.result();
+    let (_, _, eyes) = inputs::resolution(&args.resolution)?;
     if eyes > 1 {
         result.repeat(f64::from(eyes));
         for frame in &mut with {
@@ -229,6 +234,11 @@ fn print(args: &RunArgs, heading: &str, shares: &[f64], all: &Results<'_>) -> Re
             )
         }
         Format::Csv if !all.with.is_empty() => {
+            if !all.paper.is_empty() {
+                output::say(
+                    "note: CSV has no column for the paper's own reading; use --format json",
+                );
+            }
             let bytes = csv(&ACCELERATED_HEADER, accelerated_rows(shares, all.with).into_iter())?;
             output::write(args.output.output.as_deref(), &bytes)
         }
@@ -244,8 +254,8 @@ fn print(args: &RunArgs, heading: &str, shares: &[f64], all: &Results<'_>) -> Re
             }
             if !all.with.is_empty() {
                 text.push_str(&accelerated::summary(all.with));
-                if let [(_, frames)] = all.with
-                    && let Some(first) = frames.first()
+                if let [only] = all.with
+                    && let [first] = &only.frames[..]
                 {
                     text.push_str(&accelerated::details(first));
                 }
@@ -283,13 +293,13 @@ fn with_accelerators(mut value: Value, shares: &[f64], all: &Results<'_>) -> Val
     let list: Vec<Value> = all
         .with
         .iter()
-        .map(|(gpu, frames)| {
+        .map(|with| {
             let frames: Vec<Value> = shares
                 .iter()
-                .zip(frames)
+                .zip(&with.frames)
                 .map(|(at, frame)| json!({"at": at, "frame": frame}))
                 .collect();
-            json!({"gpu": gpu, "frames": frames})
+            json!({"gpu": with.gpu, "gpu_name": with.gpu_name, "frames": frames})
         })
         .collect();
     value["accelerated"] = json!(list);
@@ -318,11 +328,11 @@ const ACCELERATED_HEADER: [&str; 14] = [
     "scene_switch_ms",
 ];
 
-fn accelerated_rows(shares: &[f64], with: &[(String, Vec<AcceleratedFrame>)]) -> Vec<Vec<String>> {
+fn accelerated_rows(shares: &[f64], with: &[With]) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
-    for (gpu, frames) in with {
-        for (at, frame) in shares.iter().zip(frames) {
-            let mut row = vec![gpu.clone(), frame.accelerator.clone(), format!("{at:.4}")];
+    for with in with {
+        for (at, frame) in shares.iter().zip(&with.frames) {
+            let mut row = vec![with.gpu.clone(), frame.accelerator.clone(), format!("{at:.4}")];
             let values = [
                 frame.frame_ms,
                 frame.speedup,

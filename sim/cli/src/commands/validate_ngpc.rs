@@ -33,6 +33,7 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
                 "own_inputs",
                 "confidence",
                 "used",
+                "derived",
             ];
             let rows = report.rows.iter().map(|row| {
                 vec![
@@ -46,6 +47,7 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
                     row.own_inputs.map_or_else(String::new, |own| format!("{own:.4}")),
                     row.confidence.clone(),
                     row.used.to_string(),
+                    row.derived.to_string(),
                 ]
             });
             output::write(args.output.output.as_deref(), &csv(&header, rows)?)?;
@@ -68,9 +70,9 @@ fn table(report: &NgpcReport) -> String {
     let header = [
         "",
         "what",
-        "units",
+        "processors",
         "published",
-        "trust",
+        "confidence",
         "emulator",
         "error",
         "with own frames",
@@ -78,21 +80,33 @@ fn table(report: &NgpcReport) -> String {
     ];
     let mut table = output::table(&header, 2);
     for row in &report.rows {
+        let percent = if row.error_pct.abs() < 0.05 { 0.0 } else { row.error_pct };
         let error = match row.meaning {
-            Meaning::Value => format!("{:+.1} %", row.error_pct),
+            Meaning::Value => format!("{percent:+.1} %"),
             _ if row.error_pct == 0.0 => "holds".to_owned(),
-            _ => format!("{:+.1} %", row.error_pct),
+            _ => format!("{percent:+.1} %"),
+        };
+        let number = |value: f64| {
+            if row.class == "plateau" || row.class == "rounds" {
+                format!("{value:.0}")
+            } else {
+                short(value)
+            }
         };
         table.add_row([
             row.class.clone(),
             row.what.clone(),
             row.units.map_or_else(String::new, |units| units.to_string()),
-            format!("{} {}", meaning(row), short(row.published)).trim().to_owned(),
+            format!("{} {}", meaning(row), number(row.published)).trim().to_owned(),
             row.confidence.clone(),
-            short(row.predicted),
+            number(row.predicted),
             error,
-            row.own_inputs.map_or_else(|| "–".to_owned(), short),
-            if row.used { "used".to_owned() } else { String::new() },
+            row.own_inputs.map_or_else(|| "–".to_owned(), number),
+            match (row.used, row.derived) {
+                (true, _) => "used".to_owned(),
+                (_, true) => "no test".to_owned(),
+                _ => String::new(),
+            },
         ]);
     }
     text.push_str(&output::render(&table));
@@ -102,7 +116,7 @@ fn table(report: &NgpcReport) -> String {
          counts are\nreconstructed from the figures marked as used, which therefore test nothing; own \
          frames: the same arithmetic\nwith GPU times and samples of ours\n\n"
     );
-    let header = ["application", "GPU frame ms", "trust", "rest %", "samples/pixel", "passes"];
+    let header = ["application", "GPU frame ms", "confidence", "rest %", "samples/pixel", "passes"];
     let mut table = output::table(&header, 1);
     for app in &report.reconstructed {
         table.add_row([
@@ -117,16 +131,23 @@ fn table(report: &NgpcReport) -> String {
     text.push_str(&output::render(&table));
     let _ = write!(
         text,
-        "\nconfidence A and B: {} figures, MAPE {:.1} %, median {:.1} %; not used, of any confidence: {} \
-         figures, MAPE {:.1} %,\nmedian {:.1} %; averages with own frames: MAPE {:.1} %, bias {:+.1} %\n",
+        "\nvalues of confidence A and B: {}, MAPE {:.1} %, median {:.1} %; values that test something, of any \
+         confidence: {}, MAPE {:.1} %,\nmedian {:.1} %; {} of {} bounds hold\naverages of the dense encodings by \
+         plain proportion to the GPU's time: MAPE {:.1} %, so the emulator adds little to that\naverages with own \
+         frames: MAPE {:.1} %, bias {:+.1} %\nthe published figures go together for clocks from {:.2} to {:.2} GHz\n",
         report.overall.rows,
         report.overall.mape_pct,
         report.overall.median_ape_pct,
         report.independent.rows,
         report.independent.mape_pct,
         report.independent.median_ape_pct,
+        report.bounds_held,
+        report.bounds,
+        report.proportion.mape_pct,
         report.own_inputs.mape_pct,
-        report.own_inputs.bias_pct
+        report.own_inputs.bias_pct,
+        report.clock_range_ghz.0,
+        report.clock_range_ghz.1
     );
     for (reason, count) in &report.rows_left_out {
         let _ = writeln!(text, "  left out of the first: {count} × {reason}");
