@@ -309,8 +309,12 @@ impl Accelerator {
 
     fn broken_policy(&self) -> Option<(&'static str, String)> {
         let bits = self.policy.feature_bits;
-        if ![8, 16, 32].contains(&bits) {
-            return Some(("policy.feature_bits", format!("is {bits}; features have 8, 16 or 32")));
+        if ![8, 16].contains(&bits) {
+            return Some(("policy.feature_bits", format!("is {bits}; features have 8 or 16")));
+        }
+        let bits = self.mlp.weight_bits;
+        if ![8, 16].contains(&bits) {
+            return Some(("mlp.weight_bits", format!("is {bits}; weights have 8 or 16")));
         }
         let line = self.policy.line.bytes();
         if !(32.0..=4096.0).contains(&line) || !(line as u64).is_power_of_two() {

@@ -73,6 +73,8 @@ section! {
         columns: u32,
         /// Arrays side by side.
         arrays: u32,
+        /// Bits of a weight; activations are halves.
+        weight_bits: u32,
         /// Widest layer that its memories and counters are made for.
         widest: u32,
         /// Whether the weights of the next pass are loaded during this one.

@@ -2,7 +2,9 @@
 //! `pos_fract`, `grid_index` with XOR and a mask, words from banks, a tree of interpolation
 //! weights, fp16 accumulation; then passes of a MAC array with fp32 accumulators. Held bit for bit
 //! against the reference evaluation, so that the model of time cannot be one of other work. With
-//! 8-bit features, results differ by at most half a quantisation step of each level.
+//! 8-bit features, results differ by at most half a quantisation step of each level; with 8-bit
+//! weights, they are those of a network whose weights are rounded to a 127th of the largest of
+//! their layer.
 
 use half::f16;
 use lumacycle_arch::Accelerator;
@@ -185,9 +187,31 @@ impl Encoder {
     }
 }
 
+/// The network as an array holds it: with 8-bit weights, rounded to steps of a 127th of the largest
+/// of their layer.
+pub fn held_weights(array: &MacArray, network: &Perceptron) -> Perceptron {
+    if array.weight_bits != 8 {
+        return network.clone();
+    }
+    let rounded = |weights: &Vec<f16>| {
+        let most = weights.iter().map(|w| w.to_f32().abs()).fold(0.0, f32::max);
+        let step = most / 127.0;
+        let held = |w: &f16| {
+            let steps = if step > 0.0 { libm::roundf(w.to_f32() / step) } else { 0.0 };
+            f16::from_f32(steps * step)
+        };
+        weights.iter().map(held).collect()
+    };
+    Perceptron {
+        layers: network.layers.clone(),
+        weights: network.weights.iter().map(rounded).collect(),
+    }
+}
+
 /// Computes a network on a MAC array: block after block of outputs, and for each of them block
 /// after block of inputs into the same accumulators.
 pub fn run_network(array: &MacArray, network: &Perceptron, inputs: &[f16]) -> Vec<f16> {
+    let network = &held_weights(array, network);
     let (rows, columns) = (array.rows as usize, array.columns as usize);
     let mut activations = inputs.to_vec();
     for (number, (&(wanted, outputs), weights)) in
@@ -303,6 +327,26 @@ mod tests {
         });
         let inputs: Vec<f16> = (0..100).map(|i| f16::from_f32(value(i + 9))).collect();
         assert_eq!(run_network(&ngpc().mlp, &network, &inputs), network.evaluate(&inputs));
+    }
+
+    /// Eight-bit weights move an output by what a half step of every weight can move it.
+    #[test]
+    fn eight_bit_weights_stay_within_their_steps() {
+        let network = Perceptron::new(&[(64, 64), (64, 16)], |layer, output, input| {
+            value((layer * 100_000 + output * 300 + input) as u64)
+        });
+        let array = MacArray { weight_bits: 8, ..ngpc().mlp };
+        let inputs: Vec<f16> = (0..64).map(|i| f16::from_f32(value(i + 9))).collect();
+        let (held, exact) =
+            (run_network(&array, &network, &inputs), run_network(&ngpc().mlp, &network, &inputs));
+        assert_ne!(held, exact);
+        assert_eq!(held, held_weights(&array, &network).evaluate(&inputs));
+        // Each layer: half a step (1/254) times the sum of its inputs, carried on by weights below 1.
+        let first: f32 = inputs.iter().map(|v| v.to_f32().abs()).sum::<f32>() / 254.0;
+        let hidden: f32 = 64.0 * (first + 1.0) * 8.0 / 254.0 + 64.0 * first;
+        for (a, b) in held.iter().zip(&exact) {
+            assert!((a.to_f32() - b.to_f32()).abs() < hidden, "{a} {b}");
+        }
     }
 
     #[test]

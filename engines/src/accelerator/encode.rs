@@ -22,13 +22,13 @@ use crate::EngineError;
 use crate::memory::cache::{Cache, hash_of, is_sampled};
 
 /// Runs of consecutive samples that are looked up, spread over the frame.
-const RUNS: usize = 6;
+const RUNS: usize = 5;
 /// Samples of a slice, at most, and of a run.
 const MOST_OF_SLICE: usize = 2048;
 /// Samples of a run whose accesses to banks are counted.
 const BANKED: usize = 256;
 /// Samples of places that are looked up.
-const PLACED: usize = 16_000;
+const PLACED: usize = 14_000;
 /// Where in the frame they start.
 const PLACES_FROM: f64 = 0.25;
 /// Samples whose clocks are averaged: as many as a buffer can even out, but no more.

@@ -8,7 +8,7 @@ use lumacycle_workloads::ops::FusedMlp;
 use super::parts::{pass_cycles, tiles};
 use crate::EngineError;
 
-/// Bytes of an activation or weight.
+/// Bytes of an activation.
 const HALF: f64 = 2.0;
 
 /// What a sample costs in the network.
@@ -52,7 +52,7 @@ impl NetworkUse {
                 all.extend(tiles(array, inputs, outputs));
                 activations += f64::from(inputs + outputs) * HALF;
             }
-            weights += network.weight_bytes();
+            weights += network.macs_per_sample() * f64::from(array.weight_bits) / 8.0;
         }
         if weights > accelerator.weight_sram.capacity.bytes() {
             return Err(EngineError::Accelerator {

@@ -77,7 +77,8 @@ pub fn pass_cycles(
 ) -> f64 {
     let (rows, columns) = (f64::from(rows), f64::from(columns));
     let each = (2.0 * (rows + columns) / bytes_per_clock(activations)).max(1.0);
-    let load = 2.0 * rows * columns / bytes_per_clock(weights);
+    let weight_bytes = f64::from(array.weight_bits) / 8.0;
+    let load = weight_bytes * rows * columns / bytes_per_clock(weights);
     let stream = (samples / f64::from(array.arrays) * each).max(rows + columns);
     if array.preloads_weights { stream.max(load) } else { stream + load }
 }
