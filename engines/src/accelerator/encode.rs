@@ -6,7 +6,7 @@
 //! by one. What a memory still holds of earlier slices is found by walking places all over the
 //! image in the order in which a processor comes to them, with the memory's real size: a line that
 //! a slice touches first misses as often as those of the places do. Slices longer than
-//! [`MOST_OF_SLICE`] count as several (a few more misses where processors are few). Left out:
+//! 2048 samples count as several (a few more misses where processors are few). Left out:
 //! replacement other than LRU.
 
 use std::sync::Arc;
