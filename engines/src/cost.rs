@@ -24,6 +24,8 @@ pub enum Resource {
     L1,
     L2,
     Dram,
+    /// Activations of DRAM rows, which scattered accesses cost.
+    DramRows,
     /// Starting CTAs.
     CtaLaunch,
     /// Dependent operations that nothing hides.
@@ -51,6 +53,7 @@ impl Resource {
             Self::L1 => "L1",
             Self::L2 => "L2",
             Self::Dram => "DRAM",
+            Self::DramRows => "DRAM rows",
             Self::CtaLaunch => "CTA launch",
             Self::Latency => "latency",
             Self::KernelLaunch => "kernel launch",

@@ -14,6 +14,7 @@ use crate::memory::dram;
 struct SharedTime {
     l2: f64,
     dram: f64,
+    dram_rows: f64,
     launch: f64,
 }
 
@@ -27,14 +28,20 @@ impl SharedTime {
                 / clock
                 * 1e9
                 / engine.relief(Resource::L2),
-            dram: dram::service_ns(gpu, traffic) / engine.relief(Resource::Dram),
+            dram: dram::bus_ns(gpu, traffic) / engine.relief(Resource::Dram),
+            dram_rows: dram::rows_ns(gpu, traffic) / engine.relief(Resource::DramRows),
             launch: ctas / (gpu.launch.ctas_per_clock * clock) * 1e9
                 / engine.relief(Resource::CtaLaunch),
         }
     }
 
     fn longest(&self) -> f64 {
-        self.l2.max(self.dram).max(self.launch)
+        self.memory().max(self.launch)
+    }
+
+    /// L2 and DRAM.
+    fn memory(&self) -> f64 {
+        self.l2.max(self.dram).max(self.dram_rows)
     }
 }
 
@@ -123,7 +130,7 @@ fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>]) -> Kerne
     }
     let whole = SharedTime::of(engine, &traffic, ctas);
     if whole.longest() > 0.0 {
-        time = time.max(first + whole.l2.max(whole.dram)).max(whole.launch);
+        time = time.max(first + whole.memory()).max(whole.launch);
     }
 
     // Where warps differ, the launch waits for the longest, which is alone in the end.
@@ -234,6 +241,7 @@ fn busy_ns(
     for (resource, ns) in [
         (Resource::L2, whole.l2),
         (Resource::Dram, whole.dram),
+        (Resource::DramRows, whole.dram_rows),
         (Resource::CtaLaunch, whole.launch),
         (Resource::KernelLaunch, launch_ns),
     ] {

@@ -121,7 +121,7 @@ impl<'a> GpuEngine<'a> {
         SharedUse {
             sm,
             l2: busy(&[Resource::L2]),
-            dram: busy(&[Resource::Dram]),
+            dram: busy(&[Resource::Dram, Resource::DramRows]),
             host_link: 0.0,
             peer_link: 0.0,
         }

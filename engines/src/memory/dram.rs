@@ -11,12 +11,20 @@ use crate::cost::Traffic;
 
 /// Time to serve the traffic, in nanoseconds.
 pub fn service_ns(gpu: &Gpu, traffic: &Traffic) -> f64 {
+    bus_ns(gpu, traffic).max(rows_ns(gpu, traffic))
+}
+
+/// Time on the data bus, in nanoseconds.
+pub fn bus_ns(gpu: &Gpu, traffic: &Traffic) -> f64 {
     let bytes = traffic.dram_read_bytes + traffic.dram_write_bytes;
     let write_share = if bytes > 0.0 { traffic.dram_write_bytes / bytes } else { 0.0 };
-    let bus = bytes / gpu.stream_bytes_per_s(write_share) * 1e9;
+    bytes / gpu.stream_bytes_per_s(write_share) * 1e9
+}
+
+/// Time for row activations, in nanoseconds.
+pub fn rows_ns(gpu: &Gpu, traffic: &Traffic) -> f64 {
     let banks = f64::from(gpu.dram.channels) * f64::from(gpu.dram.banks);
-    let rows = traffic.extra_activations * gpu.dram.row_cycle.ns() / banks;
-    bus.max(rows)
+    traffic.extra_activations * gpu.dram.row_cycle.ns() / banks
 }
 
 /// Row activations that one scattered request costs: a controller reorders what waits in its

@@ -79,25 +79,30 @@ fn list(catalog: &Catalog, args: &OutputArgs) -> Result<(), Failure> {
             short(r.10),
         ]
     });
+    let list = entries.iter().map(|entry| {
+        json!({"name": entry.id, "gpu": entry.gpu.gpu.name, "aliases": entry.gpu.gpu.aliases, "chip": entry.gpu.gpu.chip, "sms": entry.gpu.sm.count})
+    });
+    print(args, &header, 3, rows.map(|row| row.to_vec()), &list.collect::<Vec<_>>())
+}
+
+/// Writes rows for people or spreadsheets, or a list for programs.
+fn print(
+    args: &OutputArgs,
+    header: &[&str],
+    right_from: usize,
+    rows: impl Iterator<Item = Vec<String>>,
+    list: &[serde_json::Value],
+) -> Result<(), Failure> {
     match args.format {
         Format::Table => {
-            let mut table = output::table(&header, 3);
+            let mut table = output::table(header, right_from);
             rows.for_each(|row| {
                 table.add_row(row);
             });
             output::write(args.output.as_deref(), output::render(&table).as_bytes())
         }
-        Format::Csv => {
-            let bytes = csv(&header, rows.map(|row| row.to_vec()))?;
-            output::write(args.output.as_deref(), &bytes)
-        }
-        Format::Json => {
-            let list: Vec<_> = entries
-                .iter()
-                .map(|entry| json!({"name": entry.id, "gpu": entry.gpu.gpu.name, "aliases": entry.gpu.gpu.aliases, "chip": entry.gpu.gpu.chip, "sms": entry.gpu.sm.count}))
-                .collect();
-            json_out(args, &json!(list))
-        }
+        Format::Csv => output::write(args.output.as_deref(), &csv(header, rows)?),
+        Format::Json => json_out(args, &json!(list)),
     }
 }
 
@@ -120,29 +125,11 @@ fn list_accelerators(catalog: &Catalog, args: &OutputArgs) -> Result<(), Failure
             a.accelerator.paper.clone(),
         ]
     });
-    match args.format {
-        Format::Table => {
-            let mut table = output::table(&header, 2);
-            rows.for_each(|row| {
-                table.add_row(row);
-            });
-            output::write(args.output.as_deref(), output::render(&table).as_bytes())
-        }
-        Format::Csv => {
-            let bytes = csv(&header, rows.map(|row| row.to_vec()))?;
-            output::write(args.output.as_deref(), &bytes)
-        }
-        Format::Json => {
-            let list: Vec<_> = entries
-                .iter()
-                .map(|entry| {
-                    let a = &entry.accelerator.accelerator;
-                    json!({"name": entry.id, "accelerator": a.name, "aliases": a.aliases, "units": a.units})
-                })
-                .collect();
-            json_out(args, &json!(list))
-        }
-    }
+    let list = entries.iter().map(|entry| {
+        let a = &entry.accelerator.accelerator;
+        json!({"name": entry.id, "accelerator": a.name, "aliases": a.aliases, "units": a.units})
+    });
+    print(args, &header, 2, rows.map(|row| row.to_vec()), &list.collect::<Vec<_>>())
 }
 
 /// A GPU or, where there is none of that name, an accelerator.
