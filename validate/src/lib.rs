@@ -12,6 +12,7 @@ pub mod ngpc;
 pub mod stats;
 pub mod suite;
 pub mod traces;
+pub mod wave;
 
 use std::path::PathBuf;
 

@@ -270,7 +270,7 @@ pub fn run(gpus: &[String]) -> Result<NeuralReport, ValidateError> {
         rows_left_out: left_out,
         overall,
         groups,
-        baselines: Baselines { roofline },
+        baselines: Baselines { roofline, wave: None },
         frames,
         shares,
         depths,

@@ -354,7 +354,7 @@ fn report(rows: Vec<NgpRow>, rows_left_out: BTreeMap<String, usize>) -> NgpRepor
         rows_used: rows.len(),
         rows_left_out,
         overall: ours(&all),
-        baselines: Baselines { roofline: line(&all) },
+        baselines: Baselines { roofline: line(&all), wave: None },
         groups: groups.collect(),
         measured_ms,
         predicted_ms,

@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::ValidateError;
 use crate::measurements::{self, Row};
 use crate::stats::{Figures, bucket};
+use crate::wave::{Wave, WaveRow};
 
 /// Suites that exist.
 pub const SUITES: &[&str] = &["gemm", "elementwise_norm_softmax", "attention"];
@@ -35,6 +36,8 @@ pub struct Group {
     pub figures: Figures,
     /// A spec-sheet roofline's.
     pub roofline: Figures,
+    /// Those of a plain wave/tile count, fitted to these rows.
+    pub wave: Figures,
 }
 
 /// Baselines over all rows.
@@ -42,6 +45,9 @@ pub struct Group {
 pub struct Baselines {
     /// Spec-sheet roofline.
     pub roofline: Figures,
+    /// Plain wave/tile count with five constants a GPU, fitted to the rows compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wave: Option<Figures>,
 }
 
 /// The outcome of a suite.
@@ -79,6 +85,11 @@ pub struct Compared {
     pub predicted_us: f64,
     /// Roofline, in us.
     pub roofline_us: f64,
+    /// Wave/tile baseline, in us.
+    pub wave_us: f64,
+    /// What that is made from.
+    #[serde(skip)]
+    shape: WaveRow,
     /// Binding resource.
     pub bound_by: &'static str,
     /// Implementation simulated.
@@ -128,6 +139,7 @@ pub fn run(suite: &str, data: &Path, gpus: &[String]) -> Result<SuiteReport, Val
             Err(reason) => *rows_left_out.entry(reason).or_insert(0) += 1,
         }
     }
+    fit_waves(&mut compared, &entries);
     let mut groups: BTreeMap<(String, String, &'static str), Vec<&Compared>> = BTreeMap::new();
     for row in &compared {
         let key = (row.gpu.clone(), row.dtype.clone(), bucket(row.measured_us));
@@ -138,8 +150,11 @@ pub fn run(suite: &str, data: &Path, gpus: &[String]) -> Result<SuiteReport, Val
     };
     let roofline =
         |rows: &[&Compared]| Figures::of(rows.iter().map(|row| (row.roofline_us, row.measured_us)));
+    let wave =
+        |rows: &[&Compared]| Figures::of(rows.iter().map(|row| (row.wave_us, row.measured_us)));
     let all: Vec<&Compared> = compared.iter().collect();
     let (overall, baseline) = (ours(&all), roofline(&all));
+    let baselines = Baselines { roofline: baseline, wave: Some(wave(&all)) };
     let groups = groups
         .into_iter()
         .map(|((gpu, dtype, bucket), rows)| Group {
@@ -148,6 +163,7 @@ pub fn run(suite: &str, data: &Path, gpus: &[String]) -> Result<SuiteReport, Val
             bucket,
             figures: ours(&rows),
             roofline: roofline(&rows),
+            wave: wave(&rows),
         })
         .collect();
     Ok(SuiteReport {
@@ -156,9 +172,26 @@ pub fn run(suite: &str, data: &Path, gpus: &[String]) -> Result<SuiteReport, Val
         rows_left_out,
         overall,
         groups,
-        baselines: Baselines { roofline: baseline },
+        baselines,
         rows: compared,
     })
+}
+
+/// Fits the wave baseline GPU by GPU and fills its times in.
+fn fit_waves(rows: &mut [Compared], entries: &BTreeMap<String, Option<Entry>>) {
+    let gpus: BTreeMap<&str, &Entry> =
+        entries.values().flatten().map(|entry| (entry.id.as_str(), entry)).collect();
+    let fitted: BTreeMap<String, Wave> = gpus
+        .par_iter()
+        .map(|(id, entry)| {
+            let own: Vec<&WaveRow> =
+                rows.iter().filter(|row| row.gpu == **id).map(|row| &row.shape).collect();
+            ((*id).to_owned(), Wave::fit(&entry.gpu, &own))
+        })
+        .collect();
+    for row in rows {
+        row.wave_us = fitted.get(&row.gpu).map_or(0.0, |wave| wave.predict_us(&row.shape));
+    }
 }
 
 fn compare(suite: &str, row: &Row, entry: &Entry) -> Result<Compared, String> {
@@ -192,6 +225,8 @@ fn compare(suite: &str, row: &Row, entry: &Entry) -> Result<Compared, String> {
         measured_us,
         predicted_us: (cost.time_ns / 1e3).max(floor),
         roofline_us: (roofline::time_ns(&entry.gpu, &operation, dtype) / 1e3).max(floor),
+        wave_us: 0.0,
+        shape: WaveRow::of(&entry.gpu, &engine.target(), &operation, dtype, floor, measured_us),
     })
 }
 

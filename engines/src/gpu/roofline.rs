@@ -8,11 +8,10 @@ use lumacycle_workloads::{DType, KernelClass};
 use super::sm::tensor_rate;
 use lumacycle_workloads::TensorType;
 
-/// Longest of compulsory bytes over peak bandwidth and arithmetic over peak rate, at the boost
-/// clock, in nanoseconds. `dtype` chooses the peak rate.
-pub fn time_ns(gpu: &Gpu, operation: &Operation, dtype: DType) -> f64 {
+/// Peak rate for work of a kind, in operations a second, at the boost clock.
+pub fn peak_flops(gpu: &Gpu, class: KernelClass, dtype: DType) -> f64 {
     let clock = gpu.clocks.boost.hz();
-    let macs_per_clock = match operation.class() {
+    let macs_per_clock = match class {
         KernelClass::Gemm | KernelClass::Convolution | KernelClass::Attention => match dtype {
             DType::Fp16 => tensor_rate(gpu, TensorType::Fp16Acc32),
             DType::Bf16 => tensor_rate(gpu, TensorType::Bf16),
@@ -36,7 +35,13 @@ pub fn time_ns(gpu: &Gpu, operation: &Operation, dtype: DType) -> f64 {
         _ => gpu.pipes.fp32,
     };
     let rate = macs_per_clock.max(if macs_per_clock > 0.0 { 0.0 } else { simt });
-    let peak = 2.0 * rate * f64::from(gpu.sm.count) * clock;
+    2.0 * rate * f64::from(gpu.sm.count) * clock
+}
+
+/// Longest of compulsory bytes over peak bandwidth and arithmetic over peak rate, at the boost
+/// clock, in nanoseconds. `dtype` chooses the peak rate.
+pub fn time_ns(gpu: &Gpu, operation: &Operation, dtype: DType) -> f64 {
+    let peak = peak_flops(gpu, operation.class(), dtype);
     let bandwidth = match operation {
         Operation::Transfer(transfer) => match transfer.kind {
             CopyKind::DeviceToDevice | CopyKind::Set => gpu.dram.bandwidth.bytes_per_s(),

@@ -302,7 +302,7 @@ mod tests {
     fn other_clocks_do_not_fit() {
         let (slowest, fastest) = clocks(&ngpc(8), [5.0, 3.0, 3.0, 3.0]).unwrap();
         assert!(
-            (0.95..1.0).contains(&slowest) && (1.1..1.4).contains(&fastest),
+            (0.95..=1.0).contains(&slowest) && (1.1..1.4).contains(&fastest),
             "{slowest} {fastest}"
         );
     }

@@ -75,6 +75,7 @@ fn write_rows(path: &std::path::Path, reports: &[SuiteReport]) -> Result<(), Fai
         "measured_us",
         "predicted_us",
         "roofline_us",
+        "wave_us",
         "bound_by",
         "variant",
         "waves",
@@ -89,6 +90,7 @@ fn write_rows(path: &std::path::Path, reports: &[SuiteReport]) -> Result<(), Fai
                 format!("{:.4}", row.measured_us),
                 format!("{:.4}", row.predicted_us),
                 format!("{:.4}", row.roofline_us),
+                format!("{:.4}", row.wave_us),
                 row.bound_by.to_owned(),
                 row.variant.clone(),
                 format!("{:.3}", row.waves),
@@ -126,6 +128,7 @@ fn print(
                 "bias_pct",
                 "correlation",
                 "roofline_mape_pct",
+                "wave_mape_pct",
             ];
             let rows = reports.iter().flat_map(|report| {
                 report.groups.iter().map(|group| {
@@ -144,6 +147,7 @@ fn print(
                         f.bias_pct,
                         f.correlation,
                         group.roofline.mape_pct,
+                        group.wave.mape_pct,
                     ] {
                         row.push(format!("{value:.4}"));
                     }
@@ -195,17 +199,20 @@ fn suite_table(report: &SuiteReport) -> String {
         "bias",
         "corr.",
         "roofline MAPE %",
+        "wave MAPE %",
     ];
     let mut table = output::table(&header, 3);
     for group in &report.groups {
         let mut row = vec![group.gpu.clone(), group.dtype.clone(), group.bucket.to_owned()];
         row.extend(cells(&group.figures));
         row.push(format!("{:.1}", group.roofline.mape_pct));
+        row.push(format!("{:.1}", group.wave.mape_pct));
         table.add_row(row);
     }
     let mut row = vec!["all".to_owned(), String::new(), String::new()];
     row.extend(cells(&report.overall));
     row.push(format!("{:.1}", report.baselines.roofline.mape_pct));
+    row.push(report.baselines.wave.map_or_else(String::new, |w| format!("{:.1}", w.mape_pct)));
     table.add_row(row);
     let left: usize = report.rows_left_out.values().sum();
     let mut text = format!("{}: {} rows used, {left} left out\n", report.suite, report.rows_used);
