@@ -212,3 +212,32 @@ fn shapes_that_overflow_are_refused() {
         assert_eq!(code(&output), 2, "{args:?}");
     }
 }
+
+/// A measured table of one's own: statistics beside both baselines, and a page that opens offline.
+#[test]
+fn measurements_are_compared_and_reported() {
+    let dir = support::folder();
+    let table = "gpu,dtype,m,n,k,runtime_us,timing\n\
+                 a100-sxm4-80gb,fp16,4096,4096,4096,560,B\n\
+                 a100-sxm4-80gb,fp16,2048,2048,2048,82,B\n\
+                 a100-sxm4-80gb,fp16,8192,8192,1024,560,B\n\
+                 nothing,fp16,64,64,64,5,B\n";
+    let path = support::write(&dir, "gemm.csv", table.as_bytes());
+    let out = dir.path().join("pages").display().to_string();
+    let args = ["validate", "gemm", "--data", &path, "--report", &out, "--format", "json"];
+    let output = run(&args);
+    assert_eq!(output.status.code(), Some(0), "{}", support::stderr(&output));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["rows_used"], 3);
+    for baseline in ["roofline", "wave"] {
+        assert_eq!(report["baselines"][baseline]["rows"], 3, "{baseline}");
+        assert!(report["groups"][0][baseline]["mape_pct"].is_number(), "{baseline}");
+    }
+    let page = std::fs::read_to_string(dir.path().join("pages/gemm.html")).unwrap();
+    for part in ["<svg", "measured, us", "tensor cores", "GPU not in the catalogue: nothing"] {
+        assert!(page.contains(part), "{part}");
+    }
+    // Nothing is fetched from elsewhere.
+    assert!(!page.contains("src=") && !page.contains("<link"));
+    assert_eq!(run(&["validate", "ngpc", "--report", &out]).status.code(), Some(2));
+}

@@ -9,6 +9,7 @@ pub mod measurements;
 pub mod neural;
 pub mod ngp;
 pub mod ngpc;
+pub mod report;
 pub mod stats;
 pub mod suite;
 pub mod traces;

@@ -96,6 +96,8 @@ pub struct Compared {
     pub variant: String,
     /// Waves of its longest kernel.
     pub waves: f64,
+    /// Share of an SM's warps that it holds, in percent.
+    pub occupancy_pct: f64,
 }
 
 /// Runs a suite over a measurement file or folder; `gpus` limits it to some (empty = all).
@@ -220,6 +222,7 @@ fn compare(suite: &str, row: &Row, entry: &Entry) -> Result<Compared, String> {
         bound_by: cost.binding.name(),
         variant: longest.map_or_else(String::new, |kernel| kernel.variant.clone()),
         waves: longest.map_or(0.0, |kernel| kernel.waves),
+        occupancy_pct: longest.map_or(0.0, |kernel| kernel.occupancy.share * 100.0),
         gpu: entry.id.clone(),
         dtype: dtype.name().to_owned(),
         measured_us,

@@ -385,6 +385,9 @@ pub struct ValidateArgs {
     /// Only this GPU; repeatable
     #[arg(long = "gpu", value_name = "NAME")]
     pub gpus: Vec<String>,
+    /// Write a page for each suite of measurements (SUITE.html, opens offline) into this folder
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
     /// Write every row with its prediction to this CSV file
     #[arg(long, value_name = "FILE")]
     pub rows: Option<PathBuf>,

@@ -46,6 +46,12 @@ pub fn write(to: Option<&Path>, bytes: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Makes a folder that files are to be written into.
+pub fn folder(path: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(path)
+        .map_err(|error| Failure::Output { path: path.to_owned(), reason: error.to_string() })
+}
+
 /// The permissions of the file that is replaced; readable for all where there is none, since
 /// temporary files are private.
 #[cfg(unix)]

@@ -59,8 +59,7 @@ pub fn run(args: &StudyArgs) -> Result<(), Failure> {
 
 /// Writes page, data and figure of a study into a folder.
 fn keep(folder: &Path, study: &Study, outcome: &Outcome) -> Result<(), Failure> {
-    std::fs::create_dir_all(folder)
-        .map_err(|error| Failure::Output { path: folder.to_owned(), reason: error.to_string() })?;
+    output::folder(folder)?;
     let at = |extension: &str| folder.join(format!("{}.{extension}", outcome.name));
     output::write(Some(&at("csv")), &rows(outcome)?)?;
     let mut page = format!("# {}\n\n{}\n", outcome.question, outcome.finding);

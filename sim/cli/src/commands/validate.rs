@@ -18,6 +18,13 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
         return super::validate_neural::run(args);
     }
     lumacycle_validate::known(&args.suite)?;
+    let measured = SUITES.contains(&args.suite.as_str()) || args.suite == "all";
+    if args.report.is_some() && !measured {
+        return Err(Failure::usage(
+            format!("there is no page for {}", args.suite),
+            format!("--report goes with {} and all", SUITES.join(", ")),
+        ));
+    }
     if args.suite == lumacycle_validate::ngpc::SUITE {
         return super::validate_ngpc::run(args);
     }
@@ -46,10 +53,24 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
         reports.push(lumacycle_validate::run(&args.suite, data, &args.gpus)?);
     }
     print(args, &reports, traces.as_ref())?;
+    if let Some(folder) = &args.report {
+        write_pages(folder, &reports)?;
+    }
     if let Some(path) = &args.rows {
         write_rows(path, &reports)?;
     }
     reports.iter().try_for_each(|report| within(args, &report.suite, &report.overall))
+}
+
+fn write_pages(folder: &std::path::Path, reports: &[SuiteReport]) -> Result<(), Failure> {
+    output::folder(folder)?;
+    for report in reports {
+        let page = lumacycle_validate::report::page(report, lumacycle_sim::VERSION)
+            .map_err(|what| Failure::Internal { what })?;
+        let path = folder.join(format!("{}.html", report.suite));
+        output::write(Some(&path), page.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// Holds a suite's error against the bound that was asked for. Nothing compared holds no bound.
