@@ -51,6 +51,19 @@ pub struct NgpcGroup {
     pub figures: Figures,
 }
 
+/// Frames a second at three sizes, with the paper's inputs and with our frames.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FrameRates {
+    /// Application.
+    pub application: &'static str,
+    /// Processors; 0 is the GPU alone.
+    pub units: u32,
+    /// At 1920 × 1080, 3840 × 2160 and 7680 × 4320.
+    pub emulated: [f64; 3],
+    /// The same with GPU times and samples of our own frames.
+    pub own: [f64; 3],
+}
+
 /// The outcome.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NgpcReport {
@@ -82,6 +95,8 @@ pub struct NgpcReport {
     pub rows: Vec<NgpcRow>,
     /// The emulator's inputs.
     pub reconstructed: Vec<Reconstructed>,
+    /// Frame rates by application and processors, with the hash grid.
+    pub frame_rates: Vec<FrameRates>,
     /// Figures that do not go together.
     pub contradictions: Vec<Contradiction>,
     /// What was taken for granted.
@@ -230,6 +245,7 @@ pub fn run() -> Result<NgpcReport, ValidateError> {
         groups,
         baselines: BTreeMap::new(),
         reconstructed: solved.applications.clone(),
+        frame_rates: study.frame_rates()?,
         contradictions: table.contradiction.clone(),
         assumptions: assumptions(&entries[0].accelerator),
         rows,
@@ -443,6 +459,32 @@ impl Study<'_> {
                 .trusted(&bandwidth.confidence),
         );
         Ok(rows)
+    }
+
+    /// Times grow with pixels: three sizes, each four times the one before.
+    fn frame_rates(&self) -> Result<Vec<FrameRates>, ValidateError> {
+        let sizes = |frame_ns: f64| [1.0, 4.0, 16.0].map(|pixels| 1e9 / (frame_ns * pixels));
+        let mut rates = Vec::new();
+        for application in APPLICATIONS {
+            let paper = self.paper(application, "hashgrid")?;
+            let own = self.own(application, "hashgrid")?.inputs;
+            rates.push(FrameRates {
+                application,
+                units: 0,
+                emulated: sizes(paper.gpu_ns),
+                own: sizes(own.gpu_ns),
+            });
+            for entry in self.entries {
+                let of = |inputs| sizes(emulate(&entry.accelerator, inputs).frame_ns);
+                rates.push(FrameRates {
+                    application,
+                    units: entry.accelerator.accelerator.units,
+                    emulated: of(&paper),
+                    own: of(&own),
+                });
+            }
+        }
+        Ok(rates)
     }
 
     fn kernels(&self) -> Result<Vec<NgpcRow>, ValidateError> {

@@ -116,19 +116,7 @@ fn table(report: &NgpcReport) -> String {
          counts are\nreconstructed from the figures marked as used, which therefore test nothing; own \
          frames: the same arithmetic\nwith GPU times and samples of ours\n\n"
     );
-    let header = ["application", "GPU frame ms", "confidence", "rest %", "samples/pixel", "passes"];
-    let mut table = output::table(&header, 1);
-    for app in &report.reconstructed {
-        table.add_row([
-            app.application.clone(),
-            short(app.frame_ms),
-            app.confidence.clone(),
-            format!("{:.1}", app.rest_pct),
-            format!("{:.2}", app.samples_per_pixel),
-            format!("{:.0}", app.passes),
-        ]);
-    }
-    text.push_str(&output::render(&table));
+    text.push_str(&inputs(report));
     let _ = write!(
         text,
         "\nvalues of confidence A and B: {}, MAPE {:.1} %, median {:.1} %; values that test something, of any \
@@ -157,5 +145,35 @@ fn table(report: &NgpcReport) -> String {
         let _ = writeln!(text, "  {}: {}", contradiction.what, contradiction.verdict);
     }
     let _ = writeln!(text, "\n  assuming: {}", report.assumptions.join("; "));
+    text
+}
+
+/// The emulator's inputs, and frame rates with them.
+fn inputs(report: &NgpcReport) -> String {
+    let mut text = String::new();
+    let header = ["application", "GPU frame ms", "confidence", "rest %", "samples/pixel", "passes"];
+    let mut table = output::table(&header, 1);
+    for app in &report.reconstructed {
+        table.add_row([
+            app.application.clone(),
+            short(app.frame_ms),
+            app.confidence.clone(),
+            format!("{:.1}", app.rest_pct),
+            format!("{:.2}", app.samples_per_pixel),
+            format!("{:.0}", app.passes),
+        ]);
+    }
+    text.push_str(&output::render(&table));
+    text.push_str("\nframes a second with the hash grid: emulator (with own frames)\n");
+    let header = ["application", "processors", "1920 x 1080", "3840 x 2160", "7680 x 4320"];
+    let mut table = output::table(&header, 1);
+    for rates in &report.frame_rates {
+        let units = if rates.units == 0 { "GPU alone".to_owned() } else { rates.units.to_string() };
+        let mut row = vec![rates.application.to_owned(), units];
+        let both = rates.emulated.iter().zip(rates.own);
+        row.extend(both.map(|(paper, own)| format!("{} ({})", short(*paper), short(own))));
+        table.add_row(row);
+    }
+    text.push_str(&output::render(&table));
     text
 }
