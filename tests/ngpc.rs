@@ -234,6 +234,7 @@ fn studies_that_cannot_be_run_say_why() {
         ("\"conflict_cycles\"", "\"conflicts\"", "no metric \"conflicts\""),
         ("interleave\"\nvalues", "interleaving\"\nvalues", "interleaving"),
         ("question", "questions", "unknown field `questions`"),
+        ("name = \"banks\"", "name = \"../banks\"", "is no name of a study"),
     ] {
         let text = whole.replacen("[2, 4, 8", "[8", 1).replacen(from, to, 1);
         let path = write(&dir, "study.toml", text.as_bytes());

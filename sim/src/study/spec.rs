@@ -282,6 +282,14 @@ impl Study {
             let at = text.find(&format!("\"{word}\""));
             Err(StudyError { span: at.map(|at| at..at + word.len() + 2), what, help })
         };
+        let plain_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if study.name.is_empty() || !study.name.chars().all(plain_name) {
+            return near(
+                &study.name,
+                format!("\"{}\" is no name of a study", study.name.escape_default()),
+                "files are named after it: use letters, digits, - and _".to_owned(),
+            );
+        }
         let known = |metric: &str| METRICS.contains(&metric);
         let over = study.value.iter().filter_map(|value| value.over_metric.as_ref());
         let metrics = study.metrics.iter().chain(study.value.iter().map(|value| &value.metric));

@@ -37,7 +37,7 @@ pub fn run(args: &StudyArgs) -> Result<(), Failure> {
         let study = Study::parse(&text).map_err(told)?;
         let outcome = study.run(size).map_err(told)?;
         if let Some(folder) = &args.out {
-            keep(folder, &study, &outcome)?;
+            keep(folder, &file, &study, &outcome)?;
         }
         outcomes.push(outcome);
     }
@@ -58,15 +58,14 @@ pub fn run(args: &StudyArgs) -> Result<(), Failure> {
 }
 
 /// Writes page, data and figure of a study into a folder.
-fn keep(folder: &Path, study: &Study, outcome: &Outcome) -> Result<(), Failure> {
-    output::folder(folder)?;
-    let at = |extension: &str| folder.join(format!("{}.{extension}", outcome.name));
-    output::write(Some(&at("csv")), &rows(outcome)?)?;
+fn keep(folder: &Path, file: &str, study: &Study, outcome: &Outcome) -> Result<(), Failure> {
     let mut page = format!("# {}\n\n{}\n", outcome.question, outcome.finding);
+    let mut drawn = None;
     if let Some(figure) = &study.figure {
-        let svg = figure::svg(outcome, figure)
-            .map_err(|error| Failure::usage(error.to_string(), "choose another metric for y"))?;
-        output::write(Some(&at("svg")), svg.as_bytes())?;
+        drawn =
+            Some(figure::svg(outcome, figure).map_err(|error| {
+                Failure::usage(error.to_string(), "choose another metric for y")
+            })?);
         let _ = write!(page, "\n![{}]({}.svg)\n", figure.label, outcome.name);
     }
     let header: Vec<&str> = outcome.axes.iter().chain(&outcome.shown).map(String::as_str).collect();
@@ -76,9 +75,17 @@ fn keep(folder: &Path, study: &Study, outcome: &Outcome) -> Result<(), Failure> 
     }
     let _ = write!(
         page,
-        "\nMade by `lumacycle study sim/studies/{0}.toml --out docs/studies`; all metrics are in [{0}.csv]({0}.csv).\n",
-        outcome.name
+        "\nMade by `lumacycle study {} --out DIR`; all metrics are in [{1}.csv]({1}.csv).\n",
+        file, outcome.name
     );
+    let data = rows(outcome)?;
+    // Nothing is written before everything is there.
+    output::folder(folder)?;
+    let at = |extension: &str| folder.join(format!("{}.{extension}", outcome.name));
+    output::write(Some(&at("csv")), &data)?;
+    if let Some(svg) = drawn {
+        output::write(Some(&at("svg")), svg.as_bytes())?;
+    }
     output::write(Some(&at("md")), page.as_bytes())
 }
 
