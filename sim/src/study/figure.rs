@@ -61,8 +61,11 @@ pub fn svg(outcome: &Outcome, figure: &Figure) -> Result<String, FigureError> {
     let numbers = || lines.iter().flat_map(|line| &line.points).map(|(_, y)| *y);
     let most = numbers().fold(0.0, f64::max);
     let least = numbers().fold(f64::INFINITY, f64::min);
-    if steps.is_empty() || most <= 0.0 {
+    if steps.is_empty() || numbers().next().is_none() {
         return Err(FigureError("no system has this metric".to_owned()));
+    }
+    if most <= 0.0 {
+        return Err(FigureError("all values are zero".to_owned()));
     }
     if figure.log && least <= 0.0 {
         return Err(FigureError("a logarithmic axis has no room for zero".to_owned()));

@@ -165,7 +165,14 @@ impl Value {
         let Some(over) = &self.over else { return Ok(above) };
         let metric = self.over_metric.as_ref().unwrap_or(&self.metric);
         let take = self.over_take.as_ref().unwrap_or(&self.take);
-        Ok(above / self.taken(rows, over, metric, take)?)
+        let ratio = above / self.taken(rows, over, metric, take)?;
+        if ratio.is_finite() {
+            return Ok(ratio);
+        }
+        Err(StudyError::new(
+            format!("value \"{}\" divides by zero", self.name),
+            "choose another metric or other systems for `over`",
+        ))
     }
 
     fn taken(

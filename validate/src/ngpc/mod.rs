@@ -403,18 +403,19 @@ impl Study<'_> {
             let scale = pixels(rate.pixels) / self.table.pixels();
             let of = |inputs: &Inputs| 1e9 / (emulate(largest, inputs).frame_ns * scale);
             let [width, height] = rate.pixels;
-            rows.push(
-                row(
-                    "frame rate",
-                    format!("frames a second of {name} at {width} x {height}"),
-                    rate.frames_per_s,
-                    of(&self.paper(name, "hashgrid")?),
-                )
-                .trusted(&rate.confidence)
-                .bound(Meaning::AtLeast)
-                .own(of(&self.own(name, "hashgrid")?.inputs))
-                .of(largest.accelerator.units, false),
-            );
+            let mut found = row(
+                "frame rate",
+                format!("frames a second of {name} at {width} x {height}"),
+                rate.frames_per_s,
+                of(&self.paper(name, "hashgrid")?),
+            )
+            .trusted(&rate.confidence)
+            .bound(Meaning::AtLeast)
+            .own(of(&self.own(name, "hashgrid")?.inputs))
+            .of(largest.accelerator.units, false);
+            // The largest speedup was used, and so was what this follows from.
+            found.derived = name == self.table.maximum.application;
+            rows.push(found);
         }
         for gap in &self.table.gap {
             let name = gap.application.as_str();

@@ -7,7 +7,7 @@ use super::rest;
 use crate::ops::{FusedRenderer, Gemm, GridEncoding, Operation, PerThread};
 use crate::rays::{
     CountedMarching, DeltaTracking, RayMarching, Rounds, SampleCounts, SphereTracing, View, Walk,
-    walk,
+    walk, walk_with_shadows,
 };
 use crate::samples::{Positions, SampleSet};
 use crate::scene::{Scene, SceneError};
@@ -71,6 +71,8 @@ pub struct Frame {
     pub assumptions: Vec<String>,
 }
 
+/// Towards the light, where surfaces are shaded (the reference's sun unless it is moved).
+const LIGHT: glam::Vec3 = glam::Vec3::ONE;
 /// Forward differences and backward ones along three axes.
 const NORMAL_QUERIES: f64 = 6.0;
 
@@ -156,8 +158,16 @@ pub fn frame(
         most_steps: app.rendering.most_steps,
         ..Rounds::default()
     };
+    // Rounds from here on trace shadow rays.
+    let mut shadows_from = usize::MAX;
     let (walked, record_bytes) = match app.kind {
-        Kind::Sdf => (walk(scene, view, &SphereTracing::new(scene)?, &rounds)?, 12.0),
+        Kind::Sdf => {
+            let tracing = SphereTracing::new(scene)?;
+            let (mut walked, shadows) = walk_with_shadows(scene, view, &tracing, &rounds, LIGHT)?;
+            shadows_from = walked.rounds.len();
+            walked.rounds.extend(shadows.rounds);
+            (walked, 12.0)
+        }
         Kind::Volume => (walk(scene, view, &DeltaTracking::new(scene), &rounds)?, 12.0),
         _ => {
             let walked = if let Some(counts) = counts {
@@ -170,10 +180,16 @@ pub fn frame(
             (walked, rest::SAMPLE_BYTES)
         }
     };
-    Ok(assemble(app, scene, walked, record_bytes))
+    Ok(assemble(app, scene, walked, shadows_from, record_bytes))
 }
 
-fn assemble(app: &Application, scene: &Scene, walked: Walk, record_bytes: f64) -> Frame {
+fn assemble(
+    app: &Application,
+    scene: &Scene,
+    walked: Walk,
+    shadows_from: usize,
+    record_bytes: f64,
+) -> Frame {
     let cascades = scene.aabb_scale > 1;
     let queries =
         Queries { app, scene_scale: scene.aabb_scale, position_stride_bytes: record_bytes };
@@ -181,7 +197,7 @@ fn assemble(app: &Application, scene: &Scene, walked: Walk, record_bytes: f64) -
     if app.rendering.rest == Rest::Renderer {
         launches.push(renderer(app, scene, &walked));
     } else {
-        rest_and_queries(app, &queries, &walked, cascades, &mut launches);
+        rest_and_queries(app, &queries, &walked, shadows_from, cascades, &mut launches);
     }
     let mut assumptions = vec![format!(
         "counts from {:.0} of {:.0} rays",
@@ -189,7 +205,9 @@ fn assemble(app: &Application, scene: &Scene, walked: Walk, record_bytes: f64) -
         walked.rays
     )];
     if app.kind == Kind::Sdf {
-        assumptions.push("normals by six further queries a hit, no shadow rays".to_owned());
+        assumptions.push(
+            "normals by six further queries a hit, a shadow ray from each to one light".to_owned(),
+        );
     }
     if app.kind == Kind::Volume {
         assumptions.push("one light path a pixel, albedo 0.95".to_owned());
@@ -210,6 +228,7 @@ fn rest_and_queries(
     app: &Application,
     queries: &Queries<'_>,
     walked: &Walk,
+    shadows_from: usize,
     cascades: bool,
     launches: &mut Vec<Launch>,
 ) {
@@ -226,7 +245,18 @@ fn rest_and_queries(
         launches.push(per_thread("advance rays", 0, rest::advance(walked, cascades)));
     }
     let mut before = walked.rays;
+    let normals = |launches: &mut Vec<Launch>, round| {
+        if app.kind == Kind::Sdf && walked.found >= 1.0 {
+            let count = (walked.found * NORMAL_QUERIES) as u64;
+            let hits = Positions::Known(Arc::clone(&walked.hits));
+            queries.push(launches, round, count.max(1), hits);
+        }
+    };
     for (number, round) in walked.rounds.iter().enumerate() {
+        if number == shadows_from {
+            normals(launches, number.saturating_sub(1));
+            before = walked.found;
+        }
         if !fused {
             let compact = rest::compact(before, round.alive);
             launches.push(per_thread("compact rays", number, compact));
@@ -255,9 +285,8 @@ fn rest_and_queries(
         }
     }
     let last = walked.rounds.len().saturating_sub(1);
-    if app.kind == Kind::Sdf && walked.found >= 1.0 {
-        let count = (walked.found * NORMAL_QUERIES) as u64;
-        queries.push(launches, last, count.max(1), Positions::Known(Arc::clone(&walked.hits)));
+    if shadows_from >= walked.rounds.len() {
+        normals(launches, last);
     }
     if walked.found >= 1.0 {
         launches.push(per_thread("shade", last, rest::shade(walked.found)));

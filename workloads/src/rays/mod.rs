@@ -14,6 +14,7 @@
 
 pub mod counts;
 pub mod delta;
+mod groups;
 pub mod nerf;
 pub mod sphere;
 
@@ -28,6 +29,8 @@ pub use counts::{Distribution, SampleCounts, Spread, Ways};
 pub use delta::DeltaTracking;
 pub use nerf::{CountedMarching, RayMarching};
 pub use sphere::SphereTracing;
+
+use groups::{BANDS, FIRST_PLACE, Group, start_groups};
 
 /// An image to be rendered.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -200,6 +203,50 @@ pub fn walk(
     walker: &impl Walker,
     rounds: &Rounds,
 ) -> Result<Walk, SceneError> {
+    camera_is_free(scene, view)?;
+    let pixels = f64::from(view.width) * f64::from(view.height);
+    Ok(trace(scene, pixels, start_groups(view, rounds), walker, rounds).0)
+}
+
+/// How far a shadow ray starts from the surface, along the ray that found it.
+const STEP_BACK: f32 = 1e-3;
+
+/// Walks a view, and from each point that was found a second ray towards a light, as renderers of
+/// surfaces do to find shadows. Returns both walks.
+///
+/// # Errors
+/// When the camera stands in matter.
+pub fn walk_with_shadows(
+    scene: &Scene,
+    view: &View,
+    walker: &impl Walker,
+    rounds: &Rounds,
+    light: Vec3,
+) -> Result<(Walk, Walk), SceneError> {
+    camera_is_free(scene, view)?;
+    let pixels = f64::from(view.width) * f64::from(view.height);
+    let groups = start_groups(view, rounds);
+    let strides: Vec<f64> = groups.iter().map(|group| group.stride).collect();
+    let (first, found) = trace(scene, pixels, groups, walker, rounds);
+    let towards = |(slot, ray): (usize, &Ray)| Ray {
+        origin: ray.last - ray.direction * STEP_BACK,
+        direction: light.normalize_or(Vec3::Y),
+        transmittance: 1.0,
+        seed: ray.seed,
+        slot: slot as u32,
+        ..Ray::default()
+    };
+    let groups = found.into_iter().zip(strides).map(|(rays, stride)| Group {
+        stride,
+        walked: rays.len(),
+        rays: rays.iter().enumerate().map(towards).collect(),
+        slots: Vec::new(),
+    });
+    let shadows = trace(scene, first.found, groups.collect(), walker, rounds).0;
+    Ok((first, shadows))
+}
+
+fn camera_is_free(scene: &Scene, view: &View) -> Result<(), SceneError> {
     let density = scene.density(view.camera.origin);
     if density * crate::scene::occupancy::SMALLEST_STEP > 0.5 {
         let [x, y, z] = view.camera.origin.to_array();
@@ -209,8 +256,18 @@ pub fn walk(
             "move it out of walls and objects, or choose another share of the path",
         ));
     }
-    let pixels = f64::from(view.width) * f64::from(view.height);
-    let mut groups = start_groups(view, rounds);
+    Ok(())
+}
+
+/// Walks groups of rays that stand for `pixels`; returns also the rays of each group that found
+/// something, in the order in which they ended.
+fn trace(
+    scene: &Scene,
+    pixels: f64,
+    mut groups: Vec<Group>,
+    walker: &impl Walker,
+    rounds: &Rounds,
+) -> (Walk, Vec<Vec<Ray>>) {
     let mut first = Counted::default();
     for (number, group) in groups.iter_mut().enumerate() {
         let counting = number == 0;
@@ -237,106 +294,28 @@ pub fn walk(
         hits: Arc::default(),
     };
     let mut per_ray = vec![0_u32; walked];
-    let mut hits = Window::default();
-    while result.rounds.len() < MOST_ROUNDS && !groups[0].rays.is_empty() {
-        let round = one_round(scene, walker, rounds, &result, &mut groups, |counting, ray| {
-            if counting {
+    let mut found: Vec<Vec<Ray>> = vec![Vec::new(); groups.len()];
+    while result.rounds.len() < MOST_ROUNDS && groups.first().is_some_and(|g| !g.rays.is_empty()) {
+        let round = one_round(scene, walker, rounds, &result, &mut groups, |group, ray| {
+            if group == 0 {
                 per_ray[ray.slot as usize] = ray.queries;
-                if walker.found(ray) {
-                    hits.stands_for += factor;
-                }
-            } else if walker.found(ray) {
-                hits.positions.push(scene.to_unit(ray.last));
+            }
+            if walker.found(ray) {
+                found[group].push(*ray);
             }
         });
         result.rounds.push(round);
     }
-    result.found = hits.stands_for;
+    result.found = found.first().map_or(0.0, |rays| rays.len() as f64 * factor);
     result.kept = Spread::of(&per_ray);
     result.per_ray = Distribution::of(&mut per_ray);
-    if !hits.positions.is_empty() {
+    let windows = found.iter().take(FIRST_PLACE).skip(1).flatten();
+    let positions: Vec<[f32; 3]> = windows.map(|ray| scene.to_unit(ray.last)).collect();
+    if !positions.is_empty() {
+        let hits = Window { positions, stands_for: result.found };
         result.hits = Arc::new(SampleSet { windows: vec![hits] });
     }
-    Ok(result)
-}
-
-/// Warps of pixels, `stride` warps apart.
-struct Group {
-    stride: f64,
-    /// Rays there were at first.
-    walked: usize,
-    rays: Vec<Ray>,
-    /// What the slots of the launch hold: a buffer that all rounds write to.
-    slots: Vec<[f32; 3]>,
-}
-
-impl Group {
-    /// Whether enough rays are left to be a window of a launch.
-    fn is_window(&self) -> bool {
-        self.rays.len() >= LEAST_WINDOW
-    }
-}
-
-/// Distances between the warps of the groups that samples in launch order come from.
-const STRIDES: [u32; 3] = [1, 8, 64];
-/// Parts of the image that each of them looks at.
-const BANDS: u64 = 3;
-/// Groups that samples in launch order come from follow the first, which is for counts; then come
-/// those of places.
-const FIRST_PLACE: usize = 1 + STRIDES.len() * BANDS as usize;
-/// Places all over the image, and warps at each of them.
-const PLACES: u64 = 32;
-const WARPS_OF_PLACE: u64 = 4;
-
-/// The first group is spread over the image, the others lie around its middle.
-fn start_groups(view: &View, rounds: &Rounds) -> Vec<Group> {
-    let (width, height) = (view.width.max(1), view.height.max(1));
-    let pixels = u64::from(width) * u64::from(height);
-    let warps = pixels.div_ceil(WARP as u64);
-    let ray = |pixel: u64, slot: u32| {
-        let (row, column) = ((pixel / u64::from(width)) as u32, (pixel % u64::from(width)) as u32);
-        Ray {
-            origin: view.camera.origin,
-            direction: view.camera.direction(
-                [column as f32 + 0.5, row as f32 + 0.5],
-                width,
-                height,
-            ),
-            transmittance: 1.0,
-            seed: pixel,
-            slot,
-            ..Ray::default()
-        }
-    };
-    let group = |count: u64, stride: f64, first: f64| {
-        let mut rays = Vec::new();
-        for number in 0..count {
-            let warp = (first + number as f64 * stride) as u64;
-            for pixel in (warp * WARP as u64..(warp + 1) * WARP as u64).filter(|p| *p < pixels) {
-                rays.push(ray(pixel, rays.len() as u32));
-            }
-        }
-        Group { stride, walked: rays.len(), rays, slots: Vec::new() }
-    };
-    let counting = u64::from(rounds.counted).div_ceil(WARP as u64).clamp(1, warps);
-    let spread = warps as f64 / counting as f64;
-    // Not a whole number of rows apart, or all would stand below each other.
-    let mut groups = vec![group(counting, spread, spread / 2.0)];
-    for stride in STRIDES {
-        let wanted = u64::from(rounds.windowed).div_ceil(WARP as u64 * BANDS);
-        let count = wanted.clamp(1, (warps / (BANDS * u64::from(stride))).max(1));
-        for band in 0..BANDS {
-            // In the middle of its third.
-            let middle = (band as f64 + 0.5) / BANDS as f64 * warps as f64;
-            let first = (middle - (count * u64::from(stride)) as f64 / 2.0).max(0.0);
-            groups.push(group(count, f64::from(stride), first));
-        }
-    }
-    for place in 0..PLACES {
-        let middle = (place as f64 + 0.5) / PLACES as f64 * warps as f64;
-        groups.push(group(WARPS_OF_PLACE.min(warps), 1.0, libm::floor(middle)));
-    }
-    groups
+    (result, found)
 }
 
 fn one_round(
@@ -345,7 +324,7 @@ fn one_round(
     rounds: &Rounds,
     before: &Walk,
     groups: &mut [Group],
-    mut ended: impl FnMut(bool, &Ray),
+    mut ended: impl FnMut(usize, &Ray),
 ) -> Round {
     let number = before.rounds.len();
     let factor = before.rays / groups[0].walked.max(1) as f64;
@@ -412,8 +391,8 @@ fn one_round(
             if index == 0 {
                 ways.add(ray.voxels - voxels, ray.fine_steps - fine);
             }
-            if !alive && index < FIRST_PLACE {
-                ended(index == 0, ray);
+            if !alive {
+                ended(index, ray);
             }
             going_on.push(alive);
         }

@@ -66,7 +66,7 @@ impl Walker for SphereTracing<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rays::{Rounds, View, walk};
+    use crate::rays::{Rounds, View, walk, walk_with_shadows};
 
     #[test]
     fn rays_end_on_the_surface_or_outside() {
@@ -81,6 +81,22 @@ mod tests {
                 assert!(distance.abs() < 1e-3, "{distance}");
             }
         }
+    }
+
+    /// From every point found one ray goes to the light: some get there, some meet the object again.
+    #[test]
+    fn shadow_rays_start_where_others_ended() {
+        let scene = Scene::shipped("statue").unwrap();
+        let tracer = SphereTracing::new(&scene).unwrap();
+        let view = View { camera: scene.path.at(0.3).unwrap(), width: 160, height: 90 };
+        let rounds = Rounds::default();
+        let (first, shadows) =
+            walk_with_shadows(&scene, &view, &tracer, &rounds, Vec3::ONE).unwrap();
+        assert_eq!(first, walk(&scene, &view, &tracer, &rounds).unwrap());
+        assert_eq!(shadows.rays, first.found);
+        assert_eq!(shadows.rounds[0].alive, shadows.started);
+        let dark = shadows.found / shadows.rays;
+        assert!((0.02..0.9).contains(&dark), "{dark}");
     }
 
     #[test]

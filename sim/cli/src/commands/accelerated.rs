@@ -232,7 +232,7 @@ pub fn summary(results: &[With]) -> String {
 /// Causes, parts and levels of one frame.
 pub fn details(frame: &AcceleratedFrame) -> String {
     let mut text = String::from("from this frame by the paper's rules to the same as built\n");
-    let mut table = output::table(&["", "frame ms", "adds ms", "accelerator alone ms"], 1);
+    let mut table = output::table(&["", "frame ms", "adds ms", "accelerator ms"], 1);
     table.add_row(vec![
         "by the paper's rules, with this frame's GPU times and samples".to_owned(),
         short(frame.as_published_ms),

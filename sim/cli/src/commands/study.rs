@@ -21,29 +21,33 @@ pub fn run(args: &StudyArgs) -> Result<(), Failure> {
             Some([width, height])
         }
     };
-    let mut outcomes = Vec::new();
+    // All files are read before any is run.
+    let mut studies: Vec<(String, String, Study)> = Vec::new();
     for path in &args.files {
         let file = path.display().to_string();
         let text = super::description(path)?;
-        let told = |error: StudyError| match error.span.clone() {
-            Some(span) => Failure::BadText {
-                what: error.what,
-                help: error.help,
-                span: span.into(),
-                source_code: Arc::new(NamedSource::new(&file, text.clone())),
-            },
-            None => Failure::BadScene { file: file.clone(), what: error.what, help: error.help },
-        };
-        let study = Study::parse(&text).map_err(told)?;
-        let outcome = study.run(size).map_err(told)?;
+        let study = Study::parse(&text).map_err(|error| failed(&file, &text, error))?;
+        if let Some((other, ..)) = studies.iter().find(|(_, _, known)| known.name == study.name) {
+            return Err(Failure::usage(
+                format!("{other} and {file} are both called \"{}\"", study.name),
+                "files are named after studies: give each a name of its own",
+            ));
+        }
+        studies.push((file, text, study));
+    }
+    let mut outcomes = Vec::new();
+    for (file, text, study) in &studies {
+        let outcome = study.run(size).map_err(|error| failed(file, text, error))?;
         if let Some(folder) = &args.out {
-            keep(folder, &file, &study, &outcome)?;
+            let how = args.resolution.as_ref().map(|size| format!(" --resolution {size}"));
+            keep(folder, &format!("{file}{}", how.unwrap_or_default()), study, &outcome)?;
         }
         outcomes.push(outcome);
     }
     match args.output.format {
         Format::Json => json_out(&args.output, &json!(outcomes)),
         Format::Csv => {
+            // Studies have other axes each, so each begins with a header of its own.
             let mut bytes = Vec::new();
             for outcome in &outcomes {
                 bytes.extend(rows(outcome)?);
@@ -55,6 +59,23 @@ pub fn run(args: &StudyArgs) -> Result<(), Failure> {
             output::write(args.output.output.as_deref(), text.as_bytes())
         }
     }
+}
+
+fn failed(file: &str, text: &str, error: StudyError) -> Failure {
+    match error.span.clone() {
+        Some(span) => Failure::BadText {
+            what: error.what,
+            help: error.help,
+            span: span.into(),
+            source_code: Arc::new(NamedSource::new(file, text.to_owned())),
+        },
+        None => Failure::BadScene { file: file.to_owned(), what: error.what, help: error.help },
+    }
+}
+
+/// Text that stays in its cell of a Markdown table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace(['\n', '\r'], " ").replace('<', "&lt;")
 }
 
 /// Writes page, data and figure of a study into a folder.
@@ -69,8 +90,10 @@ fn keep(folder: &Path, file: &str, study: &Study, outcome: &Outcome) -> Result<(
         let _ = write!(page, "\n![{}]({}.svg)\n", figure.label, outcome.name);
     }
     let header: Vec<&str> = outcome.axes.iter().chain(&outcome.shown).map(String::as_str).collect();
-    let _ = write!(page, "\n| {} |\n|{}\n", header.join(" | "), "---|".repeat(header.len()));
+    let names: Vec<String> = header.iter().map(|text| cell(text)).collect();
+    let _ = write!(page, "\n| {} |\n|{}\n", names.join(" | "), "---|".repeat(header.len()));
     for cells in cells(outcome) {
+        let cells: Vec<String> = cells.iter().map(|text| cell(text)).collect();
         let _ = writeln!(page, "| {} |", cells.join(" | "));
     }
     let _ = write!(
@@ -112,13 +135,17 @@ fn told(outcome: &Outcome) -> String {
 /// All metrics of all systems.
 fn rows(outcome: &Outcome) -> Result<Vec<u8>, Failure> {
     let metrics = lumacycle_sim::study::METRICS;
-    let header: Vec<&str> =
-        outcome.axes.iter().map(String::as_str).chain(metrics.iter().copied()).collect();
+    let header: Vec<&str> = ["study"]
+        .into_iter()
+        .chain(outcome.axes.iter().map(String::as_str))
+        .chain(metrics.iter().copied())
+        .collect();
     let rows = outcome.rows.iter().map(|row| {
         let settings = row.settings.iter().map(|(_, value)| value.clone());
         let number =
             |name: &&str| row.metrics.get(name).map_or_else(String::new, |v| format!("{v:.6}"));
-        settings.chain(metrics.iter().map(number)).collect()
+        let name = std::iter::once(outcome.name.clone());
+        name.chain(settings).chain(metrics.iter().map(number)).collect()
     });
     csv(&header, rows)
 }
