@@ -312,6 +312,12 @@ impl Accelerator {
         if ![8, 16].contains(&bits) {
             return Some(("policy.feature_bits", format!("is {bits}; features have 8 or 16")));
         }
+        if self.accelerator.clock.hz() > 1e10 {
+            return Some((
+                "accelerator.clock",
+                format!("is {}; up to 10 GHz are supported", self.accelerator.clock),
+            ));
+        }
         let bits = self.mlp.weight_bits;
         if ![8, 16].contains(&bits) {
             return Some(("mlp.weight_bits", format!("is {bits}; weights have 8 or 16")));
