@@ -223,10 +223,14 @@ pub fn run() -> Result<NgpcReport, ValidateError> {
         let reason = format!("confidence {}: listed beside", row.confidence);
         *left_out.entry(reason).or_insert(0) += 1;
     }
+    let counted_bounds = bounds().filter(counts).count();
+    if counted_bounds > 0 {
+        left_out.insert("a bound: holds or not".to_owned(), counted_bounds);
+    }
     let speedups = rows.iter().filter(|row| row.class.ends_with("average"));
     Ok(NgpcReport {
         suite: SUITE,
-        rows_used: rows.iter().filter(counts).count(),
+        rows_used: rows.iter().filter(counts).filter(is_value).count(),
         rows_left_out: left_out,
         overall: figures(&mut rows.iter().filter(counts).filter(is_value)),
         independent: figures(&mut rows.iter().filter(tests)),
