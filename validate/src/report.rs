@@ -59,17 +59,6 @@ fn header(names: &[&str]) -> String {
     format!("<tr><th>{}</th></tr>\n", names.join("</th><th>"))
 }
 
-fn figures(f: &Figures) -> [String; 6] {
-    [
-        f.rows.to_string(),
-        format!("{:.1}", f.mape_pct),
-        format!("{:.1}", f.median_ape_pct),
-        format!("{:.1}", f.p90_ape_pct),
-        format!("{:+.1}", f.bias_pct),
-        format!("{:.3}", f.correlation),
-    ]
-}
-
 fn statistics(report: &SuiteReport) -> String {
     let mut text = String::from("<h2>Errors</h2>\n<table>\n");
     text.push_str(&header(&[
@@ -87,7 +76,7 @@ fn statistics(report: &SuiteReport) -> String {
     ]));
     let line = |names: [&str; 3], ours: &Figures, roofline: f64, wave: Option<f64>| {
         let mut cells: Vec<String> = names.iter().map(|name| escaped(name)).collect();
-        cells.extend(figures(ours));
+        cells.extend(ours.cells());
         cells.push(format!("{roofline:.1}"));
         cells.push(wave.map_or_else(String::new, |wave| format!("{wave:.1}")));
         row(&cells)

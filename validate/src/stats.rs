@@ -42,6 +42,20 @@ impl Figures {
     }
 }
 
+impl Figures {
+    /// The figures as people read them, in the order of the fields.
+    pub fn cells(&self) -> [String; 6] {
+        [
+            self.rows.to_string(),
+            format!("{:.1}", self.mape_pct),
+            format!("{:.1}", self.median_ape_pct),
+            format!("{:.1}", self.p90_ape_pct),
+            format!("{:+.1}", self.bias_pct),
+            format!("{:.3}", self.correlation),
+        ]
+    }
+}
+
 fn correlation(pairs: &[(f64, f64)]) -> f64 {
     let n = pairs.len() as f64;
     let logs: Vec<(f64, f64)> = pairs.iter().map(|(p, m)| (libm::log(*p), libm::log(*m))).collect();

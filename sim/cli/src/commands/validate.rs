@@ -197,17 +197,6 @@ impl ValidateArgs {
     }
 }
 
-fn cells(figures: &Figures) -> Vec<String> {
-    vec![
-        figures.rows.to_string(),
-        format!("{:.1}", figures.mape_pct),
-        format!("{:.1}", figures.median_ape_pct),
-        format!("{:.1}", figures.p90_ape_pct),
-        format!("{:+.1}", figures.bias_pct),
-        format!("{:.3}", figures.correlation),
-    ]
-}
-
 fn suite_table(report: &SuiteReport) -> String {
     let header = [
         "GPU",
@@ -225,13 +214,13 @@ fn suite_table(report: &SuiteReport) -> String {
     let mut table = output::table(&header, 3);
     for group in &report.groups {
         let mut row = vec![group.gpu.clone(), group.dtype.clone(), group.bucket.to_owned()];
-        row.extend(cells(&group.figures));
+        row.extend(group.figures.cells());
         row.push(format!("{:.1}", group.roofline.mape_pct));
         row.push(format!("{:.1}", group.wave.mape_pct));
         table.add_row(row);
     }
     let mut row = vec!["all".to_owned(), String::new(), String::new()];
-    row.extend(cells(&report.overall));
+    row.extend(report.overall.cells());
     row.push(format!("{:.1}", report.baselines.roofline.mape_pct));
     row.push(report.baselines.wave.map_or_else(String::new, |w| format!("{:.1}", w.mape_pct)));
     table.add_row(row);

@@ -4,7 +4,6 @@ use lumacycle_validate::NeuralReport;
 
 use super::catalog::{csv, json_out};
 use super::validate::within;
-use super::validate_ngp::cells;
 use crate::args::{Format, ValidateArgs};
 use crate::failure::Failure;
 use crate::output::{self, short};
@@ -119,7 +118,7 @@ fn table(report: &NeuralReport) -> String {
         let mut table = output::table(&header, 1);
         for row in &report.depths {
             let mut line = vec![row.hidden_layers.to_string()];
-            line.extend(cells(&row.figures, 1));
+            line.extend(row.figures.cells());
             let remarks =
                 [(row.fits_best, "fits best"), (row.configured, "sample configuration, scored")];
             let said: Vec<&str> =

@@ -33,7 +33,7 @@ pub fn run(args: &ValidateArgs, data: &std::path::Path) -> Result<(), Failure> {
             ];
             let rows = report.groups.iter().map(|group| {
                 let mut row = vec![group.gpu.clone(), group.recording.clone(), group.class.clone()];
-                row.extend(cells(&group.figures, 4));
+                row.extend(cells(&group.figures));
                 for value in [
                     group.measured_ms,
                     group.predicted_ms,
@@ -87,11 +87,11 @@ fn write_rows(path: &std::path::Path, report: &NgpReport) -> Result<(), Failure>
     output::write(Some(path), &csv(&header, rows)?)
 }
 
-pub(super) fn cells(figures: &Figures, digits: usize) -> Vec<String> {
-    let f = figures;
+/// Figures as programs read them.
+fn cells(f: &Figures) -> Vec<String> {
     let mut cells = vec![f.rows.to_string()];
     for value in [f.mape_pct, f.median_ape_pct, f.p90_ape_pct, f.bias_pct, f.correlation] {
-        cells.push(format!("{value:.digits$}"));
+        cells.push(format!("{value:.4}"));
     }
     cells
 }
@@ -124,7 +124,7 @@ fn table(report: &NgpReport) -> String {
         groups.sort_by(|a, b| b.measured_ms.total_cmp(&a.measured_ms));
         for group in groups {
             let mut row = vec![group.class.clone()];
-            row.extend(cells(&group.figures, 1));
+            row.extend(group.figures.cells());
             row.extend([
                 short(group.measured_ms),
                 short(group.predicted_ms),
