@@ -158,6 +158,7 @@ fn descriptions_that_cannot_be_are_told_with_their_line() {
         ("[weight_sram]\ncapacity = \"1 KiB\"\n", "weight_sram holds 1 KiB"),
         ("[policy]\ntables = \"hope\"\n", "unknown variant `hope`"),
         ("[accelerator]\nclock = \"1 GB\"\n", "GB is an amount of data"),
+        ("[policy]\nl2_tables = 1.5\n", "a share lies between 0 and 1"),
         ("[grid_srm]\nbanks = 8\n", "did you mean \"grid_sram\"?"),
     ] {
         let path = own(&dir, lines);

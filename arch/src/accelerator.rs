@@ -81,6 +81,8 @@ section! {
         shared_by: u32,
         /// Samples of a batch, over all processors.
         batch: u32,
+        /// Share of the L2 that tables keep; records and answers on their way keep the rest.
+        l2_tables: f64,
         /// Whether the GPU works on other batches meanwhile.
         overlaps_gpu: bool,
         /// Whether directions are encoded here; else the GPU does it and sends the result.
@@ -316,6 +318,12 @@ impl Accelerator {
             return Some((
                 "accelerator.clock",
                 format!("is {}; up to 10 GHz are supported", self.accelerator.clock),
+            ));
+        }
+        if !(0.0..=1.0).contains(&self.policy.l2_tables) {
+            return Some((
+                "policy.l2_tables",
+                format!("is {}; a share lies between 0 and 1", self.policy.l2_tables),
             ));
         }
         let bits = self.mlp.weight_bits;

@@ -61,19 +61,7 @@ fn header(names: &[&str]) -> String {
 
 fn statistics(report: &SuiteReport) -> String {
     let mut text = String::from("<h2>Errors</h2>\n<table>\n");
-    text.push_str(&header(&[
-        "GPU",
-        "type",
-        "measured",
-        "rows",
-        "MAPE %",
-        "median",
-        "p90",
-        "bias",
-        "corr.",
-        "roofline MAPE %",
-        "wave MAPE %",
-    ]));
+    text.push_str(&header(&SuiteReport::HEADER));
     let line = |names: [&str; 3], ours: &Figures, roofline: f64, wave: Option<f64>| {
         let mut cells: Vec<String> = names.iter().map(|name| escaped(name)).collect();
         cells.extend(ours.cells());

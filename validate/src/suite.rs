@@ -70,6 +70,23 @@ pub struct SuiteReport {
     pub rows: Vec<Compared>,
 }
 
+impl SuiteReport {
+    /// Columns of its table: what a group is, its figures, its baselines.
+    pub const HEADER: [&str; 11] = [
+        "GPU",
+        "type",
+        "measured",
+        "rows",
+        "MAPE %",
+        "median",
+        "p90",
+        "bias",
+        "corr.",
+        "roofline MAPE %",
+        "wave MAPE %",
+    ];
+}
+
 /// One row with its prediction.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Compared {

@@ -187,13 +187,13 @@ impl Plan<'_> {
 
     /// Share of the lines that miss the accelerator which L2 holds, if any miss: levels have room
     /// in it as they miss, and touch their lines evenly there, since the most used ones are kept
-    /// nearer; what streams by takes half of L2.
+    /// nearer; what streams by takes the rest of L2.
     pub fn l2_hit(&self) -> Option<f64> {
         let gpu = self.engine.gpu;
         let held = gpu.l2.capacity.bytes() * f64::midpoint(gpu.l2.reach, gpu.l2.fade).min(1.0);
         let all = self.encoding.missed_lines;
         let hit = |level: &LevelUse| {
-            let room = held * TABLE_SHARE_OF_L2 * level.missed_lines / all;
+            let room = held * self.accelerator().policy.l2_tables * level.missed_lines / all;
             level.missed_lines / all * (room / level.touched_bytes.max(1.0)).min(1.0)
         };
         (all > 0.0).then(|| self.encoding.levels.iter().map(hit).sum::<f64>())
@@ -382,9 +382,6 @@ const DIRECTION_BYTES: f64 = 32.0;
 const HALF_BYTES: f64 = 2.0;
 /// Bytes of a request for records.
 const SECTOR_BYTES: f64 = 32.0;
-/// Part of L2 that tables keep beside records, answers and what the GPU's other kernels stream.
-const TABLE_SHARE_OF_L2: f64 = 0.5;
-
 /// Area of an accelerator from its parts, in mm².
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct AreaUse {

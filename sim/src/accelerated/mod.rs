@@ -281,7 +281,7 @@ impl GpuFrame<'_> {
         let accelerator = plan.accelerator();
         let mut line = Timeline::new(self, accelerator.policy.overlaps_gpu, contention);
         let batch = f64::from(accelerator.policy.batch);
-        let held = self.entry.gpu.l2.capacity.bytes() / 2.0;
+        let held = self.entry.gpu.l2.capacity.bytes() * (1.0 - accelerator.policy.l2_tables);
         let mut built = Built { all_in_l2: true, ..Built::default() };
         let mut longest = 0.0;
         for (stretch, visit) in &split.before {

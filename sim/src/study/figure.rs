@@ -14,6 +14,13 @@ const WIDTH: u32 = 900;
 const LINE_HEIGHT: i32 = 24;
 const PLOT_HEIGHT: u32 = 420;
 const FONT: i32 = 19;
+/// Room above the largest value, as a share of it; on a logarithmic axis a factor on both sides.
+const HEADROOM: f64 = 0.06;
+const LOG_ROOM: f64 = 1.5;
+/// Of the distance between two steps, the share that their bars take, and of a bar's place the share
+/// that it fills.
+const BARS: f64 = 0.8;
+const BAR: f64 = 0.92;
 /// Colours that people with any colour vision tell apart (Okabe and Ito 2008), dark enough for
 /// white paper.
 const COLOURS: [RGBColor; 8] = [
@@ -73,9 +80,9 @@ pub fn svg(outcome: &Outcome, figure: &Figure) -> Result<String, FigureError> {
     let drawing = Drawing { figure, steps: &steps, lines: &lines };
     let mut text = String::new();
     let drawn = if figure.log {
-        drawing.draw(&mut text, (least / 1.5..most * 1.5).log_scale())
+        drawing.draw(&mut text, (least / LOG_ROOM..most * LOG_ROOM).log_scale())
     } else {
-        drawing.draw(&mut text, 0.0..most * 1.06)
+        drawing.draw(&mut text, 0.0..most * (1.0 + HEADROOM))
     };
     drawn.map_err(|error| FigureError(error.to_string()))?;
     Ok(text)
@@ -129,10 +136,10 @@ impl Drawing<'_> {
             let colour = COLOURS[number % COLOURS.len()];
             let points = || line.points.iter().map(|(x, y)| (*x as f64, *y));
             if figure.kind == Kind::Bars {
-                let wide = 0.8 / lines.len() as f64;
-                let left = |x: f64| x - 0.4 + number as f64 * wide;
+                let wide = BARS / lines.len() as f64;
+                let left = |x: f64| x - BARS / 2.0 + number as f64 * wide;
                 chart.draw_series(points().map(|(x, y)| {
-                    Rectangle::new([(left(x), 0.0), (left(x) + wide * 0.92, y)], colour.filled())
+                    Rectangle::new([(left(x), 0.0), (left(x) + wide * BAR, y)], colour.filled())
                 }))?;
             } else {
                 chart.draw_series(LineSeries::new(points(), colour.stroke_width(3)))?;

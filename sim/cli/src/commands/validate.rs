@@ -198,20 +198,7 @@ impl ValidateArgs {
 }
 
 fn suite_table(report: &SuiteReport) -> String {
-    let header = [
-        "GPU",
-        "type",
-        "measured",
-        "rows",
-        "MAPE %",
-        "median",
-        "p90",
-        "bias",
-        "corr.",
-        "roofline MAPE %",
-        "wave MAPE %",
-    ];
-    let mut table = output::table(&header, 3);
+    let mut table = output::table(&SuiteReport::HEADER, 3);
     for group in &report.groups {
         let mut row = vec![group.gpu.clone(), group.dtype.clone(), group.bucket.to_owned()];
         row.extend(group.figures.cells());
