@@ -186,6 +186,23 @@ impl Catalog {
         &self.gpus
     }
 
+    /// Short names of the GPUs whose descriptions build on a layer (`"ampere-sm80"`), in natural
+    /// order.
+    pub fn built_on(&self, layer: &str) -> Vec<String> {
+        self.gpus.iter().filter(|id| self.builds_on(id, layer)).cloned().collect()
+    }
+
+    fn builds_on(&self, id: &str, layer: &str) -> bool {
+        let Some((_, text)) = self.layers.get(id) else { return false };
+        let Ok(table) = text.parse::<toml::Table>() else { return false };
+        let bases: Vec<&str> = match table.get("base") {
+            Some(toml::Value::String(base)) => vec![base],
+            Some(toml::Value::Array(bases)) => bases.iter().filter_map(|b| b.as_str()).collect(),
+            _ => Vec::new(),
+        };
+        bases.iter().any(|base| *base == layer || self.builds_on(base, layer))
+    }
+
     /// Short names of all accelerators, in natural order.
     pub fn accelerators(&self) -> &[String] {
         &self.accelerators

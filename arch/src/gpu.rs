@@ -102,6 +102,10 @@ section! {
         count: u32,
         /// Warp instructions issued per clock per SM (one per sub-partition).
         issue_per_clock: f64,
+        /// How well phases that want different resources cover each other when CTAs share the
+        /// device: the order p of the norm by which their times add up (1 = one after another,
+        /// endless = the longest hides all others).
+        overlap_order: f64,
         /// Resident threads at most.
         max_threads: u32,
         /// Resident CTAs at most.
@@ -144,6 +148,9 @@ section! {
         alu_latency_cycles: f64,
         /// Cost of a CTA-wide barrier, in SM cycles.
         barrier_cycles: f64,
+        /// Share of the rates above that well-scheduled code reaches: what bank conflicts,
+        /// instruction fetch and uneven schedulers leave.
+        achieved_share: f64,
     }
 }
 
@@ -171,6 +178,8 @@ section! {
         fp4: f64,
         /// Share of these rates that instructions with operands in registers (`mma`) reach.
         register_fed_share: f64,
+        /// Share of what is left that the main loops of vendor libraries reach.
+        achieved_share: f64,
         /// Rate multiplier of 2:4 structured sparsity (1 = none).
         sparsity: f64,
         /// Dependent-issue latency of one warp-level MMA, in SM cycles.
@@ -314,6 +323,9 @@ section! {
         idle: Power,
         /// Constant power of a busy board that no event explains (leakage, clocks, fans).
         constant: Power,
+        /// Supply voltage over that at the boost clock, extrapolated to a clock of zero: voltage
+        /// rises from there in proportion to the clock.
+        voltage_at_rest: f64,
         /// One fp32 fused multiply-add of one thread.
         fp32_fma: Energy,
         /// One integer operation of one thread.
@@ -425,7 +437,7 @@ impl Gpu {
     }
 
     fn contradicting(&self) -> Option<(&'static str, String)> {
-        let rules: [(bool, &'static str, String); 11] = [
+        let rules: [(bool, &'static str, String); 15] = [
             (
                 self.dram.mixed_efficiency > self.dram.efficiency,
                 "dram.mixed_efficiency",
@@ -475,6 +487,26 @@ impl Gpu {
                 !(0.01..=1.0).contains(&self.tensor.register_fed_share),
                 "tensor.register_fed_share",
                 "is a share and must lie between 0.01 and 1".to_owned(),
+            ),
+            (
+                !(0.01..=1.0).contains(&self.tensor.achieved_share),
+                "tensor.achieved_share",
+                "is a share and must lie between 0.01 and 1".to_owned(),
+            ),
+            (
+                !(0.01..=1.0).contains(&self.pipes.achieved_share),
+                "pipes.achieved_share",
+                "is a share and must lie between 0.01 and 1".to_owned(),
+            ),
+            (
+                !(0.0..=1.0).contains(&self.power.voltage_at_rest),
+                "power.voltage_at_rest",
+                "is a share and must lie between 0 and 1".to_owned(),
+            ),
+            (
+                !(1.0..=100.0).contains(&self.sm.overlap_order),
+                "sm.overlap_order",
+                "is the order of a norm and must lie between 1 and 100".to_owned(),
             ),
             (
                 self.tensor.sparsity < 1.0,

@@ -191,6 +191,8 @@ pub struct KernelCost {
     pub variant: String,
     /// Duration as a profiler would record it, in nanoseconds.
     pub time_ns: f64,
+    /// SM clock it ran at, in MHz: below the usual one where the power limit asks for it.
+    pub clock_mhz: f64,
     /// Time each resource alone would need, in nanoseconds; a lower bound each.
     pub busy_ns: Vec<(Resource, f64)>,
     /// The resource that decides.

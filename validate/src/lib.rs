@@ -5,6 +5,7 @@
 //! spec-sheet roofline. Rows that cannot be used are counted by reason. Nothing here feeds back
 //! into a model.
 
+pub mod calibrate;
 pub mod measurements;
 pub mod neural;
 pub mod ngp;
@@ -63,6 +64,15 @@ pub enum ValidateError {
         path: PathBuf,
         /// Why not.
         reason: String,
+    },
+    /// There is nothing of what was asked for.
+    #[error("{what}")]
+    #[diagnostic(help(
+        "`lumacycle catalog list` shows the GPUs; layers are the generations, memories and processes that their files build on"
+    ))]
+    Nothing {
+        /// What is missing.
+        what: String,
     },
     /// No launch list can be read there.
     #[error("{reason}")]

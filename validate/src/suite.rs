@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use lumacycle_arch::{Catalog, Entry};
+use lumacycle_arch::{Catalog, Entry, Gpu};
 use lumacycle_engines::gpu::roofline;
 use lumacycle_engines::{Engine, GpuEngine};
 use lumacycle_workloads::ops::gemm::{Epilogue, Math, Tile};
@@ -213,7 +213,71 @@ fn fit_waves(rows: &mut [Compared], entries: &BTreeMap<String, Option<Entry>>) {
     }
 }
 
-fn compare(suite: &str, row: &Row, entry: &Entry) -> Result<Compared, String> {
+/// What the host adds to a measurement.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Host {
+    /// Nothing: the kernel's own duration, or launches back to back.
+    Nothing,
+    /// One launch between two events: the first passes while the launch is on its way, and the
+    /// second cannot come before the host has got there.
+    Events {
+        /// Least time between the events, in us.
+        floor_us: f64,
+    },
+    /// Wall clock around launch and wait: nothing overlaps.
+    Wall {
+        /// The same with nothing to do, in us.
+        floor_us: f64,
+    },
+}
+
+impl Host {
+    fn of(row: &Row) -> Self {
+        let floor_us = row.number("host_floor_us");
+        match (row.text("timing"), floor_us) {
+            ("E", Some(floor_us)) => Self::Events { floor_us },
+            ("W", Some(floor_us)) => Self::Wall { floor_us },
+            _ => Self::Nothing,
+        }
+    }
+
+    /// Below which nothing is measured, in us.
+    pub fn floor_us(self) -> f64 {
+        match self {
+            Self::Nothing => 0.0,
+            Self::Events { floor_us } | Self::Wall { floor_us } => floor_us,
+        }
+    }
+
+    /// What a clock would have shown for a kernel of this duration, in us.
+    pub fn shows_us(self, gpu: &Gpu, device_us: f64) -> f64 {
+        match self {
+            Self::Nothing => device_us,
+            Self::Events { floor_us } => {
+                floor_us.max(device_us + gpu.launch.host_wait.ns() / 1e3)
+            }
+            Self::Wall { floor_us } => {
+                floor_us.max(device_us + floor_us - gpu.launch.kernel.ns() / 1e3)
+            }
+        }
+    }
+}
+
+/// A measured row as work.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Measured {
+    /// What ran.
+    pub operation: Operation,
+    /// Its element type.
+    pub dtype: DType,
+    /// The host's part in what was measured.
+    pub host: Host,
+    /// In us.
+    pub measured_us: f64,
+}
+
+/// Turns a row into work.
+pub(crate) fn measured(suite: &str, row: &Row) -> Result<Measured, String> {
     if row.text("goal_set") == "False" {
         return Err("marked as not clean".to_owned());
     }
@@ -226,13 +290,13 @@ fn compare(suite: &str, row: &Row, entry: &Entry) -> Result<Compared, String> {
         "attention" => attention(row, dtype),
         _ => row_operation(row, dtype),
     }?;
+    Ok(Measured { operation, dtype, host: Host::of(row), measured_us })
+}
+
+fn compare(suite: &str, row: &Row, entry: &Entry) -> Result<Compared, String> {
+    let Measured { operation, dtype, host, measured_us } = measured(suite, row)?;
     let engine = GpuEngine::new(&entry.gpu);
     let cost = engine.price(&operation).map_err(|error| error.to_string())?;
-    // Where one launch sits between host events, the host's own time is a floor.
-    let floor = match row.text("timing") {
-        "E" | "W" => row.number("host_floor_us").unwrap_or(0.0),
-        _ => 0.0,
-    };
     let longest = cost.kernels.iter().max_by(|a, b| a.time_ns.total_cmp(&b.time_ns));
     Ok(Compared {
         reference: format!("{} {}", row.text("source"), row.text("ref")).trim().to_owned(),
@@ -243,10 +307,18 @@ fn compare(suite: &str, row: &Row, entry: &Entry) -> Result<Compared, String> {
         gpu: entry.id.clone(),
         dtype: dtype.name().to_owned(),
         measured_us,
-        predicted_us: (cost.time_ns / 1e3).max(floor),
-        roofline_us: (roofline::time_ns(&entry.gpu, &operation, dtype) / 1e3).max(floor),
+        predicted_us: host.shows_us(&entry.gpu, cost.time_ns / 1e3),
+        roofline_us: host
+            .shows_us(&entry.gpu, roofline::time_ns(&entry.gpu, &operation, dtype) / 1e3),
         wave_us: 0.0,
-        shape: WaveRow::of(&entry.gpu, &engine.target(), &operation, dtype, floor, measured_us),
+        shape: WaveRow::of(
+            &entry.gpu,
+            &engine.target(),
+            &operation,
+            dtype,
+            host.floor_us(),
+            measured_us,
+        ),
     })
 }
 

@@ -1,6 +1,6 @@
 //! Energy from events: what was executed and moved, times the catalogue's energy per event,
-//! plus constant power over the time of the kernel. First figures; voltage and clock do not
-//! enter yet.
+//! plus constant power over the time of the kernel. What switches goes with the square of the
+//! voltage, and that with the clock. First figures.
 
 use lumacycle_arch::Gpu;
 use lumacycle_workloads::{Kernel, TensorType};
@@ -23,25 +23,42 @@ fn tensor_scale(kind: TensorType) -> f64 {
     0.5 * ratio * ratio + 0.5
 }
 
-/// Energy of a launch of `ctas` CTAs that takes `time_ns`.
-pub fn of(gpu: &Gpu, kernel: &Kernel, ctas: f64, traffic: &Traffic, time_ns: f64) -> Energy {
+/// Supply voltage at a clock over that at the boost clock.
+pub fn relative_voltage(gpu: &Gpu, clock_hz: f64) -> f64 {
+    let rest = gpu.power.voltage_at_rest;
+    rest + (1.0 - rest) * clock_hz / gpu.clocks.boost.hz()
+}
+
+/// Energy of a launch of `ctas` CTAs that takes `time_ns` at this clock.
+pub fn of(
+    gpu: &Gpu,
+    kernel: &Kernel,
+    ctas: f64,
+    traffic: &Traffic,
+    (time_ns, clock_hz): (f64, f64),
+) -> Energy {
     let power = &gpu.power;
+    let voltage = relative_voltage(gpu, clock_hz);
+    let switching = voltage * voltage;
     let sum = |demand: fn(&lumacycle_workloads::Demand) -> f64| {
         ctas * kernel.per_cta(|stage| demand(&stage.demand))
     };
     let threads = |warp_instructions: f64| warp_instructions * WARP;
     let tensor = kernel.tensor.map_or(0.0, tensor_scale);
     let shared_bytes = sum(|d| d.shared_wavefronts) * 128.0;
+    let compute_pj = threads(sum(|d| d.fp32 + d.fp16x2)) * power.fp32_fma.pj()
+        + threads(sum(|d| d.fp64)) * power.fp64_fma.pj()
+        + threads(sum(|d| d.int32)) * power.int32.pj()
+        + threads(sum(|d| d.sfu)) * power.sfu.pj()
+        + sum(|d| d.tensor_macs) * tensor * power.tensor_fp16_mac.pj();
+    let on_chip_pj = shared_bytes * power.shared_byte.pj()
+        + traffic.l1_bytes * power.l1_byte.pj()
+        + traffic.l2_bytes * power.l2_byte.pj();
+    let issue_pj = sum(lumacycle_workloads::Demand::instructions) * power.issue.pj();
     Energy {
-        compute_pj: threads(sum(|d| d.fp32 + d.fp16x2)) * power.fp32_fma.pj()
-            + threads(sum(|d| d.fp64)) * power.fp64_fma.pj()
-            + threads(sum(|d| d.int32)) * power.int32.pj()
-            + threads(sum(|d| d.sfu)) * power.sfu.pj()
-            + sum(|d| d.tensor_macs) * tensor * power.tensor_fp16_mac.pj(),
-        issue_pj: sum(lumacycle_workloads::Demand::instructions) * power.issue.pj(),
-        on_chip_pj: shared_bytes * power.shared_byte.pj()
-            + traffic.l1_bytes * power.l1_byte.pj()
-            + traffic.l2_bytes * power.l2_byte.pj(),
+        compute_pj: compute_pj * switching,
+        issue_pj: issue_pj * switching,
+        on_chip_pj: on_chip_pj * switching,
         dram_pj: (traffic.dram_read_bytes + traffic.dram_write_bytes)
             * gpu.dram.energy_per_byte.pj(),
         constant_pj: constant_pj(gpu, time_ns),

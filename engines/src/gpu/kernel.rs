@@ -2,6 +2,7 @@
 
 use lumacycle_workloads::Kernel;
 
+use super::clock;
 use super::occupancy::occupancy;
 use super::sm::{self, PIPES, SmTime};
 use super::traffic::{self, Movement};
@@ -80,7 +81,8 @@ fn place_group<'k>(engine: &GpuEngine<'_>, kernel: &'k Kernel) -> Result<Placed<
 }
 
 pub(super) fn price(engine: &GpuEngine<'_>, kernel: &Kernel) -> Result<KernelCost, EngineError> {
-    Ok(time(engine, kernel, &place(engine, kernel)?))
+    let placed = place(engine, kernel)?;
+    Ok(clock::settle(engine, |engine| time(engine, kernel, &placed)))
 }
 
 fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>]) -> KernelCost {
@@ -119,7 +121,7 @@ fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>]) -> Kerne
             moved += movement.traffic.times(ctas / placed[group].ctas);
         }
         let shared = SharedTime::of(engine, &moved, all).longest();
-        time += wave.times * (cycles * to_ns).max(shared);
+        time += wave.times * together(cycles * to_ns, shared, gpu.sm.overlap_order);
     }
     let mut traffic = Traffic::default();
     let mut first = f64::INFINITY;
@@ -152,8 +154,8 @@ fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>]) -> Kerne
             *sum += cycles * own_waves;
         }
         chain_ns += full.chain * to_ns * libm::floor(own_waves);
-        let share = time_ns * group.ctas / ctas;
-        energy += energy::of(gpu, group.kernel, group.ctas, &group.movement.traffic, share);
+        let at = (time_ns * group.ctas / ctas, engine.clock_hz());
+        energy += energy::of(gpu, group.kernel, group.ctas, &group.movement.traffic, at);
     }
     let longest = placed.iter().zip(&full).filter(|(group, _)| uneven(group));
     let one_chain = longest
@@ -167,6 +169,7 @@ fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>]) -> Kerne
         .first()
         .map_or(Occupancy { ctas_per_sm: 1, share: 0.0, limit: "grid" }, |group| group.occupancy);
     KernelCost {
+        clock_mhz: engine.clock_hz() / 1e6,
         class: kernel.class,
         variant: kernel.variant.clone(),
         time_ns,
@@ -187,6 +190,15 @@ fn lookup_l1(placed: &[Placed<'_>]) -> Option<f64> {
     let lookups = placed.iter().filter_map(|group| group.movement.lookups);
     let (hits, all) = lookups.fold((0.0, 0.0), |(hits, all), (h, a)| (hits + h, all + a));
     (all > 0.0).then(|| hits / all)
+}
+
+/// Time of two demands of which parts cover each other: the norm of that order.
+fn together(a: f64, b: f64, order: f64) -> f64 {
+    let (long, short) = if a >= b { (a, b) } else { (b, a) };
+    if long <= 0.0 {
+        return 0.0;
+    }
+    long * libm::pow(1.0 + libm::pow(short / long, order), 1.0 / order)
 }
 
 /// CTAs that run at once, by group, and how many such sets follow each other.
@@ -261,7 +273,8 @@ pub(super) fn binding(engine: &GpuEngine<'_>, kernel: &Kernel, cost: &KernelCost
     let mut best = (0.0, cost.binding);
     let Ok(placed) = place(engine, kernel) else { return cost.binding };
     for resource in busy.map(|(resource, _)| *resource).chain([Resource::Latency]) {
-        let options = Options { relief: Some((resource, 1.1)), ..engine.options };
+        let clock_hz = Some(cost.clock_mhz * 1e6);
+        let options = Options { relief: Some((resource, 1.1)), clock_hz, ..engine.options };
         let saved = cost.time_ns - time(&engine.with(options), kernel, &placed).time_ns;
         if saved > best.0 {
             best = (saved, resource);

@@ -5,6 +5,7 @@
 //! DRAM (`traffic`) each need their time; the longest decides, and what latency cannot be hidden
 //! adds to it. Left out: instruction order, replays, cluster launch, and preemption.
 
+mod clock;
 pub mod energy;
 pub mod kernel;
 #[cfg(test)]
@@ -38,7 +39,7 @@ pub enum L2Start {
 pub struct Options {
     /// State of L2 at the start of a kernel.
     pub l2: L2Start,
-    /// SM clock in Hz instead of the typical one.
+    /// SM clock in Hz instead of the typical one; held whatever power it takes.
     pub clock_hz: Option<f64>,
     /// A resource that is to be this much faster (1.1 = 10 % more of it), for sensitivities.
     pub relief: Option<(Resource, f64)>,

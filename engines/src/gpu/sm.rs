@@ -32,6 +32,9 @@ pub const PIPES: [Resource; 12] = [
     Resource::L2,
 ];
 
+/// So many of `PIPES`, from the first, are parts of schedulers' partitions.
+const SCHEDULED: usize = 9;
+
 /// Dense multiply-accumulates per clock per SM for an operand type.
 pub fn tensor_rate(gpu: &Gpu, kind: TensorType) -> f64 {
     let tensor = &gpu.tensor;
@@ -95,8 +98,13 @@ fn pipe_cycles(
         l1_data + with_shared,
         below_l1_bytes / port,
     ];
-    for (cycles, resource) in cycles.iter_mut().zip(PIPES) {
-        *cycles /= engine.relief(resource);
+    for (index, (cycles, resource)) in cycles.iter_mut().zip(PIPES).enumerate() {
+        let achieved = match resource {
+            Resource::Tensor => gpu.tensor.achieved_share,
+            _ if index < SCHEDULED => gpu.pipes.achieved_share,
+            _ => 1.0,
+        };
+        *cycles /= engine.relief(resource) * achieved;
     }
     cycles
 }
@@ -163,7 +171,7 @@ pub fn resident_set(
         let mut longest = 0.0_f64;
         for (index, (total, cycles)) in busy.iter_mut().zip(cycles).enumerate() {
             // The first nine are per scheduler; shared memory, L1 and L2 port are not.
-            let scale = if index < 9 { schedulers } else { 1.0 };
+            let scale = if index < SCHEDULED { schedulers } else { 1.0 };
             let set = cycles * resident / scale;
             *total += set * stage.iterations;
             longest = longest.max(set);

@@ -34,6 +34,7 @@ fn cost(
         class,
         variant: String::new(),
         time_ns,
+        clock_mhz: engine.clock_hz() / 1e6,
         busy_ns: vec![(Resource::KernelLaunch, fixed_ns), (resource, service_ns)],
         binding,
         occupancy: Occupancy { ctas_per_sm: 0, share: 0.0, limit: "none" },

@@ -39,6 +39,8 @@ pub enum Command {
     Catalog(CatalogArgs),
     /// Compare the models with measurements
     Validate(ValidateArgs),
+    /// Find constants of a catalogue layer from measurements
+    Calibrate(CalibrateArgs),
     /// Print a completion script for a shell
     Completions(CompletionArgs),
 }
@@ -394,6 +396,34 @@ pub struct ValidateArgs {
     /// Exit with 1 when the overall MAPE of a suite exceeds this many percent
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub max_mape: Option<f64>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct CalibrateArgs {
+    /// The catalogue layer whose constants are to be found, e.g. ampere-sm80 or tsmc-n7: all
+    /// GPUs with measurements that build on it count
+    #[arg(value_name = "LAYER")]
+    pub layer: String,
+    /// A folder of measurement tables
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Only this constant; repeatable
+    #[arg(long = "constant", value_name = "PATH")]
+    pub constants: Vec<String>,
+    /// Only this suite of measurements; repeatable
+    #[arg(long = "suite", value_name = "SUITE")]
+    pub suites: Vec<String>,
+    /// Only rows of this GPU; repeatable
+    #[arg(long = "gpu", value_name = "NAME")]
+    pub gpus: Vec<String>,
+    /// At most so many rows of each GPU, suite, source and size
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub rows: usize,
+    /// Skip the fits that leave a GPU or a group of shapes out
+    #[arg(long)]
+    pub quick: bool,
     #[command(flatten)]
     pub output: OutputArgs,
 }

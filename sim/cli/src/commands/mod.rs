@@ -1,6 +1,7 @@
 //! One module per command.
 
 pub mod accelerated;
+pub mod calibrate;
 pub mod catalog;
 pub mod completions;
 pub mod inputs;

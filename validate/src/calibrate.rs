@@ -1,0 +1,370 @@
+//! Finds the few constants of a catalogue layer that no datasheet gives, from measured kernels.
+//!
+//! All rows of all GPUs that build on the layer are predicted with the same constants; the mean
+//! absolute logarithm of predicted over measured is made least (Nelder and Mead), with groups of
+//! rows (GPU, suite, source, size) weighted by the square root of their number, so that no sweep
+//! drowns the others. How far the constants carry is told by fits that leave out one GPU, or
+//! one fifth of the rows by arithmetic intensity. No constant belongs to a row, a shape or a
+//! source.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use argmin::core::{CostFunction, Executor, State as _};
+use argmin::solver::neldermead::NelderMead;
+use lumacycle_arch::{Catalog, Entry, Gpu};
+use lumacycle_engines::{Engine, GpuEngine};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::ValidateError;
+use crate::measurements;
+use crate::stats::{Figures, bucket};
+use crate::suite::{self, Measured, SUITES};
+
+/// A constant that may be fitted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Constant {
+    /// Dotted path in a GPU description.
+    pub path: &'static str,
+    /// Least and largest value that physics allows.
+    range: (f64, f64),
+    /// Where the search starts.
+    start: f64,
+    /// Unit as written in a description.
+    unit: &'static str,
+}
+
+/// All there are.
+pub const CONSTANTS: &[Constant] = &[
+    Constant { path: "pipes.achieved_share", range: (0.5, 1.0), start: 0.92, unit: "" },
+    Constant { path: "tensor.achieved_share", range: (0.5, 1.0), start: 0.92, unit: "" },
+    Constant { path: "sm.overlap_order", range: (1.0, 16.0), start: 3.0, unit: "" },
+    Constant { path: "launch.kernel", range: (0.3, 8.0), start: 1.5, unit: " us" },
+    Constant { path: "power.issue", range: (20.0, 4000.0), start: 300.0, unit: " pJ" },
+    Constant { path: "power.tensor_fp16_mac", range: (0.05, 4.0), start: 0.5, unit: " pJ" },
+    Constant { path: "power.voltage_at_rest", range: (0.05, 0.9), start: 0.4, unit: "" },
+];
+
+/// What to fit on.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Folder of measurement tables.
+    pub data: &'a Path,
+    /// Layer of the catalogue.
+    pub layer: &'a str,
+    /// Constants by path; empty = all.
+    pub constants: &'a [String],
+    /// Suites; empty = all.
+    pub suites: &'a [String],
+    /// GPUs by catalogue name; empty = all of the layer.
+    pub gpus: &'a [String],
+    /// Rows of each group at most.
+    pub rows: usize,
+    /// Whether to skip the fits that leave something out.
+    pub quick: bool,
+}
+
+/// A fitted constant.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Fitted {
+    /// Dotted path.
+    pub path: String,
+    /// Value as a description would write it.
+    pub value: String,
+}
+
+/// Errors of a set of rows.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Residuals {
+    /// Which rows.
+    pub rows: String,
+    /// With the catalogue as it is.
+    pub before: Figures,
+    /// With the constants found.
+    pub after: Figures,
+}
+
+/// The outcome.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Calibration {
+    /// Layer.
+    pub layer: String,
+    /// Constants found.
+    pub constants: Vec<Fitted>,
+    /// Errors of each group, and of all, on the rows of the fit.
+    pub residuals: Vec<Residuals>,
+    /// Errors on rows that a fit had not seen: a GPU, or a fifth by arithmetic intensity.
+    pub left_out: Vec<Residuals>,
+}
+
+struct Sample {
+    gpu: String,
+    group: String,
+    /// Operations a byte.
+    intensity: f64,
+    row: Measured,
+}
+
+/// Runs a calibration.
+///
+/// # Errors
+/// When a layer, constant or GPU does not exist, the data cannot be read or holds no row of the
+/// layer.
+pub fn run(request: &Request<'_>) -> Result<Calibration, ValidateError> {
+    let catalog = Catalog::embedded();
+    let nothing = |what: String| ValidateError::Nothing { what };
+    let mut wanted: Vec<Constant> = Vec::new();
+    for path in request.constants {
+        let known = CONSTANTS.iter().find(|constant| constant.path == path);
+        wanted.push(*known.ok_or_else(|| {
+            let all: Vec<&str> = CONSTANTS.iter().map(|constant| constant.path).collect();
+            nothing(format!("{path} is no constant that can be fitted; there are {}", all.join(", ")))
+        })?);
+    }
+    if wanted.is_empty() {
+        wanted = CONSTANTS.to_vec();
+    }
+    let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
+    for id in catalog.built_on(request.layer) {
+        if let Ok(entry) = catalog.get(&id) {
+            entries.insert(id, entry);
+        }
+    }
+    if entries.is_empty() {
+        return Err(nothing(format!("no GPU builds on a layer named {}", request.layer)));
+    }
+    if !request.gpus.is_empty() {
+        entries.retain(|id, _| request.gpus.contains(id));
+    }
+    let samples = samples(request, &catalog, &entries)?;
+    if samples.is_empty() {
+        return Err(nothing(format!("no clean row of a GPU that builds on {}", request.layer)));
+    }
+    let fit = Fit { catalog: &catalog, entries: &entries, constants: &wanted };
+    let all: Vec<&Sample> = samples.iter().collect();
+    let best = fit.best(&all);
+    let constants = wanted.iter().zip(&best).map(|(constant, value)| Fitted {
+        path: constant.path.to_owned(),
+        value: format!("{}{}", rounded(*value), constant.unit),
+    });
+    let constants = constants.collect();
+    let mut residuals = Vec::new();
+    let mut groups: BTreeMap<&str, Vec<&Sample>> = BTreeMap::new();
+    for sample in &samples {
+        groups.entry(&sample.group).or_default().push(sample);
+    }
+    for (name, rows) in &groups {
+        residuals.push(fit.residuals(name, rows, &best));
+    }
+    residuals.push(fit.residuals("all", &all, &best));
+    let mut left_out = Vec::new();
+    if !request.quick {
+        let gpus: std::collections::BTreeSet<&str> =
+            samples.iter().map(|sample| sample.gpu.as_str()).collect();
+        if gpus.len() > 1 {
+            for gpu in gpus {
+                let (test, train): (Vec<_>, Vec<_>) =
+                    samples.iter().partition(|sample| sample.gpu == gpu);
+                left_out.push(fit.residuals(gpu, &test, &fit.best(&train)));
+            }
+        }
+        let mut order: Vec<&Sample> = all.clone();
+        order.sort_by(|a, b| a.intensity.total_cmp(&b.intensity));
+        let part = order.len().div_ceil(PARTS).max(1);
+        for (index, test) in order.chunks(part).enumerate() {
+            let train: Vec<&Sample> = order
+                .iter()
+                .enumerate()
+                .filter(|(i, _)| i / part != index)
+                .map(|(_, sample)| *sample)
+                .collect();
+            let name = format!("intensity, part {} of {PARTS}", index + 1);
+            left_out.push(fit.residuals(&name, test, &fit.best(&train)));
+        }
+    }
+    Ok(Calibration { layer: request.layer.to_owned(), constants, residuals, left_out })
+}
+
+/// Groups of shapes that are left out in turn.
+const PARTS: usize = 5;
+
+fn samples(
+    request: &Request<'_>,
+    catalog: &Catalog,
+    entries: &BTreeMap<String, Entry>,
+) -> Result<Vec<Sample>, ValidateError> {
+    let mut spelling: BTreeMap<String, Option<String>> = BTreeMap::new();
+    let mut samples = Vec::new();
+    for suite in SUITES {
+        if !request.suites.is_empty() && !request.suites.iter().any(|wanted| wanted == suite) {
+            continue;
+        }
+        let Some(path) = measurements::locate(request.data, suite) else { continue };
+        let rows = measurements::read(&path, &["gpu"])?;
+        let mut groups: BTreeMap<String, Vec<Sample>> = BTreeMap::new();
+        for row in &rows {
+            let name = row.text("gpu");
+            let id = spelling
+                .entry(name.to_owned())
+                .or_insert_with(|| catalog.get(name).ok().map(|entry| entry.id));
+            let Some(id) = id.clone().filter(|id| entries.contains_key(id)) else { continue };
+            let Ok(measured) = suite::measured(suite, row) else { continue };
+            let bytes = measured.operation.compulsory_bytes().max(1.0);
+            let group = format!(
+                "{id} {suite} {} {} {}",
+                measured.dtype.name(),
+                row.text("source"),
+                bucket(measured.measured_us)
+            );
+            let intensity = measured.operation.flops() / bytes;
+            let sample = Sample { gpu: id, group: group.clone(), intensity, row: measured };
+            groups.entry(group).or_default().push(sample);
+        }
+        for (_, rows) in groups {
+            let every = rows.len().div_ceil(request.rows.max(1)).max(1);
+            samples.extend(rows.into_iter().step_by(every));
+        }
+    }
+    Ok(samples)
+}
+
+/// Three significant digits: more would pretend.
+fn rounded(value: f64) -> String {
+    let digits = (2.0 - value.abs().max(1e-9).log10().floor()).clamp(0.0, 6.0) as usize;
+    format!("{value:.digits$}")
+}
+
+struct Fit<'a> {
+    catalog: &'a Catalog,
+    entries: &'a BTreeMap<String, Entry>,
+    constants: &'a [Constant],
+}
+
+impl Fit<'_> {
+    /// Descriptions with other constants.
+    fn gpus(&self, values: &[f64]) -> BTreeMap<&str, Gpu> {
+        let mut sections: BTreeMap<&str, String> = BTreeMap::new();
+        for (constant, value) in self.constants.iter().zip(values) {
+            let Some((section, key)) = constant.path.split_once('.') else { continue };
+            let text = sections.entry(section).or_default();
+            let quote = if constant.unit.is_empty() { "" } else { "\"" };
+            let _ = writeln!(text, "{key} = {quote}{value}{}{quote}", constant.unit);
+        }
+        let mut text = String::new();
+        for (section, lines) in sections {
+            let _ = write!(text, "[{section}]\n{lines}");
+        }
+        let with = |(id, entry): (&'_ String, &Entry)| {
+            let text = format!("base = \"{id}\"\n{text}");
+            let parsed = self.catalog.parse(id, "calibration", &text);
+            parsed.map_or_else(|_| entry.gpu.clone(), |entry| entry.gpu)
+        };
+        self.entries.iter().map(|(id, entry)| (id.as_str(), with((id, entry)))).collect()
+    }
+
+    fn predictions(samples: &[&Sample], gpus: &BTreeMap<&str, Gpu>) -> Vec<Option<f64>> {
+        samples
+            .par_iter()
+            .map(|sample| {
+                let gpu = gpus.get(sample.gpu.as_str())?;
+                let cost = GpuEngine::new(gpu).price(&sample.row.operation).ok()?;
+                Some(sample.row.host.shows_us(gpu, cost.time_ns / 1e3))
+            })
+            .collect()
+    }
+
+    fn residuals(&self, name: &str, samples: &[&Sample], values: &[f64]) -> Residuals {
+        let figures = |gpus: &BTreeMap<&str, Gpu>| {
+            let predicted = Self::predictions(samples, gpus);
+            let pairs = predicted.iter().zip(samples);
+            Figures::of(pairs.filter_map(|(p, sample)| Some(((*p)?, sample.row.measured_us))))
+        };
+        let before: BTreeMap<&str, Gpu> =
+            self.entries.iter().map(|(id, entry)| (id.as_str(), entry.gpu.clone())).collect();
+        let after = figures(&self.gpus(values));
+        Residuals { rows: name.to_owned(), before: figures(&before), after }
+    }
+
+    /// The constants that fit rows best.
+    fn best(&self, samples: &[&Sample]) -> Vec<f64> {
+        let start: Vec<f64> = self.constants.iter().map(|c| c.to_line(c.start)).collect();
+        let mut simplex = vec![start.clone()];
+        for axis in 0..start.len() {
+            let mut corner = start.clone();
+            corner[axis] += 0.8;
+            simplex.push(corner);
+        }
+        let mut counts: BTreeMap<&str, f64> = BTreeMap::new();
+        for sample in samples {
+            *counts.entry(&sample.group).or_insert(0.0) += 1.0;
+        }
+        let weights =
+            samples.iter().map(|sample| 1.0 / libm::sqrt(counts[sample.group.as_str()])).collect();
+        let problem = Problem { fit: self, samples, weights };
+        let steps = 40 * start.len() as u64;
+        let solver = NelderMead::new(simplex).with_sd_tolerance(1e-5);
+        let solver = solver.unwrap_or_else(|_| NelderMead::new(vec![start.clone()]));
+        let run = Executor::new(problem, solver).configure(|state| state.max_iters(steps)).run();
+        let best = run.ok().and_then(|run| run.state().get_best_param().cloned());
+        self.values(&best.unwrap_or(start))
+    }
+
+    fn values(&self, line: &[f64]) -> Vec<f64> {
+        self.constants.iter().zip(line).map(|(constant, x)| constant.from_line(*x)).collect()
+    }
+}
+
+impl Constant {
+    /// Maps the allowed range onto the whole line, by ratio.
+    fn to_line(self, value: f64) -> f64 {
+        let (low, high) = self.range;
+        let share = libm::log(value / low) / libm::log(high / low);
+        libm::log(share / (1.0 - share))
+    }
+
+    fn from_line(self, x: f64) -> f64 {
+        let (low, high) = self.range;
+        low * libm::pow(high / low, 1.0 / (1.0 + libm::exp(-x)))
+    }
+}
+
+struct Problem<'a> {
+    fit: &'a Fit<'a>,
+    samples: &'a [&'a Sample],
+    weights: Vec<f64>,
+}
+
+impl CostFunction for Problem<'_> {
+    type Param = Vec<f64>;
+    type Output = f64;
+
+    fn cost(&self, line: &Vec<f64>) -> Result<f64, argmin::core::Error> {
+        let gpus = self.fit.gpus(&self.fit.values(line));
+        let predicted = Fit::predictions(self.samples, &gpus);
+        let (mut sum, mut weight) = (0.0, 0.0);
+        for ((predicted, sample), w) in predicted.iter().zip(self.samples).zip(&self.weights) {
+            if let Some(predicted) = predicted {
+                sum += w * libm::log(predicted / sample.row.measured_us).abs();
+                weight += w;
+            }
+        }
+        Ok(sum / weight.max(f64::MIN_POSITIVE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_covers_the_range() {
+        for constant in CONSTANTS {
+            let there = constant.from_line(constant.to_line(constant.start));
+            assert!((there / constant.start - 1.0).abs() < 1e-9, "{}", constant.path);
+            assert!(constant.from_line(-50.0) >= constant.range.0 * 0.999);
+            assert!(constant.from_line(50.0) <= constant.range.1 * 1.001);
+        }
+    }
+}
