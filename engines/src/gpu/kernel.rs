@@ -103,6 +103,10 @@ fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>]) -> Kerne
         .iter()
         .map(|group| sm::resident_set(engine, group.kernel, &group.movement, per_sm))
         .collect();
+    let wait = placed
+        .iter()
+        .map(|group| sm::read_latency_cycles(engine, &group.movement))
+        .fold(f64::INFINITY, f64::min);
     let mut time = 0.0;
     for wave in waves_of(placed, per_sm * sms) {
         let all: f64 = wave.ctas.iter().map(|(_, ctas)| ctas).sum();
@@ -121,7 +125,9 @@ fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>]) -> Kerne
             moved += movement.traffic.times(ctas / placed[group].ctas);
         }
         let shared = SharedTime::of(engine, &moved, all).longest();
-        time += wave.times * together(cycles * to_ns, shared, gpu.sm.overlap_order);
+        // What a CTA waits for its first data is covered by its predecessors' last.
+        let started = (cycles - wait).max(0.0);
+        time += wave.times * together(started * to_ns, shared, gpu.sm.overlap_order).max(cycles * to_ns);
     }
     let mut traffic = Traffic::default();
     let mut first = f64::INFINITY;

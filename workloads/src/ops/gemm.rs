@@ -296,7 +296,10 @@ impl Gemm {
         let mut demand = Demand::default();
         let mut stage = Stage::once("main loop");
         // Shared memory is written once a step.
-        demand.shared_wavefronts = step_bytes / 128.0;
+        demand.shared_wavefronts = match tile.math {
+            Math::TensorMemory => (m + n / 2.0) * k * element / 128.0,
+            _ => step_bytes / 128.0,
+        };
         match tile.math {
             Math::Simt => {
                 let outputs = m * n / (warps * 32.0);
@@ -355,12 +358,12 @@ impl Gemm {
         stage.barriers = 1.0;
         // After the barrier the first fragments of the step have to come out of shared memory.
         stage.shared_round_trips = 1.0;
-        // Clusters of two CTAs fetch the operand they share once (multicast); pairs that drive
-        // one tensor core each hold half of both operands.
+        // Clusters of two CTAs fetch the operand they share once (multicast); pairs of SMs each
+        // fetch half of it.
         let (a_share, b_share) = match tile.math {
             Math::Simt | Math::Tensor => (1.0, 1.0),
             Math::WarpGroup => (1.0, 0.5),
-            Math::TensorMemory => (0.5, 0.5),
+            Math::TensorMemory => (1.0, 0.5),
         };
         stage.streams = vec![
             Stream {

@@ -53,7 +53,7 @@ const TENSOR_ASYNC: &[(u32, u32, u32, u32, u32)] = &[
     (32, 64, 128, 6, 4),
 ];
 
-/// Warp-group kernels that multiply out of shared memory (compute capability 9.0 and 10.x).
+/// Warp-group kernels that multiply out of shared memory (compute capability 9.0).
 const TENSOR_WARP_GROUP: &[(u32, u32, u32, u32, u32)] = &[
     (256, 128, 128, 4, 12),
     (128, 256, 128, 4, 12),
@@ -63,6 +63,16 @@ const TENSOR_WARP_GROUP: &[(u32, u32, u32, u32, u32)] = &[
     (64, 256, 128, 4, 8),
     (64, 128, 128, 6, 8),
     (64, 64, 128, 8, 8),
+];
+
+/// Kernels of pairs of SMs, by what one SM of the pair holds (compute capability 10.x).
+const TENSOR_PAIRED: &[(u32, u32, u32, u32, u32)] = &[
+    (128, 256, 128, 4, 6),
+    (128, 192, 128, 5, 6),
+    (128, 128, 128, 6, 6),
+    (128, 64, 128, 8, 6),
+    (64, 128, 128, 6, 6),
+    (64, 64, 128, 8, 6),
 ];
 
 /// Share of the time that a smaller tile has to save before a library gives up a larger one: the
@@ -102,7 +112,8 @@ pub fn tiles(dtype: DType, target: &Target) -> Vec<Tile> {
             .collect();
     }
     let list = match math {
-        Math::WarpGroup | Math::TensorMemory => TENSOR_WARP_GROUP,
+        Math::WarpGroup => TENSOR_WARP_GROUP,
+        Math::TensorMemory => TENSOR_PAIRED,
         _ if target.compute_capability < 80 => TENSOR_REGISTER_STAGED,
         _ => TENSOR_ASYNC,
     };

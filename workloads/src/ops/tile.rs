@@ -67,7 +67,8 @@ impl Tile {
             }
             // Each group of four warps owns 64 rows and reads all of B.
             Math::WarpGroup => m + libm::ceil(m / 64.0) * n,
-            Math::TensorMemory => m + n,
+            // Pairs of SMs hand each other half of B: an SM reads its own half once.
+            Math::TensorMemory => m + n / 2.0,
         };
         rows_read * k * element
     }
