@@ -42,8 +42,8 @@ pub const CONSTANTS: &[Constant] = &[
     Constant { path: "tensor.achieved_share", range: (0.5, 1.0), start: 0.92, unit: "" },
     Constant { path: "sm.overlap_order", range: (1.0, 16.0), start: 3.0, unit: "" },
     Constant { path: "launch.kernel", range: (0.3, 8.0), start: 1.5, unit: " us" },
-    Constant { path: "power.issue", range: (20.0, 4000.0), start: 300.0, unit: " pJ" },
-    Constant { path: "power.tensor_fp16_mac", range: (0.05, 4.0), start: 0.5, unit: " pJ" },
+    Constant { path: "power.issue", range: (50.0, 3000.0), start: 700.0, unit: " pJ" },
+    Constant { path: "power.tensor_fp16_mac", range: (0.1, 8.0), start: 2.0, unit: " pJ" },
     Constant { path: "power.voltage_at_rest", range: (0.05, 0.9), start: 0.4, unit: "" },
 ];
 
@@ -118,6 +118,9 @@ pub fn run(request: &Request<'_>) -> Result<Calibration, ValidateError> {
     let mut wanted: Vec<Constant> = Vec::new();
     for path in request.constants {
         let known = CONSTANTS.iter().find(|constant| constant.path == path);
+        if wanted.iter().any(|constant| constant.path == path) {
+            continue;
+        }
         wanted.push(*known.ok_or_else(|| {
             let all: Vec<&str> = CONSTANTS.iter().map(|constant| constant.path).collect();
             nothing(format!("{path} is no constant that can be fitted; there are {}", all.join(", ")))
@@ -186,6 +189,9 @@ pub fn run(request: &Request<'_>) -> Result<Calibration, ValidateError> {
     }
     Ok(Calibration { layer: request.layer.to_owned(), constants, residuals, left_out })
 }
+
+/// Places on the line of a constant's range where the search looks first.
+const SCAN: [f64; 9] = [-2.5, -1.6, -1.0, -0.5, 0.0, 0.5, 1.0, 1.6, 2.5];
 
 /// Groups of shapes that are left out in turn.
 const PARTS: usize = 5;
@@ -289,13 +295,7 @@ impl Fit<'_> {
 
     /// The constants that fit rows best.
     fn best(&self, samples: &[&Sample]) -> Vec<f64> {
-        let start: Vec<f64> = self.constants.iter().map(|c| c.to_line(c.start)).collect();
-        let mut simplex = vec![start.clone()];
-        for axis in 0..start.len() {
-            let mut corner = start.clone();
-            corner[axis] += 0.8;
-            simplex.push(corner);
-        }
+        let mut start: Vec<f64> = self.constants.iter().map(|c| c.to_line(c.start)).collect();
         let mut counts: BTreeMap<&str, f64> = BTreeMap::new();
         for sample in samples {
             *counts.entry(&sample.group).or_insert(0.0) += 1.0;
@@ -303,6 +303,25 @@ impl Fit<'_> {
         let weights =
             samples.iter().map(|sample| 1.0 / libm::sqrt(counts[sample.group.as_str()])).collect();
         let problem = Problem { fit: self, samples, weights };
+        // A limit that is never reached has no slope: look around before going downhill.
+        for _ in 0..2 {
+            for axis in 0..start.len() {
+                let tried = SCAN.map(|x| {
+                    let mut line = start.clone();
+                    line[axis] = x;
+                    (problem.cost(&line).unwrap_or(f64::INFINITY), line)
+                });
+                let here = (problem.cost(&start).unwrap_or(f64::INFINITY), start.clone());
+                let best = tried.into_iter().fold(here, |a, b| if b.0 < a.0 { b } else { a });
+                start = best.1;
+            }
+        }
+        let mut simplex = vec![start.clone()];
+        for axis in 0..start.len() {
+            let mut corner = start.clone();
+            corner[axis] += 0.5;
+            simplex.push(corner);
+        }
         let steps = 40 * start.len() as u64;
         let solver = NelderMead::new(simplex).with_sd_tolerance(1e-5);
         let solver = solver.unwrap_or_else(|_| NelderMead::new(vec![start.clone()]));

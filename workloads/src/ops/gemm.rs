@@ -174,7 +174,7 @@ impl Gemm {
         let tiles = self.m.div_ceil(tile.m.into()) * self.n.div_ceil(tile.n.into()) * self.batch;
         let steps = self.k.div_ceil(tile.k.into());
         // Splitting pays only while the device is not full and each slice keeps a few steps.
-        tiles * u64::from(split) <= 2 * u64::from(target.sm_count) && steps >= 4 * u64::from(split)
+        tiles * u64::from(split) <= 4 * u64::from(target.sm_count) && steps >= 4 * u64::from(split)
     }
 
     /// The kernel of one tile, with the reduction of split-K behind it.
@@ -359,11 +359,11 @@ impl Gemm {
         // After the barrier the first fragments of the step have to come out of shared memory.
         stage.shared_round_trips = 1.0;
         // Clusters of two CTAs fetch the operand they share once (multicast); pairs of SMs each
-        // fetch half of it.
+        // fetch half of B, and two pairs of a cluster half of A.
         let (a_share, b_share) = match tile.math {
             Math::Simt | Math::Tensor => (1.0, 1.0),
             Math::WarpGroup => (1.0, 0.5),
-            Math::TensorMemory => (1.0, 0.5),
+            Math::TensorMemory => (0.5, 0.5),
         };
         stage.streams = vec![
             Stream {
