@@ -293,6 +293,8 @@ section! {
         kernel: Duration,
         /// CTAs that the whole GPU can start per SM clock.
         ctas_per_clock: f64,
+        /// Code that an SM fetches per clock the first time a kernel runs through it.
+        fetch_bytes_per_clock: f64,
         /// Shortest gap between dependent kernels of one stream.
         gap: Duration,
         /// From the end of a kernel whose result the host waits for to the start of the next.
@@ -426,6 +428,7 @@ impl Gpu {
             ("dram.efficiency", self.dram.efficiency),
             ("dram.mixed_efficiency", self.dram.mixed_efficiency),
             ("launch.ctas_per_clock", self.launch.ctas_per_clock),
+            ("launch.fetch_bytes_per_clock", self.launch.fetch_bytes_per_clock),
             ("link.host", self.link.host.bytes_per_s()),
             ("link.peer", self.link.peer.bytes_per_s()),
             ("power.limit", self.power.limit.watts()),

@@ -30,6 +30,8 @@ pub enum Resource {
     CtaLaunch,
     /// Dependent operations that nothing hides.
     Latency,
+    /// Fetching code for the first time.
+    InstructionFetch,
     /// Starting the kernel.
     KernelLaunch,
     HostLink,
@@ -56,6 +58,7 @@ impl Resource {
             Self::DramRows => "DRAM rows",
             Self::CtaLaunch => "CTA launch",
             Self::Latency => "latency",
+            Self::InstructionFetch => "instruction fetch",
             Self::KernelLaunch => "kernel launch",
             Self::HostLink => "host link",
             Self::PeerLink => "peer link",

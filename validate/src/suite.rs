@@ -385,6 +385,7 @@ fn attention(row: &Row, dtype: DType) -> Result<Operation, String> {
         dtype,
         backward: row.text("direction") == "bwd",
         unfused: implementation.contains("unfused"),
+        paged: implementation.contains("paged"),
         tile: None,
         recorded: None,
     }))

@@ -150,7 +150,9 @@ fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>]) -> Kerne
     }
 
     let launch_ns = gpu.launch.kernel.ns() / engine.relief(Resource::KernelLaunch);
-    let time_ns = time + launch_ns;
+    let fetch_ns = code_bytes(kernel) / gpu.launch.fetch_bytes_per_clock * to_ns
+        / engine.relief(Resource::InstructionFetch);
+    let time_ns = time + launch_ns + fetch_ns;
     let mut busy_cycles = [0.0; PIPES.len()];
     let mut chain_ns = 0.0;
     let mut energy = Energy::default();
@@ -169,7 +171,8 @@ fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>]) -> Kerne
         .chain(full.iter().map(|full| full.chain))
         .fold(0.0, f64::max)
         * to_ns;
-    let busy = busy_ns(&busy_cycles, &whole, to_ns, launch_ns);
+    let mut busy = busy_ns(&busy_cycles, &whole, to_ns, launch_ns);
+    busy.push((Resource::InstructionFetch, fetch_ns));
     let binding = longest_bound(&busy, chain_ns.max(one_chain), launch_ns);
     let occupancy = placed
         .first()
@@ -196,6 +199,18 @@ fn lookup_l1(placed: &[Placed<'_>]) -> Option<f64> {
     let lookups = placed.iter().filter_map(|group| group.movement.lookups);
     let (hits, all) = lookups.fold((0.0, 0.0), |(hits, all), (h, a)| (hits + h, all + a));
     (all > 0.0).then(|| hits / all)
+}
+
+/// Code of a kernel: loops are unrolled, so that one iteration of a stage is as long as its
+/// instructions. No kernel is larger than what the instruction caches hold.
+fn code_bytes(kernel: &Kernel) -> f64 {
+    /// Bytes of an instruction (Volta and later; before, 8 with their share of control words).
+    const INSTRUCTION: f64 = 16.0;
+    /// Second-level instruction cache.
+    const MOST: f64 = 128.0 * 1024.0;
+    let warps = kernel.launch.warps().max(1) as f64;
+    let instructions: f64 = kernel.stages.iter().map(|stage| stage.demand.instructions()).sum();
+    (instructions / warps * INSTRUCTION).min(MOST)
 }
 
 /// Time of two demands of which parts cover each other: the norm of that order.

@@ -74,6 +74,7 @@ fn operations() -> impl Strategy<Value = Operation> {
                 dtype: DType::Fp16,
                 backward: false,
                 unfused: false,
+                paged: false,
                 tile: None,
                 recorded: None,
             })

@@ -183,6 +183,7 @@ pub(super) fn attention(launched: &Launched<'_>) -> Option<Classified> {
         dtype,
         backward,
         unfused: false,
+        paged: false,
         tile,
         recorded: tile.map(|_| launched.recorded),
     };

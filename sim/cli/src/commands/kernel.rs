@@ -66,6 +66,7 @@ fn operation(shape: &KernelShape) -> Result<(Operation, &KernelCommon, DType), F
                 dtype,
                 backward: false,
                 unfused: false,
+                paged: false,
                 tile: None,
                 recorded: None,
             };
