@@ -281,6 +281,8 @@ section! {
         mixed_efficiency: f64,
         /// Unloaded latency of a read that misses L2, seen from the SM.
         latency: Duration,
+        /// Latency when all bandwidth is taken, over the unloaded.
+        loaded_latency: f64,
         /// Energy to move a byte, device and interface.
         energy_per_byte: Energy,
     }
@@ -426,6 +428,7 @@ impl Gpu {
             ("dram.row", self.dram.row.bytes()),
             ("dram.bandwidth", self.dram.bandwidth.bytes_per_s()),
             ("dram.efficiency", self.dram.efficiency),
+            ("dram.loaded_latency", self.dram.loaded_latency),
             ("dram.mixed_efficiency", self.dram.mixed_efficiency),
             ("launch.ctas_per_clock", self.launch.ctas_per_clock),
             ("launch.fetch_bytes_per_clock", self.launch.fetch_bytes_per_clock),

@@ -47,6 +47,7 @@ pub const CONSTANTS: &[Constant] = &[
         start: 3.0,
         unit: "",
     },
+    Constant { path: "dram.loaded_latency", range: (1.0, 8.0), start: 2.0, unit: "" },
     Constant { path: "launch.kernel", range: (0.3, 8.0), start: 1.5, unit: " us" },
     Constant { path: "power.issue", range: (50.0, 3000.0), start: 700.0, unit: " pJ" },
     Constant { path: "power.tensor_fp16_mac", range: (0.1, 8.0), start: 2.0, unit: " pJ" },

@@ -82,10 +82,24 @@ fn place_group<'k>(engine: &GpuEngine<'_>, kernel: &'k Kernel) -> Result<Placed<
 
 pub(super) fn price(engine: &GpuEngine<'_>, kernel: &Kernel) -> Result<KernelCost, EngineError> {
     let placed = place(engine, kernel)?;
-    Ok(clock::settle(engine, |engine| time(engine, kernel, &placed)))
+    Ok(clock::settle(engine, |engine| loaded(engine, kernel, &placed)))
 }
 
-fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>]) -> KernelCost {
+/// Time with the latency that the kernel's own use of DRAM brings about.
+fn loaded(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>]) -> KernelCost {
+    let first = time(engine, kernel, placed, 0.0);
+    let dram = first.busy_ns.iter().find(|(resource, _)| *resource == Resource::Dram);
+    let load = dram.map_or(0.0, |(_, ns)| (ns / first.time_ns).min(1.0));
+    // Under a tenth nothing waits for long.
+    if load < 0.1 { first } else { time(engine, kernel, placed, load) }
+}
+
+fn time(
+    engine: &GpuEngine<'_>,
+    kernel: &Kernel,
+    placed: &[Placed<'_>],
+    load: f64,
+) -> KernelCost {
     let gpu = engine.gpu;
     let sms = f64::from(gpu.sm.count);
     let ctas: f64 = placed.iter().map(|group| group.ctas).sum();
@@ -101,11 +115,11 @@ fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>]) -> Kerne
 
     let full: Vec<SmTime> = placed
         .iter()
-        .map(|group| sm::resident_set(engine, group.kernel, &group.movement, per_sm))
+        .map(|group| sm::resident_set(engine, group.kernel, &group.movement, per_sm, load))
         .collect();
     let wait = placed
         .iter()
-        .map(|group| sm::read_latency_cycles(engine, &group.movement))
+        .map(|group| sm::read_latency_cycles(engine, &group.movement, load))
         .fold(f64::INFINITY, f64::min);
     let mut time = 0.0;
     for wave in waves_of(placed, per_sm * sms) {
@@ -119,7 +133,7 @@ fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>]) -> Kerne
             let own = if resident >= per_sm {
                 full[group].cycles
             } else {
-                sm::resident_set(engine, kernel, movement, resident).cycles
+                sm::resident_set(engine, kernel, movement, resident, load).cycles
             };
             cycles += own * ctas / all;
             moved += movement.traffic.times(ctas / placed[group].ctas);
@@ -134,7 +148,7 @@ fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>]) -> Kerne
     for group in placed {
         traffic += group.movement.traffic;
         // Streaming through L2 and DRAM starts once the first requests are answered.
-        first = first.min(sm::read_latency_cycles(engine, &group.movement) * to_ns);
+        first = first.min(sm::read_latency_cycles(engine, &group.movement, 0.0) * to_ns);
     }
     let whole = SharedTime::of(engine, &traffic, ctas);
     if whole.longest() > 0.0 {
@@ -296,7 +310,7 @@ pub(super) fn binding(engine: &GpuEngine<'_>, kernel: &Kernel, cost: &KernelCost
     for resource in busy.map(|(resource, _)| *resource).chain([Resource::Latency]) {
         let clock_hz = Some(cost.clock_mhz * 1e6);
         let options = Options { relief: Some((resource, 1.1)), clock_hz, ..engine.options };
-        let saved = cost.time_ns - time(&engine.with(options), kernel, &placed).time_ns;
+        let saved = cost.time_ns - loaded(&engine.with(options), kernel, &placed).time_ns;
         if saved > best.0 {
             best = (saved, resource);
         }

@@ -74,7 +74,7 @@ fn pipe_cycles(
     let passes = 1.0 + (gpu.l1.miss_passes - 1.0) * miss_share;
     // Shared datapaths: integer work takes fp32 lanes away.
     let fp32_work = if pipes.int32_shares_fp32 { fp32 + int32 } else { fp32 };
-    let latency = read_latency_cycles(engine, movement);
+    let latency = read_latency_cycles(engine, movement, 0.0);
     // Little's law: sectors in flight over latency bound what one SM can pull.
     let in_flight_bytes = gpu.l1.outstanding_sectors * gpu.l1.sector.bytes();
     let port = gpu.l2.sm_bytes_per_clock.min(in_flight_bytes / latency.max(1.0));
@@ -109,11 +109,13 @@ fn pipe_cycles(
     cycles
 }
 
-/// Unloaded latency of an average read of this kernel, in SM cycles.
-pub fn read_latency_cycles(engine: &GpuEngine<'_>, movement: &Movement) -> f64 {
+/// Latency of an average read of this kernel, in SM cycles, while `load` (0 to 1) of DRAM's
+/// bandwidth is taken.
+pub fn read_latency_cycles(engine: &GpuEngine<'_>, movement: &Movement, load: f64) -> f64 {
     let gpu = engine.gpu;
     let near_far = f64::midpoint(gpu.l2.latency_cycles, gpu.l2.far_latency_cycles);
-    let dram = gpu.dram.latency.ns() * 1e-9 * engine.clock_hz();
+    let queued = 1.0 + (gpu.dram.loaded_latency - 1.0) * load;
+    let dram = gpu.dram.latency.ns() * 1e-9 * engine.clock_hz() * queued;
     let missed = 1.0 - movement.read_l1;
     let from_dram = movement.read_dram.min(missed);
     movement.read_l1 * gpu.l1.latency_cycles
@@ -152,15 +154,16 @@ fn queued(resident: f64, service: f64, waits: f64) -> f64 {
     time * resident / whole
 }
 
-/// Time of `resident` CTAs that run together on one SM.
+/// Time of `resident` CTAs that run together on one SM while `load` of DRAM is taken.
 pub fn resident_set(
     engine: &GpuEngine<'_>,
     kernel: &Kernel,
     movement: &Movement,
     resident: f64,
+    load: f64,
 ) -> SmTime {
     let gpu = engine.gpu;
-    let latency = read_latency_cycles(engine, movement) / engine.relief(Resource::Latency);
+    let latency = read_latency_cycles(engine, movement, load) / engine.relief(Resource::Latency);
     // A warp stays on its scheduler: fewer warps than schedulers leave some idle.
     let warps = resident * kernel.launch.warps() as f64;
     let schedulers = (warps / gpu.sm.issue_per_clock).min(1.0);
