@@ -87,12 +87,25 @@ pub(super) fn price(engine: &GpuEngine<'_>, kernel: &Kernel) -> Result<KernelCos
 
 /// Time with the latency that the kernel's own use of DRAM brings about.
 fn loaded(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>]) -> KernelCost {
-    let first = time(engine, kernel, placed, 0.0);
-    let dram = first.busy_ns.iter().find(|(resource, _)| *resource == Resource::Dram);
-    let load = dram.map_or(0.0, |(_, ns)| (ns / first.time_ns).min(1.0));
+    let mut cost = time(engine, kernel, placed, 0.0);
+    let of_dram = |(resource, _): &&(Resource, f64)| *resource == Resource::Dram;
+    let dram_ns = cost.busy_ns.iter().find(of_dram).map_or(0.0, |(_, ns)| *ns);
+    let unloaded_ns = cost.time_ns;
     // Under a tenth nothing waits for long.
-    if load < 0.1 { first } else { time(engine, kernel, placed, load) }
+    if dram_ns < 0.1 * unloaded_ns {
+        return cost;
+    }
+    // The longer it takes the less it loads.
+    let mut load = dram_ns / unloaded_ns;
+    for _ in 0..LOAD_STEPS {
+        cost = time(engine, kernel, placed, load.min(1.0));
+        load = f64::midpoint(load, dram_ns / cost.time_ns);
+    }
+    cost
 }
+
+/// Rounds in which load and latency settle.
+const LOAD_STEPS: u32 = 3;
 
 fn time(
     engine: &GpuEngine<'_>,
@@ -113,35 +126,34 @@ fn time(
     let to_ns = 1e9 / engine.clock_hz();
     let waves = ctas / (per_sm * sms);
 
-    let full: Vec<SmTime> = placed
-        .iter()
-        .map(|group| sm::resident_set(engine, group.kernel, &group.movement, per_sm, load))
-        .collect();
-    let wait = placed
-        .iter()
-        .map(|group| sm::read_latency_cycles(engine, &group.movement, load))
-        .fold(f64::INFINITY, f64::min);
+    let latency = |group: &Placed<'_>| sm::read_latency_cycles(engine, &group.movement, load);
+    let set = |group: &Placed<'_>, resident: f64, latency: f64| {
+        sm::resident_set(engine, group.kernel, &group.movement, resident, latency)
+    };
+    let full: Vec<SmTime> = placed.iter().map(|group| set(group, per_sm, latency(group))).collect();
     let mut time = 0.0;
     for wave in waves_of(placed, per_sm * sms) {
         let all: f64 = wave.ctas.iter().map(|(_, ctas)| ctas).sum();
         // The tail spreads over the SMs before it doubles up.
         let resident = libm::ceil(all / sms).clamp(1.0, per_sm);
-        let mut cycles = 0.0;
+        let (mut waiting, mut working) = (0.0, 0.0);
         let mut moved = Traffic::default();
-        for &(group, ctas) in &wave.ctas {
-            let Placed { kernel, movement, .. } = &placed[group];
+        for &(index, ctas) in &wave.ctas {
+            let group = &placed[index];
             let own = if resident >= per_sm {
-                full[group].cycles
+                full[index].cycles
             } else {
-                sm::resident_set(engine, kernel, movement, resident, load).cycles
+                set(group, resident, latency(group)).cycles
             };
-            cycles += own * ctas / all;
-            moved += movement.traffic.times(ctas / placed[group].ctas);
+            waiting += own * ctas / all;
+            working += set(group, resident, 0.0).cycles * ctas / all;
+            moved += group.movement.traffic.times(ctas / group.ctas);
         }
         let shared = SharedTime::of(engine, &moved, all).longest();
-        // What a CTA waits for its first data is covered by its predecessors' last.
-        let started = (cycles - wait).max(0.0);
-        time += wave.times * together(started * to_ns, shared, gpu.sm.overlap_order).max(cycles * to_ns);
+        // Work on the SMs and on memory covers each other in part. Waiting for memory *is* its
+        // work while the CTAs wait side by side; it shows where their own chain is longer.
+        let worked = together(working * to_ns, shared, gpu.sm.overlap_order);
+        time += wave.times * worked.max(waiting * to_ns);
     }
     let mut traffic = Traffic::default();
     let mut first = f64::INFINITY;

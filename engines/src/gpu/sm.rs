@@ -154,16 +154,16 @@ fn queued(resident: f64, service: f64, waits: f64) -> f64 {
     time * resident / whole
 }
 
-/// Time of `resident` CTAs that run together on one SM while `load` of DRAM is taken.
+/// Time of `resident` CTAs that run together on one SM, whose reads take so many cycles.
 pub fn resident_set(
     engine: &GpuEngine<'_>,
     kernel: &Kernel,
     movement: &Movement,
     resident: f64,
-    load: f64,
+    latency_cycles: f64,
 ) -> SmTime {
     let gpu = engine.gpu;
-    let latency = read_latency_cycles(engine, movement, load) / engine.relief(Resource::Latency);
+    let latency = latency_cycles / engine.relief(Resource::Latency);
     // A warp stays on its scheduler: fewer warps than schedulers leave some idle.
     let warps = resident * kernel.launch.warps() as f64;
     let schedulers = (warps / gpu.sm.issue_per_clock).min(1.0);
