@@ -14,7 +14,7 @@ use std::path::Path;
 use argmin::core::{CostFunction, Executor, State as _};
 use argmin::solver::neldermead::NelderMead;
 use lumacycle_arch::{Catalog, Entry, Gpu};
-use lumacycle_engines::{Engine, GpuEngine};
+use lumacycle_engines::{Engine, GpuEngine, Options};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -282,7 +282,9 @@ impl Fit<'_> {
             .par_iter()
             .map(|sample| {
                 let gpu = gpus.get(sample.gpu.as_str())?;
-                let cost = GpuEngine::new(gpu).price(&sample.row.operation).ok()?;
+                let options = Options { l2: sample.row.l2, ..Options::default() };
+                let engine = GpuEngine::new(gpu).with(options);
+                let cost = engine.price(&sample.row.operation).ok()?;
                 Some(sample.row.host.shows_us(gpu, cost.time_ns / 1e3))
             })
             .collect()
