@@ -106,7 +106,67 @@ impl Rows {
                 RowOperation::Norm(_) => Launch::linear(self.rows, 128, 40, 32 * 8),
             },
         };
+        // Rows that vectors don't divide take PyTorch's older pair of kernels.
+        let vectors = self.columns as f64 * self.dtype.bytes() / 16.0;
+        let layer = self.operation == RowOperation::Norm(NormKind::Layer) && !self.backward;
+        if layer && self.recorded.is_none() && libm::floor(vectors) < vectors {
+            return vec![self.in_two_kernels()];
+        }
         vec![self.kernel(launch).into()]
+    }
+
+    /// Moments of each row by a CTA of 512 threads, element by element with Welford's update;
+    /// then the result by another of 256.
+    fn in_two_kernels(&self) -> Candidate {
+        let row_bytes = self.columns as f64 * self.dtype.bytes();
+        let read = |threads: f64| {
+            let iterations = libm::ceil(self.columns as f64 / threads);
+            let mut stage = Stage::once("elements");
+            stage.iterations = iterations;
+            stage.memory_round_trips = 1.0;
+            let warps = libm::ceil(self.columns as f64 / 32.0) / iterations;
+            stage.demand.memory = warps;
+            stage.demand.int32 = 6.0 * warps;
+            stage.streams =
+                vec![Stream::streaming("input", Direction::Read, row_bytes / iterations)];
+            (stage, warps)
+        };
+        let whole = |launch: Launch, stages: Vec<Stage>, written: f64| Kernel {
+            class: self.class(),
+            variant: format!("{} rows, {} threads, scalar", self.rows, launch.threads()),
+            launch,
+            raster: Raster::flat(launch.ctas()),
+            tensor: None,
+            tensor_from_registers: false,
+            stages,
+            read_footprint_bytes: self.elements() * self.dtype.bytes(),
+            write_footprint_bytes: written,
+            then: Vec::new(),
+        };
+        let (mut moments, warps) = read(512.0);
+        // Mean and variance are carried on with a division each time.
+        moments.demand.fp32 = 14.0 * warps;
+        moments.demand.sfu = warps;
+        moments.dependent_instructions = 14.0;
+        let mut combine = Stage::once("combine");
+        // Two levels of five shuffle steps, three values and a division each.
+        combine.dependent_instructions = 10.0 * 16.0;
+        combine.shared_round_trips = 10.0 * 3.0;
+        combine.barriers = 2.0;
+        combine.demand.memory = 16.0 * 15.0;
+        combine.demand.fp32 = 16.0 * 5.0 * 10.0;
+        let small = Launch::linear(self.rows, 512, 32, 16 * 16);
+        let first = whole(small, vec![moments, combine], self.rows as f64 * 8.0);
+        let (mut result, warps) = read(256.0);
+        // Mean, deviation, scale and shift come from caches.
+        result.demand.memory += 4.0 * warps;
+        result.demand.fp32 = 4.0 * warps;
+        result.dependent_instructions = 8.0;
+        let written = row_bytes / result.iterations;
+        result.streams.push(Stream::streaming("output", Direction::Write, written));
+        let all = self.elements() * self.dtype.bytes();
+        let second = whole(Launch::linear(self.rows, 256, 32, 0), vec![result], all);
+        Candidate { kernels: vec![first, second] }
     }
 
     fn kernel(&self, launch: Launch) -> Kernel {
@@ -128,7 +188,15 @@ impl Rows {
         let single = self.vector_bytes < 8.0;
         // Without vectors a thread has one element under way.
         let at_once = if single { 1.0 } else { 8.0 };
-        let iterations = libm::ceil(per_cta / (launch.threads() as f64 * at_once)).max(1.0);
+        let threads = launch.threads() as f64;
+        let iterations = if softmax_by_cta && !single {
+            // PyTorch walks a row in whole vectors of all threads, and the rest by single elements.
+            let vector = threads * 16.0 / self.dtype.bytes();
+            let rest = libm::fmod(self.columns as f64, vector);
+            libm::floor(self.columns as f64 / vector) + libm::ceil(rest / threads)
+        } else {
+            libm::ceil(per_cta / (threads * at_once)).max(1.0)
+        };
         let exponentials = f64::from(u8::from(softmax));
         let work = |share: f64| Demand {
             fp32: per_cta / 32.0 * 3.0 * inputs * share / iterations,
@@ -141,7 +209,7 @@ impl Rows {
         reduce.iterations = iterations;
         reduce.demand = work(1.0);
         reduce.memory_round_trips = 1.0;
-        let in_flight = if single { 1.0 } else { 2.0 };
+        let in_flight = if single || softmax_by_cta { 1.0 } else { 2.0 };
         reduce.in_flight = in_flight;
         reduce.streams = vec![Stream::streaming("input", Direction::Read, read / iterations)];
         // A CTA that owns a row reduces over warps through shared memory; PyTorch's softmax does
