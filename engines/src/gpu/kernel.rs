@@ -136,24 +136,29 @@ fn time(
         let all: f64 = wave.ctas.iter().map(|(_, ctas)| ctas).sum();
         // The tail spreads over the SMs before it doubles up.
         let resident = libm::ceil(all / sms).clamp(1.0, per_sm);
-        let (mut waiting, mut working) = (0.0, 0.0);
+        let (mut alone, mut working, mut waiting) = (0.0, 0.0, 0.0);
         let mut moved = Traffic::default();
         for &(index, ctas) in &wave.ctas {
             let group = &placed[index];
+            let tail;
             let own = if resident >= per_sm {
-                full[index].cycles
+                &full[index]
             } else {
-                set(group, resident, latency(group)).cycles
+                tail = set(group, resident, latency(group));
+                &tail
             };
-            waiting += own * ctas / all;
+            alone += own.cycles * ctas / all;
+            // The first wait is covered by the predecessors' last work.
+            waiting += (own.waits - latency(group)).max(0.0) * ctas / all;
             working += set(group, resident, 0.0).cycles * ctas / all;
             moved += group.movement.traffic.times(ctas / group.ctas);
         }
         let shared = SharedTime::of(engine, &moved, all).longest();
-        // Work on the SMs and on memory covers each other in part. Waiting for memory *is* its
-        // work while the CTAs wait side by side; it shows where their own chain is longer.
-        let worked = together(working * to_ns, shared, gpu.sm.overlap_order);
-        time += wave.times * worked.max(waiting * to_ns);
+        // Work on the SMs, work on memory and waiting for it cover each other in part.
+        let order = gpu.sm.overlap_order;
+        let worked = together(working * to_ns, shared, order);
+        let waited = together(worked, waiting * to_ns, order);
+        time += wave.times * waited.max(alone * to_ns);
     }
     let mut traffic = Traffic::default();
     let mut first = f64::INFINITY;

@@ -132,6 +132,8 @@ pub struct SmTime {
     pub busy: [f64; PIPES.len()],
     /// Cycles of the chain of dependent operations of one CTA.
     pub chain: f64,
+    /// Cycles of it in which it waits for memory, beyond what is loaded ahead.
+    pub waits: f64,
     /// The same for the warp with the longest program, alone.
     pub longest_chain: f64,
 }
@@ -169,6 +171,7 @@ pub fn resident_set(
     let schedulers = (warps / gpu.sm.issue_per_clock).min(1.0);
     let mut busy = [0.0; PIPES.len()];
     let (mut chain, mut longest_chain, mut in_step, mut waits) = (0.0, 0.0, 0.0, 0.0);
+    let mut all_waits = 0.0;
     for (stage, moved) in kernel.stages.iter().zip(&movement.stages) {
         let cycles = pipe_cycles(engine, kernel, stage, movement, *moved);
         let mut longest = 0.0_f64;
@@ -204,6 +207,7 @@ pub fn resident_set(
         let per_iteration =
             if in_flight > 1.0 { (memory / in_flight).max(work) } else { memory + work };
         chain += stage.iterations * per_iteration;
+        all_waits += stage.iterations * memory / in_flight.max(1.0);
         if in_flight <= 1.0 {
             waits += stage.iterations * memory;
         }
@@ -214,5 +218,5 @@ pub fn resident_set(
     let throughput = busy.iter().copied().fold(0.0, f64::max);
     let overlapped = throughput.max(chain).max(queued(resident, throughput / resident, waits));
     let cycles = overlapped + (in_step - overlapped).max(0.0) / resident.max(1.0);
-    SmTime { cycles, busy, chain, longest_chain }
+    SmTime { cycles, busy, chain, waits: all_waits, longest_chain }
 }
