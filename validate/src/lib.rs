@@ -5,6 +5,7 @@
 //! spec-sheet roofline. Rows that cannot be used are counted by reason. Nothing here feeds back
 //! into a model.
 
+pub mod counters;
 pub mod measurements;
 pub mod neural;
 pub mod ngp;
