@@ -35,9 +35,9 @@ const SPECIAL_CYCLES: f64 = 30.0;
 /// Conversions to and from fp64 in a kernel that has some: for each load, at most for each fp64
 /// instruction, and as a share of the instructions of no other kind.
 const CONVERSIONS: [f64; 3] = [1.5, 2.0, 0.75];
-/// Power that times are raised to where warps run freely, and where they pass values to each
-/// other through shared memory and so meet at barriers.
-const POWERS: (f64, f64) = (4.0, 3.0);
+/// Power that times are raised to where warps run freely, and where more than a pair of them pass
+/// values to each other through shared memory and so meet at barriers.
+const POWERS: (f64, f64) = (5.0, 3.0);
 /// Share of the ports between memory channels and L2 that streams reach.
 const CHANNEL_PORT_RATE: f64 = 0.9;
 
@@ -100,7 +100,8 @@ pub fn price(engine: &GpuEngine<'_>, counters: &Counters) -> Result<Cost, Engine
     let launch_ns = gpu.launch.kernel.ns() / engine.relief(Resource::KernelLaunch);
     bounds.busy.extend([(Resource::CtaLaunch, starting), (Resource::KernelLaunch, launch_ns)]);
     bounds.busy.retain(|(_, ns)| *ns > 0.0);
-    let power = if counters.shared_loads > 0.0 { POWERS.1 } else { POWERS.0 };
+    let meet = counters.shared_loads > 0.0 && counters.launch.warps() > 2;
+    let power = if meet { POWERS.1 } else { POWERS.0 };
     cost.time_ns = bounds.together(power).max(starting) + launch_ns;
     let longest = bounds.busy.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1));
     cost.binding = match longest {
