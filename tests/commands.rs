@@ -34,6 +34,24 @@ fn wrong_usage_is_2() {
     let output = run(&["kernel", "gemm", "8", "8", "8", "--gpu", "a100", "--clock", "3 GB/s"]);
     assert_eq!(code(&output), 2);
     assert!(support::told(&output).contains("GB/s is a bandwidth"));
+    let output = run(&["kernel", "gemm", "8", "8", "8", "--gpu", "p100", "--mem-clock", "1.2 GHz"]);
+    assert_eq!(code(&output), 2);
+    assert!(support::told(&output).contains("runs at 715 MHz; give 71 to 1072 MHz"));
+}
+
+#[test]
+fn a_slower_memory_takes_longer_to_read_a_matrix() {
+    let time = |memory: &str| {
+        let shape = ["kernel", "gemm", "8192", "1", "8192", "--gpu", "p100", "--format", "json"];
+        let output = run(&[&shape[..], &["--mem-clock", memory]].concat());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        let text = stdout(&output);
+        let (_, rest) = text.split_once("\"time_ns\":").unwrap();
+        let digits = rest.split([',', '\n', '}']).next().unwrap();
+        digits.trim().parse::<f64>().unwrap()
+    };
+    let (slow, fast) = (time("200 MHz"), time("715 MHz"));
+    assert!(slow > 2.0 * fast, "{slow} {fast}");
 }
 
 #[test]

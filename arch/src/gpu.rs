@@ -151,6 +151,8 @@ section! {
         /// Share of the rates above that well-scheduled code reaches: what bank conflicts,
         /// instruction fetch and uneven schedulers leave.
         achieved_share: f64,
+        /// Issue slots of its scheduler that a control-flow instruction takes (itself included).
+        control_slots: f64,
     }
 }
 
@@ -409,6 +411,7 @@ impl Gpu {
             ("pipes.lsu", self.pipes.lsu),
             ("pipes.register_operands_per_clock", self.pipes.register_operands_per_clock),
             ("pipes.alu_latency_cycles", self.pipes.alu_latency_cycles),
+            ("pipes.control_slots", self.pipes.control_slots),
             ("shared.bytes_per_clock", self.shared.bytes_per_clock),
             ("l1.capacity", self.l1.capacity.bytes()),
             ("l1.line", self.l1.line.bytes()),
@@ -521,6 +524,12 @@ impl Gpu {
             ),
         ];
         rules.into_iter().find(|(broken, ..)| *broken).map(|(_, path, why)| (path, why))
+    }
+
+    /// Memory clock that the DRAM bandwidth belongs to, in Hz, as drivers and profilers report it:
+    /// for every technology, the one at which each data pin carries two bits per clock.
+    pub fn memory_clock_hz(&self) -> f64 {
+        4.0 * self.dram.bandwidth.bytes_per_s() / f64::from(self.dram.bus_bits.max(1))
     }
 
     /// Achievable DRAM rate for streams of which `write_share` (0 to 1) are writes, in bytes/s.

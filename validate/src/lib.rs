@@ -6,6 +6,7 @@
 //! into a model.
 
 pub mod calibrate;
+pub mod counters;
 pub mod measurements;
 pub mod neural;
 pub mod ngp;

@@ -17,6 +17,16 @@ pub struct Row {
 }
 
 impl Row {
+    /// A row of these cells, for tests.
+    #[cfg(test)]
+    pub(crate) fn of(cells: &[(&str, &str)]) -> Self {
+        let columns = cells.iter().enumerate().map(|(i, (name, _))| ((*name).to_owned(), i));
+        Self {
+            columns: std::sync::Arc::new(columns.collect()),
+            record: cells.iter().map(|(_, value)| *value).collect(),
+        }
+    }
+
     /// A cell's text; empty where there is none.
     pub fn text(&self, column: &str) -> &str {
         self.columns.get(column).and_then(|&i| self.record.get(i)).unwrap_or_default().trim()

@@ -15,12 +15,13 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::ValidateError;
+use crate::counters;
 use crate::measurements::{self, Row};
 use crate::stats::{Figures, bucket};
 use crate::wave::{Wave, WaveRow};
 
 /// Suites that exist.
-pub const SUITES: &[&str] = &["gemm", "elementwise_norm_softmax", "attention"];
+pub const SUITES: &[&str] = &["gemm", "elementwise_norm_softmax", "attention", counters::SUITE];
 
 /// A group of rows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -106,7 +107,7 @@ pub struct Compared {
     pub wave_us: f64,
     /// What that is made from.
     #[serde(skip)]
-    shape: WaveRow,
+    pub(crate) shape: WaveRow,
     /// Binding resource.
     pub bound_by: &'static str,
     /// Implementation simulated.
@@ -126,7 +127,12 @@ pub fn run(suite: &str, data: &Path, gpus: &[String]) -> Result<SuiteReport, Val
         path: data.to_owned(),
         reason: format!("no {suite}.csv or {suite}.csv.gz there"),
     })?;
-    let rows = measurements::read(&path, &["gpu", "dtype", "runtime_us", "timing"])?;
+    let needed: &[&str] = if suite == counters::SUITE {
+        &counters::COLUMNS
+    } else {
+        &["gpu", "dtype", "runtime_us", "timing"]
+    };
+    let rows = measurements::read(&path, needed)?;
     let catalog = Catalog::embedded();
     // Look each spelling up once.
     let mut entries: BTreeMap<String, Option<Entry>> = BTreeMap::new();
@@ -147,7 +153,11 @@ pub fn run(suite: &str, data: &Path, gpus: &[String]) -> Result<SuiteReport, Val
             if !wanted.is_empty() && !wanted.contains(&entry.id) {
                 return Err("GPU not selected".to_owned());
             }
-            compare(suite, row, entry)
+            if suite == counters::SUITE {
+                counters::compare(row, entry)
+            } else {
+                compare(suite, row, entry)
+            }
         })
         .collect();
     let mut rows_left_out = BTreeMap::new();

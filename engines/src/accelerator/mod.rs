@@ -26,7 +26,7 @@ use serde::Serialize;
 
 use crate::cost::{SharedUse, Traffic};
 use crate::memory::dram;
-use crate::{EngineError, Options};
+use crate::{EngineError, GpuEngine, Options};
 
 pub use encode::{EncodingUse, LevelUse};
 pub use network::NetworkUse;
@@ -128,6 +128,8 @@ pub struct AcceleratorEngine<'a> {
     accelerator: &'a Accelerator,
     gpu: &'a Gpu,
     gpu_clock_hz: f64,
+    /// The GPU with its memory at the clock that was asked for.
+    memory: GpuEngine<'a>,
 }
 
 /// A frame's samples on an accelerator, looked up and ready to be priced.
@@ -147,7 +149,7 @@ impl<'a> AcceleratorEngine<'a> {
     /// An engine for an accelerator beside a GPU that runs with these options.
     pub fn new(accelerator: &'a Accelerator, gpu: &'a Gpu, options: Options) -> Self {
         let gpu_clock_hz = options.clock_hz.unwrap_or_else(|| gpu.clocks.typical.hz());
-        Self { accelerator, gpu, gpu_clock_hz }
+        Self { accelerator, gpu, gpu_clock_hz, memory: GpuEngine::new(gpu).with(options) }
     }
 
     /// Looks the samples of a frame up.
@@ -225,7 +227,7 @@ impl Plan<'_> {
         let link_latency = accelerator.link.latency_cycles;
         let l2_ns = gpu.l2.latency_cycles / self.engine.gpu_clock_hz * 1e9;
         let l2_latency = l2_ns * to_clocks + link_latency;
-        let dram_latency = gpu.dram.latency.ns() * to_clocks + link_latency;
+        let dram_latency = self.engine.memory.dram_latency_ns() * to_clocks + link_latency;
         let latency = l2_hit * l2_latency + (1.0 - l2_hit) * dram_latency;
         let request = parts::request_cycles(&accelerator.table_dma, line, latency);
         let stream_latency = if in_l2 { l2_latency } else { dram_latency };
@@ -260,8 +262,12 @@ impl Plan<'_> {
             extra_activations: table_dram / line * dram::activations_per_request(gpu, rows),
             ..Traffic::default()
         };
-        let dram_ns =
-            if streamed + table_dram > 0.0 { dram::service_ns(gpu, &traffic) } else { 0.0 };
+        let dram_ns = if streamed + table_dram > 0.0 {
+            let bus = dram::bus_ns(gpu, &traffic) / self.engine.memory.memory_scale();
+            bus.max(dram::rows_ns(gpu, &traffic))
+        } else {
+            0.0
+        };
         let l2_ns = link_bytes / gpu.l2.bytes_per_clock / self.engine.gpu_clock_hz * 1e9;
         let to_ns = 1e9 / clock;
         let fill = if counted.tails { self.fill_cycles(l2_latency) } else { 0.0 };
@@ -371,7 +377,8 @@ impl Plan<'_> {
         let link = all / a.link.bytes_per_clock / clock;
         let l2 = all / gpu.l2.bytes_per_clock / self.engine.gpu_clock_hz;
         let tables: f64 = self.placement.levels.iter().map(|level| level.bytes).sum();
-        let dram = tables.min(all) / gpu.stream_bytes_per_s(0.0);
+        let dram =
+            tables.min(all) / gpu.stream_bytes_per_s(0.0) / self.engine.memory.memory_scale();
         dma.max(link).max(l2).max(dram) * 1e9
     }
 }

@@ -29,7 +29,9 @@ impl SharedTime {
                 / clock
                 * 1e9
                 / engine.relief(Resource::L2),
-            dram: dram::bus_ns(gpu, traffic) / engine.relief(Resource::Dram),
+            dram: dram::bus_ns(gpu, traffic)
+                / engine.memory_scale()
+                / engine.relief(Resource::Dram),
             dram_rows: dram::rows_ns(gpu, traffic) / engine.relief(Resource::DramRows),
             launch: ctas / (gpu.launch.ctas_per_clock * clock) * 1e9
                 / engine.relief(Resource::CtaLaunch),

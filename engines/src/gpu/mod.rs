@@ -6,6 +6,7 @@
 //! adds to it. Left out: instruction order, replays, cluster launch, and preemption.
 
 mod clock;
+mod counters;
 pub mod energy;
 pub mod kernel;
 #[cfg(test)]
@@ -41,6 +42,9 @@ pub struct Options {
     pub l2: L2Start,
     /// SM clock in Hz instead of the typical one; held whatever power it takes.
     pub clock_hz: Option<f64>,
+    /// Memory clock in Hz, as drivers report it, instead of the one that the catalogue's
+    /// bandwidth belongs to.
+    pub mem_clock_hz: Option<f64>,
     /// A resource that is to be this much faster (1.1 = 10 % more of it), for sensitivities.
     pub relief: Option<(Resource, f64)>,
 }
@@ -70,6 +74,23 @@ impl<'a> GpuEngine<'a> {
     /// SM clock of the simulation, in Hz.
     pub fn clock_hz(&self) -> f64 {
         self.options.clock_hz.unwrap_or_else(|| self.gpu.clocks.typical.hz())
+    }
+
+    /// Memory clock of the simulation over the catalogue's.
+    pub fn memory_scale(&self) -> f64 {
+        self.options.mem_clock_hz.map_or(1.0, |clock| clock / self.gpu.memory_clock_hz())
+    }
+
+    /// Unloaded latency of a read that DRAM answers, in nanoseconds. On the way through L2 it
+    /// takes SM cycles; of the rest half is taken for the array's own time and half for memory
+    /// clocks.
+    pub fn dram_latency_ns(&self) -> f64 {
+        let (gpu, clock) = (self.gpu, self.clock_hz());
+        let catalogued = gpu.dram.latency.ns();
+        let l2_ns = (gpu.l2.latency_cycles / gpu.clocks.typical.hz() * 1e9).min(catalogued);
+        let beyond = catalogued - l2_ns;
+        l2_ns * gpu.clocks.typical.hz() / clock
+            + beyond * f64::midpoint(1.0, 1.0 / self.memory_scale())
     }
 
     /// How much faster than specified a resource is to be taken.
@@ -134,6 +155,7 @@ impl Engine for GpuEngine<'_> {
         match work {
             Operation::Transfer(transfer) => Ok(transfer::copy(self, transfer)),
             Operation::Collective(collective) => Ok(transfer::collective(self, collective)),
+            Operation::Counters(counters) => counters::price(self, counters),
             _ => {
                 let mut best: Option<(f64, Vec<KernelCost>, Candidate)> = None;
                 let mut failure = EngineError::NoCandidate;

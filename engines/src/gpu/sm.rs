@@ -115,7 +115,7 @@ pub fn read_latency_cycles(engine: &GpuEngine<'_>, movement: &Movement, load: f6
     let gpu = engine.gpu;
     let near_far = f64::midpoint(gpu.l2.latency_cycles, gpu.l2.far_latency_cycles);
     let queued = 1.0 + (gpu.dram.loaded_latency - 1.0) * load;
-    let dram = gpu.dram.latency.ns() * 1e-9 * engine.clock_hz() * queued;
+    let dram = engine.dram_latency_ns() * 1e-9 * engine.clock_hz() * queued;
     let missed = 1.0 - movement.read_l1;
     let from_dram = movement.read_dram.min(missed);
     movement.read_l1 * gpu.l1.latency_cycles

@@ -55,7 +55,9 @@ pub fn copy(engine: &GpuEngine<'_>, transfer: &Transfer) -> Cost {
     let read = Traffic { dram_read_bytes: bytes, ..Traffic::default() };
     let write = Traffic { dram_write_bytes: bytes, ..Traffic::default() };
     let link = |bandwidth: f64| bytes / bandwidth * 1e9;
-    let dram = |bytes: f64, write_share| bytes / gpu.stream_bytes_per_s(write_share) * 1e9;
+    let dram = |bytes: f64, write_share| {
+        bytes / gpu.stream_bytes_per_s(write_share) / engine.memory_scale() * 1e9
+    };
     let host = (Resource::HostLink, link(gpu.link.host.bytes_per_s()));
     let fixed = gpu.launch.memory_operation.ns();
     let (class, service, traffic) = match transfer.kind {

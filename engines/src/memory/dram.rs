@@ -9,12 +9,7 @@ use lumacycle_arch::Gpu;
 
 use crate::cost::Traffic;
 
-/// Time to serve the traffic, in nanoseconds.
-pub fn service_ns(gpu: &Gpu, traffic: &Traffic) -> f64 {
-    bus_ns(gpu, traffic).max(rows_ns(gpu, traffic))
-}
-
-/// Time on the data bus, in nanoseconds.
+/// Time on the data bus at the catalogue's memory clock, in nanoseconds.
 pub fn bus_ns(gpu: &Gpu, traffic: &Traffic) -> f64 {
     let bytes = traffic.dram_read_bytes + traffic.dram_write_bytes;
     let write_share = if bytes > 0.0 { traffic.dram_write_bytes / bytes } else { 0.0 };

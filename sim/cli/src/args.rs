@@ -81,6 +81,10 @@ pub struct EngineArgs {
     /// SM clock instead of the catalogue's typical one, e.g. "1.41 GHz"
     #[arg(long, value_name = "CLOCK")]
     pub clock: Option<String>,
+    /// Memory clock as nvidia-smi prints it, instead of the one that the catalogue's bandwidth
+    /// belongs to, e.g. "810 MHz"
+    #[arg(long, value_name = "CLOCK")]
+    pub mem_clock: Option<String>,
     /// Start every kernel with an empty L2 instead of one that holds what was just touched
     #[arg(long)]
     pub cold_l2: bool,
@@ -377,8 +381,9 @@ pub enum CatalogAction {
 
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
-    /// What to compare: gemm, `elementwise_norm_softmax`, attention, instant-ngp, traces, all of
-    /// these, or `neural_graphics` or ngpc (published figures that ship with the program)
+    /// What to compare: gemm, `elementwise_norm_softmax`, attention, `kernel_counters_dvfs`,
+    /// instant-ngp, traces, all of these, or `neural_graphics` or ngpc (published figures that ship
+    /// with the program)
     #[arg(value_name = "SUITE")]
     pub suite: String,
     /// A measurement file or a folder of them

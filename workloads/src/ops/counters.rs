@@ -1,5 +1,8 @@
 //! A kernel known only by its profiler counters: instructions by kind and transactions by
-//! memory level, as totals over the launch.
+//! memory level, as totals over the launch, and how many warps were resident.
+//!
+//! What a profiler counts is taken as it is: no cache is simulated. Left out: the order of
+//! instructions, barriers, and addresses, of which counters tell nothing.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,18 +23,33 @@ pub struct Counters {
     /// Packed half instructions.
     #[serde(default)]
     pub fp16x2: f64,
-    /// Integer, logic and control instructions.
+    /// Integer and logic instructions.
     #[serde(default)]
     pub int32: f64,
+    /// Control-flow instructions.
+    #[serde(default)]
+    pub control: f64,
+    /// Instructions of no other kind (moves, conversions).
+    #[serde(default)]
+    pub other: f64,
     /// Special-function instructions.
     #[serde(default)]
     pub sfu: f64,
     /// Memory instructions.
     #[serde(default)]
     pub memory: f64,
+    /// Those of them that wait for L1 or what lies below; 0 = not known.
+    #[serde(default)]
+    pub loads: f64,
+    /// Those of them that wait for shared memory.
+    #[serde(default)]
+    pub shared_loads: f64,
     /// Shared-memory wavefronts (transactions).
     #[serde(default)]
     pub shared_wavefronts: f64,
+    /// Bytes asked of L1 by reads.
+    #[serde(default)]
+    pub l1_bytes: f64,
     /// Bytes asked of L2 by reads.
     #[serde(default)]
     pub l2_read_bytes: f64,
@@ -44,9 +62,48 @@ pub struct Counters {
     /// Bytes written to DRAM.
     #[serde(default)]
     pub dram_write_bytes: f64,
+    /// Resident warps on an SM that has any, on average over time; 0 = as many as fit.
+    #[serde(default)]
+    pub resident_warps: f64,
 }
 
 impl Counters {
+    /// Of a launch of which nothing has been counted yet.
+    pub const fn none(launch: Launch) -> Self {
+        Self {
+            launch,
+            fp32: 0.0,
+            fp64: 0.0,
+            fp16x2: 0.0,
+            int32: 0.0,
+            control: 0.0,
+            other: 0.0,
+            sfu: 0.0,
+            memory: 0.0,
+            loads: 0.0,
+            shared_loads: 0.0,
+            shared_wavefronts: 0.0,
+            l1_bytes: 0.0,
+            l2_read_bytes: 0.0,
+            l2_write_bytes: 0.0,
+            dram_read_bytes: 0.0,
+            dram_write_bytes: 0.0,
+            resident_warps: 0.0,
+        }
+    }
+
+    /// Warp instructions executed.
+    pub const fn instructions(&self) -> f64 {
+        self.fp32
+            + self.fp64
+            + self.fp16x2
+            + self.int32
+            + self.control
+            + self.other
+            + self.sfu
+            + self.memory
+    }
+
     /// fp32 and fp64 instructions × 32 threads × two operations (taken as multiply-adds).
     pub fn flops(&self) -> f64 {
         64.0 * (self.fp32 + self.fp64 + 2.0 * self.fp16x2)
@@ -69,7 +126,7 @@ impl Counters {
             fp32: per(self.fp32),
             fp64: per(self.fp64),
             fp16x2: per(self.fp16x2),
-            int32: per(self.int32),
+            int32: per(self.int32 + self.control + self.other),
             sfu: per(self.sfu),
             memory: per(self.memory),
             tensor_macs: 0.0,
@@ -80,8 +137,8 @@ impl Counters {
         // Compilers keep about four independent accesses in flight.
         stage.in_flight = 4.0_f64.min(rounds);
         stage.memory_round_trips = f64::from(u8::from(self.l2_read_bytes > 0.0));
-        let instructions = self.fp32 + self.fp64 + self.fp16x2 + self.int32 + self.sfu;
-        stage.dependent_instructions = instructions / warps / rounds / 2.0;
+        let arithmetic = self.instructions() - self.memory;
+        stage.dependent_instructions = arithmetic / warps / rounds / 2.0;
         // The part of the L2 traffic that missed is streamed; the rest is re-read from L2.
         for (label, direction, l2, dram) in [
             ("reads", Direction::Read, self.l2_read_bytes, self.dram_read_bytes),

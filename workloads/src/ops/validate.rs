@@ -126,13 +126,19 @@ fn counters(c: &Counters) -> Result<(), String> {
         ("fp64", c.fp64),
         ("fp16x2", c.fp16x2),
         ("int32", c.int32),
+        ("control", c.control),
+        ("other", c.other),
         ("sfu", c.sfu),
         ("memory", c.memory),
+        ("loads", c.loads),
+        ("shared_loads", c.shared_loads),
         ("shared_wavefronts", c.shared_wavefronts),
+        ("l1_bytes", c.l1_bytes),
         ("l2_read_bytes", c.l2_read_bytes),
         ("l2_write_bytes", c.l2_write_bytes),
         ("dram_read_bytes", c.dram_read_bytes),
         ("dram_write_bytes", c.dram_write_bytes),
+        ("resident_warps", c.resident_warps),
     ])
 }
 

@@ -26,6 +26,8 @@ use crate::failure::Failure;
 
 /// Clocks that an SM may be asked to run at.
 const SM_CLOCK_HZ: std::ops::RangeInclusive<f64> = 1e7..=1e10;
+/// Memory clocks that may be asked for, as multiples of the catalogue's.
+const MEMORY_CLOCKS: std::ops::RangeInclusive<f64> = 0.1..=1.5;
 
 /// A catalogue entry by name, or a description from a file.
 pub fn gpu(catalog: &Catalog, name: &str) -> Result<Entry, Failure> {
@@ -85,5 +87,30 @@ pub fn chosen(names: &[String], args: &EngineArgs) -> Result<(Vec<Entry>, Option
         }
     };
     let l2 = if args.cold_l2 { L2Start::Cold } else { L2Start::Warm };
-    Ok((gpus?, Options { l2, clock_hz, relief: None }))
+    let gpus = gpus?;
+    let mem_clock_hz =
+        args.mem_clock.as_deref().map(|text| memory_clock(text, &gpus)).transpose()?;
+    Ok((gpus, Options { l2, clock_hz, mem_clock_hz, relief: None }))
+}
+
+/// A memory clock that all of these GPUs could be asked for.
+fn memory_clock(text: &str, gpus: &[Entry]) -> Result<f64, Failure> {
+    let clock = lumacycle_arch::units::Frequency::parse(text)
+        .map_err(|e| Failure::usage(format!("--mem-clock: {e}"), "write it with its unit"))?;
+    for entry in gpus {
+        let own = entry.gpu.memory_clock_hz();
+        let (least, most) = (MEMORY_CLOCKS.start() * own, MEMORY_CLOCKS.end() * own);
+        if !(least..=most).contains(&clock.hz()) {
+            return Err(Failure::usage(
+                format!("--mem-clock: {text} is no memory clock of {}", entry.id),
+                format!(
+                    "its memory runs at {:.0} MHz; give {:.0} to {:.0} MHz",
+                    own / 1e6,
+                    least / 1e6,
+                    most / 1e6
+                ),
+            ));
+        }
+    }
+    Ok(clock.hz())
 }
