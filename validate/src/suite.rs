@@ -15,13 +15,14 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::ValidateError;
-use crate::counters;
 use crate::measurements::{self, Row};
 use crate::stats::{Figures, bucket};
 use crate::wave::{Wave, WaveRow};
+use crate::{counters, kernels};
 
 /// Suites that exist.
-pub const SUITES: &[&str] = &["gemm", "elementwise_norm_softmax", "attention", counters::SUITE];
+pub const SUITES: &[&str] =
+    &["gemm", "elementwise_norm_softmax", "attention", kernels::SUITE, counters::SUITE];
 
 /// A group of rows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -118,17 +119,25 @@ pub struct Compared {
     pub occupancy_pct: f64,
 }
 
-/// Runs a suite over a measurement file or folder; `gpus` limits it to some (empty = all).
+/// Runs a suite over a measurement file or folder; `gpus` limits it to some (empty = all);
+/// `unclean` takes the rows as well that are marked as not fit to be scored.
 ///
 /// # Errors
 /// When the suite does not exist or its data cannot be read.
-pub fn run(suite: &str, data: &Path, gpus: &[String]) -> Result<SuiteReport, ValidateError> {
+pub fn run(
+    suite: &str,
+    data: &Path,
+    gpus: &[String],
+    unclean: bool,
+) -> Result<SuiteReport, ValidateError> {
     let path = measurements::locate(data, suite).ok_or_else(|| ValidateError::Unreadable {
         path: data.to_owned(),
         reason: format!("no {suite}.csv or {suite}.csv.gz there"),
     })?;
     let needed: &[&str] = if suite == counters::SUITE {
         &counters::COLUMNS
+    } else if suite == kernels::SUITE {
+        &["gpu", "kernel", "params", "runtime_us"]
     } else {
         &["gpu", "dtype", "runtime_us", "timing"]
     };
@@ -144,6 +153,11 @@ pub fn run(suite: &str, data: &Path, gpus: &[String]) -> Result<SuiteReport, Val
     }
     let wanted: Vec<String> =
         gpus.iter().filter_map(|name| catalog.get(name).ok()).map(|entry| entry.id).collect();
+    let host = if suite == kernels::SUITE {
+        kernels::HostParts::of(&rows)
+    } else {
+        kernels::HostParts::default()
+    };
     let results: Vec<Result<Compared, String>> = rows
         .par_iter()
         .map(|row| {
@@ -153,10 +167,13 @@ pub fn run(suite: &str, data: &Path, gpus: &[String]) -> Result<SuiteReport, Val
             if !wanted.is_empty() && !wanted.contains(&entry.id) {
                 return Err("GPU not selected".to_owned());
             }
-            if suite == counters::SUITE {
-                counters::compare(row, entry)
-            } else {
-                compare(suite, row, entry)
+            if row.text("goal_set") == "False" && !unclean {
+                return Err("marked as not clean".to_owned());
+            }
+            match suite {
+                counters::SUITE => counters::compare(row, entry),
+                kernels::SUITE => kernels::compare(row, entry, &host),
+                _ => compare(suite, row, entry),
             }
         })
         .collect();
@@ -263,9 +280,7 @@ impl Host {
     pub fn shows_us(self, gpu: &Gpu, device_us: f64) -> f64 {
         match self {
             Self::Nothing => device_us,
-            Self::Events { floor_us } => {
-                floor_us.max(device_us + gpu.launch.host_wait.ns() / 1e3)
-            }
+            Self::Events { floor_us } => floor_us.max(device_us + gpu.launch.host_wait.ns() / 1e3),
             Self::Wall { floor_us } => {
                 floor_us.max(device_us + floor_us - gpu.launch.kernel.ns() / 1e3)
             }
@@ -290,9 +305,6 @@ pub(crate) struct Measured {
 
 /// Turns a row into work.
 pub(crate) fn measured(suite: &str, row: &Row) -> Result<Measured, String> {
-    if row.text("goal_set") == "False" {
-        return Err("marked as not clean".to_owned());
-    }
     let measured_us = row.number("runtime_us").filter(|t| *t > 0.0).ok_or("no measured time")?;
     // "bf16/fp16": the two run at one rate.
     let text = row.text("dtype").split(['/', '|']).next().unwrap_or_default();

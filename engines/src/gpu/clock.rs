@@ -20,9 +20,8 @@ pub(super) fn settle(
     if engine.options.clock_hz.is_some() || within(engine, &cost) {
         return cost;
     }
-    let at = |clock_hz: f64| {
-        price(&engine.with(Options { clock_hz: Some(clock_hz), ..engine.options }))
-    };
+    let at =
+        |clock_hz: f64| price(&engine.with(Options { clock_hz: Some(clock_hz), ..engine.options }));
     let mut high = engine.clock_hz();
     // No board stops: below half its base clock it draws what it draws.
     let mut low = engine.gpu.clocks.base.hz().min(high) * 0.5;

@@ -109,12 +109,7 @@ fn loaded(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>]) -> Ker
 /// Rounds in which load and latency settle.
 const LOAD_STEPS: u32 = 3;
 
-fn time(
-    engine: &GpuEngine<'_>,
-    kernel: &Kernel,
-    placed: &[Placed<'_>],
-    load: f64,
-) -> KernelCost {
+fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>], load: f64) -> KernelCost {
     let gpu = engine.gpu;
     let sms = f64::from(gpu.sm.count);
     let ctas: f64 = placed.iter().map(|group| group.ctas).sum();

@@ -392,6 +392,9 @@ pub struct ValidateArgs {
     /// Only this GPU; repeatable
     #[arg(long = "gpu", value_name = "NAME")]
     pub gpus: Vec<String>,
+    /// Rows as well that are marked as not clean
+    #[arg(long)]
+    pub all: bool,
     /// Write a page for each suite of measurements (SUITE.html, opens offline) into this folder
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
