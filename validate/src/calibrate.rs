@@ -233,7 +233,7 @@ fn samples(
                 "{id} {suite} {} {} {}",
                 measured.dtype.name(),
                 row.text("source"),
-                bucket(measured.measured_us)
+                bucket(measured.time_us)
             );
             let intensity = measured.operation.flops() / bytes;
             let sample = Sample { gpu: id, group: group.clone(), intensity, row: measured };
@@ -298,7 +298,7 @@ impl Fit<'_> {
         let figures = |gpus: &BTreeMap<&str, Gpu>| {
             let predicted = Self::predictions(samples, gpus);
             let pairs = predicted.iter().zip(samples);
-            Figures::of(pairs.filter_map(|(p, sample)| Some(((*p)?, sample.row.measured_us))))
+            Figures::of(pairs.filter_map(|(p, sample)| Some(((*p)?, sample.row.time_us))))
         };
         let before: BTreeMap<&str, Gpu> =
             self.entries.iter().map(|(id, entry)| (id.as_str(), entry.gpu.clone())).collect();
@@ -308,7 +308,7 @@ impl Fit<'_> {
 
     /// The constants that fit rows best.
     fn best(&self, samples: &[&Sample]) -> Vec<f64> {
-        let mut start: Vec<f64> = self.constants.iter().map(|c| c.to_line(c.start)).collect();
+        let mut start: Vec<f64> = self.constants.iter().map(|c| c.place_of(c.start)).collect();
         let mut counts: BTreeMap<&str, f64> = BTreeMap::new();
         for sample in samples {
             *counts.entry(&sample.group).or_insert(0.0) += 1.0;
@@ -344,19 +344,19 @@ impl Fit<'_> {
     }
 
     fn values(&self, line: &[f64]) -> Vec<f64> {
-        self.constants.iter().zip(line).map(|(constant, x)| constant.from_line(*x)).collect()
+        self.constants.iter().zip(line).map(|(constant, x)| constant.value_at(*x)).collect()
     }
 }
 
 impl Constant {
     /// Maps the allowed range onto the whole line, by ratio.
-    fn to_line(self, value: f64) -> f64 {
+    fn place_of(self, value: f64) -> f64 {
         let (low, high) = self.range;
         let share = libm::log(value / low) / libm::log(high / low);
         libm::log(share / (1.0 - share))
     }
 
-    fn from_line(self, x: f64) -> f64 {
+    fn value_at(self, x: f64) -> f64 {
         let (low, high) = self.range;
         low * libm::pow(high / low, 1.0 / (1.0 + libm::exp(-x)))
     }
@@ -378,7 +378,7 @@ impl CostFunction for Problem<'_> {
         let (mut sum, mut weight) = (0.0, 0.0);
         for ((predicted, sample), w) in predicted.iter().zip(self.samples).zip(&self.weights) {
             if let Some(predicted) = predicted {
-                sum += w * libm::log(predicted / sample.row.measured_us).abs();
+                sum += w * libm::log(predicted / sample.row.time_us).abs();
                 weight += w;
             }
         }
@@ -393,10 +393,10 @@ mod tests {
     #[test]
     fn the_line_covers_the_range() {
         for constant in CONSTANTS {
-            let there = constant.from_line(constant.to_line(constant.start));
+            let there = constant.value_at(constant.place_of(constant.start));
             assert!((there / constant.start - 1.0).abs() < 1e-9, "{}", constant.path);
-            assert!(constant.from_line(-50.0) >= constant.range.0 * 0.999);
-            assert!(constant.from_line(50.0) <= constant.range.1 * 1.001);
+            assert!(constant.value_at(-50.0) >= constant.range.0 * 0.999);
+            assert!(constant.value_at(50.0) <= constant.range.1 * 1.001);
         }
     }
 }

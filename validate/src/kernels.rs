@@ -1,4 +1,4 @@
-//! Open-source teaching kernels under NVBench (the suite `kernels`).
+//! Open-source teaching kernels under `NVBench` (the suite `kernels`).
 //!
 //! A row names a kernel of a well-known textbook or of a small benchmark, its sizes, and its time
 //! with a flushed L2. From what the algorithm does, counted by hand for one warp, come the
@@ -435,7 +435,7 @@ fn counters(gpu: &Gpu, kernel: &Described) -> Counters {
 }
 
 /// What the host adds to kernels that it waits for inside of what is timed (allocation, copies of
-/// sums, launches of the next level): NVBench cannot batch these, so no batch time is recorded.
+/// sums, launches of the next level): `NVBench` cannot batch these, so no batch time is recorded.
 /// Taken as the shortest recorded time of the same kernel on the same GPU, at sizes that keep no
 /// GPU busy, apart for sizes of one CTA, after which no second level follows.
 #[derive(Debug, Clone, PartialEq, Default)]

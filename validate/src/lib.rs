@@ -7,6 +7,7 @@
 
 pub mod calibrate;
 pub mod counters;
+pub mod expected;
 pub mod kernels;
 pub mod measurements;
 pub mod neural;

@@ -300,12 +300,12 @@ pub(crate) struct Measured {
     /// What L2 held before.
     pub l2: L2Start,
     /// In us.
-    pub measured_us: f64,
+    pub time_us: f64,
 }
 
 /// Turns a row into work.
 pub(crate) fn measured(suite: &str, row: &Row) -> Result<Measured, String> {
-    let measured_us = row.number("runtime_us").filter(|t| *t > 0.0).ok_or("no measured time")?;
+    let time_us = row.number("runtime_us").filter(|t| *t > 0.0).ok_or("no measured time")?;
     // "bf16/fp16": the two run at one rate.
     let text = row.text("dtype").split(['/', '|']).next().unwrap_or_default();
     let dtype = DType::parse(text).ok_or_else(|| format!("unknown type {text}"))?;
@@ -316,11 +316,11 @@ pub(crate) fn measured(suite: &str, row: &Row) -> Result<Measured, String> {
     }?;
     // A layer profiled as a whole touches all its weights between two uses of the same bytes.
     let l2 = if row.text("source") == "vidur_mlp" { L2Start::Cold } else { L2Start::Warm };
-    Ok(Measured { operation, dtype, host: Host::of(row), l2, measured_us })
+    Ok(Measured { operation, dtype, host: Host::of(row), l2, time_us })
 }
 
 fn compare(suite: &str, row: &Row, entry: &Entry) -> Result<Compared, String> {
-    let Measured { operation, dtype, host, l2, measured_us } = measured(suite, row)?;
+    let Measured { operation, dtype, host, l2, time_us: measured_us } = measured(suite, row)?;
     let engine = GpuEngine::new(&entry.gpu).with(Options { l2, ..Options::default() });
     let cost = engine.price(&operation).map_err(|error| error.to_string())?;
     let longest = cost.kernels.iter().max_by(|a, b| a.time_ns.total_cmp(&b.time_ns));

@@ -109,6 +109,57 @@ fn loaded(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>]) -> Ker
 /// Rounds in which load and latency settle.
 const LOAD_STEPS: u32 = 3;
 
+fn latency(engine: &GpuEngine<'_>, group: &Placed<'_>, load: f64) -> f64 {
+    sm::read_latency_cycles(engine, &group.movement, load)
+}
+
+fn set(engine: &GpuEngine<'_>, group: &Placed<'_>, resident: f64, latency: f64) -> SmTime {
+    sm::resident_set(engine, group.kernel, &group.movement, resident, latency)
+}
+
+/// Time of all waves, one after another, with so many CTAs resident on an SM while so much of DRAM
+/// is taken. `full` are the times of full sets, by group.
+fn of_waves(
+    engine: &GpuEngine<'_>,
+    placed: &[Placed<'_>],
+    full: &[SmTime],
+    (per_sm, load): (f64, f64),
+) -> f64 {
+    let sms = f64::from(engine.gpu.sm.count);
+    let to_ns = 1e9 / engine.clock_hz();
+    let order = engine.gpu.sm.overlap_order;
+    let mut time = 0.0;
+    for wave in waves_of(placed, per_sm * sms) {
+        let all: f64 = wave.ctas.iter().map(|(_, ctas)| ctas).sum();
+        // The tail spreads over the SMs before it doubles up.
+        let resident = libm::ceil(all / sms).clamp(1.0, per_sm);
+        let (mut alone, mut working, mut waiting) = (0.0, 0.0, 0.0);
+        let mut moved = Traffic::default();
+        for &(index, ctas) in &wave.ctas {
+            let group = &placed[index];
+            let loaded = latency(engine, group, load);
+            let tail;
+            let own = if resident >= per_sm {
+                &full[index]
+            } else {
+                tail = set(engine, group, resident, loaded);
+                &tail
+            };
+            alone += own.cycles * ctas / all;
+            // The first wait is covered by the predecessors' last work.
+            waiting += (own.waits - loaded).max(0.0) * ctas / all;
+            working += set(engine, group, resident, 0.0).cycles * ctas / all;
+            moved += group.movement.traffic.times(ctas / group.ctas);
+        }
+        let shared = SharedTime::of(engine, &moved, all).longest();
+        // Work on the SMs, work on memory and waiting for it cover each other in part.
+        let worked = together(working * to_ns, shared, order);
+        let waited = together(worked, waiting * to_ns, order);
+        time += wave.times * waited.max(alone * to_ns);
+    }
+    time
+}
+
 fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>], load: f64) -> KernelCost {
     let gpu = engine.gpu;
     let sms = f64::from(gpu.sm.count);
@@ -123,40 +174,11 @@ fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>], load: f6
     let to_ns = 1e9 / engine.clock_hz();
     let waves = ctas / (per_sm * sms);
 
-    let latency = |group: &Placed<'_>| sm::read_latency_cycles(engine, &group.movement, load);
-    let set = |group: &Placed<'_>, resident: f64, latency: f64| {
-        sm::resident_set(engine, group.kernel, &group.movement, resident, latency)
-    };
-    let full: Vec<SmTime> = placed.iter().map(|group| set(group, per_sm, latency(group))).collect();
-    let mut time = 0.0;
-    for wave in waves_of(placed, per_sm * sms) {
-        let all: f64 = wave.ctas.iter().map(|(_, ctas)| ctas).sum();
-        // The tail spreads over the SMs before it doubles up.
-        let resident = libm::ceil(all / sms).clamp(1.0, per_sm);
-        let (mut alone, mut working, mut waiting) = (0.0, 0.0, 0.0);
-        let mut moved = Traffic::default();
-        for &(index, ctas) in &wave.ctas {
-            let group = &placed[index];
-            let tail;
-            let own = if resident >= per_sm {
-                &full[index]
-            } else {
-                tail = set(group, resident, latency(group));
-                &tail
-            };
-            alone += own.cycles * ctas / all;
-            // The first wait is covered by the predecessors' last work.
-            waiting += (own.waits - latency(group)).max(0.0) * ctas / all;
-            working += set(group, resident, 0.0).cycles * ctas / all;
-            moved += group.movement.traffic.times(ctas / group.ctas);
-        }
-        let shared = SharedTime::of(engine, &moved, all).longest();
-        // Work on the SMs, work on memory and waiting for it cover each other in part.
-        let order = gpu.sm.overlap_order;
-        let worked = together(working * to_ns, shared, order);
-        let waited = together(worked, waiting * to_ns, order);
-        time += wave.times * waited.max(alone * to_ns);
-    }
+    let full: Vec<SmTime> = placed
+        .iter()
+        .map(|group| set(engine, group, per_sm, latency(engine, group, load)))
+        .collect();
+    let mut time = of_waves(engine, placed, &full, (per_sm, load));
     let mut traffic = Traffic::default();
     let mut first = f64::INFINITY;
     for group in placed {

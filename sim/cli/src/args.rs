@@ -401,6 +401,9 @@ pub struct ValidateArgs {
     /// Write every row with its prediction to this CSV file
     #[arg(long, value_name = "FILE")]
     pub rows: Option<PathBuf>,
+    /// Write what errors to expect, by class and size, to this TOML file
+    #[arg(long, value_name = "FILE")]
+    pub expected: Option<PathBuf>,
     /// Exit with 1 when the overall MAPE of a suite exceeds this many percent
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub max_mape: Option<f64>,

@@ -122,6 +122,7 @@ pub fn run(args: &KernelArgs) -> Result<(), Failure> {
     let header = [
         "GPU",
         "time us",
+        "9 of 10 within",
         "roofline us",
         "TFLOP/s",
         "DRAM GB/s",
@@ -133,6 +134,7 @@ pub fn run(args: &KernelArgs) -> Result<(), Failure> {
         "energy mJ",
         "kernel",
     ];
+    let spread = lumacycle_validate::expected::table();
     let mut rows = Vec::new();
     let mut data = Vec::new();
     for entry in &gpus {
@@ -146,11 +148,17 @@ pub fn run(args: &KernelArgs) -> Result<(), Failure> {
             .price(&operation)
             .map_or(0.0, |r| (1.0 - r.time_ns / cost.time_ns).max(0.0) * 100.0);
         let roofline_us = roofline::time_ns(&entry.gpu, &operation, dtype) / 1e3;
+        let class = operation.class();
+        let expected = lumacycle_validate::expected::interval(&spread, class, cost.time_ns / 1e3);
         let dram = cost.traffic.dram_read_bytes + cost.traffic.dram_write_bytes;
         let longest = cost.kernels.iter().max_by(|a, b| a.time_ns.total_cmp(&b.time_ns));
         rows.push(vec![
             entry.gpu.gpu.name.clone(),
             short(cost.time_ns / 1e3),
+            expected.map_or_else(
+                || "not known".to_owned(),
+                |e| format!("{} to {}", short(e.low_us), short(e.high_us)),
+            ),
             short(roofline_us),
             short(operation.flops() / cost.time_ns / 1e3),
             short(dram / cost.time_ns),
@@ -164,7 +172,7 @@ pub fn run(args: &KernelArgs) -> Result<(), Failure> {
         ]);
         data.push(json!({
             "gpu": entry.id, "roofline_us": roofline_us, "tenth_more_saves_pct": relieved,
-            "flops": operation.flops(), "cost": cost,
+            "flops": operation.flops(), "cost": cost, "expected": expected,
         }));
     }
     match common.output.format {

@@ -61,6 +61,10 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
     if let Some(path) = &args.rows {
         write_rows(path, &reports)?;
     }
+    if let Some(path) = &args.expected {
+        let table = lumacycle_validate::expected::from_reports(&reports);
+        output::write(Some(path), table.to_toml().as_bytes())?;
+    }
     reports.iter().try_for_each(|report| within(args, &report.suite, &report.overall))
 }
 
