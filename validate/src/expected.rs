@@ -79,6 +79,27 @@ pub fn interval(table: &[Spread], class: KernelClass, predicted_us: f64) -> Opti
     Some(Interval { low_us: predicted_us * spread.low, high_us: predicted_us * spread.high })
 }
 
+/// What to expect of a sum over classes of kernels, given as class, launches and predicted time in
+/// microseconds. Kernels of one class err alike, classes independently of each other. With it the
+/// share of the time for which an interval is known; the rest is taken as it is.
+pub fn interval_of_sum(
+    table: &[Spread],
+    classes: impl Iterator<Item = (KernelClass, u64, f64)>,
+) -> (Interval, f64) {
+    let (mut sum, mut known, mut below, mut above) = (0.0, 0.0, 0.0, 0.0);
+    for (class, launches, predicted_us) in classes {
+        sum += predicted_us;
+        let one = predicted_us / launches.max(1) as f64;
+        let Some(interval) = interval(table, class, one).filter(|_| one > 0.0) else { continue };
+        known += predicted_us;
+        let times = predicted_us / one;
+        below += ((one - interval.low_us) * times).max(0.0).powi(2);
+        above += ((interval.high_us - one) * times).max(0.0).powi(2);
+    }
+    let interval = Interval { low_us: sum - below.sqrt(), high_us: sum + above.sqrt() };
+    (interval, if sum > 0.0 { known / sum } else { 0.0 })
+}
+
 /// The suite whose rows are most like a class.
 fn suite_of(class: KernelClass) -> Option<&'static str> {
     Some(match class {
@@ -175,6 +196,23 @@ mod tests {
             assert!(interval.low_us < interval.high_us);
         }
         assert_eq!(interval(&table, KernelClass::Collective, 500.0), None);
+    }
+
+    #[test]
+    fn sums_are_surer_than_their_parts() {
+        let table = table();
+        let parts = [KernelClass::Gemm, KernelClass::Elementwise];
+        let classes = parts.map(|class| (class, 1, 500.0));
+        let (sum, known) = interval_of_sum(&table, classes.into_iter());
+        let alone = parts.map(|class| interval(&table, class, 500.0).unwrap());
+        let widths: f64 = alone.iter().map(|i| i.high_us - 500.0).sum();
+        assert!(sum.high_us - 1000.0 < widths && sum.high_us > 1000.0);
+        assert!((known - 1.0).abs() < 1e-9);
+        let (_, half) = interval_of_sum(
+            &table,
+            [(KernelClass::Gemm, 1, 5.0), (KernelClass::Memcpy, 1, 5.0)].into_iter(),
+        );
+        assert!((half - 0.5).abs() < 1e-9);
     }
 
     #[test]

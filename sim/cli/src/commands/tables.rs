@@ -3,8 +3,12 @@
 use std::fmt::Write as _;
 
 use lumacycle_sim::replay::{KernelRow, ReplayResult, Totals};
+use lumacycle_validate::expected;
 
 use crate::output::{self, percent, short};
+
+/// Share of the time that classes with measured rows must make up before an interval is stated.
+const LEAST_KNOWN: f64 = 0.8;
 
 /// The first screen: all GPUs next to each other.
 pub fn summary(results: &[ReplayResult]) -> String {
@@ -24,6 +28,7 @@ pub fn summary(results: &[ReplayResult]) -> String {
     let header = [
         "GPU",
         "kernels ms",
+        "9 of 10 within",
         "busy ms",
         "span ms",
         if recorded { "vs recorded" } else { "vs first" },
@@ -37,6 +42,7 @@ pub fn summary(results: &[ReplayResult]) -> String {
         let mut row = vec![
             "(recorded)".to_owned(),
             short(totals.recorded_sum_ms),
+            String::new(),
             short(totals.recorded_busy_ms),
             short(totals.recorded_span_ms),
         ];
@@ -61,9 +67,18 @@ fn summary_row(result: &ReplayResult, first: &Totals) -> Vec<String> {
         (false, _) => faster(first.predicted_sum_ms),
     };
     let bound = result.bound_by.first();
+    let classes = result.classes.iter().map(|c| (c.class, c.events, c.predicted_ms * 1e3));
+    let (expected, known) = expected::interval_of_sum(&expected::table(), classes);
+    // Of what no suite measures nothing is claimed.
+    let within = if known < LEAST_KNOWN {
+        "not known".to_owned()
+    } else {
+        format!("{} to {}", short(expected.low_us / 1e3), short(expected.high_us / 1e3))
+    };
     vec![
         result.gpu_name.clone(),
         short(t.predicted_sum_ms),
+        within,
         short(t.predicted_busy_ms),
         short(t.predicted_span_ms),
         versus,
