@@ -2,8 +2,10 @@
 //!
 //! A kernel's CTAs are alike, so one resident set is priced and multiplied: as many full waves
 //! as there are, then the tail with what is left. Within a wave the SM pipes (`sm`), L2 and
-//! DRAM (`traffic`) each need their time; the longest decides, and what latency cannot be hidden
-//! adds to it. Left out: instruction order, replays, cluster launch, and preemption.
+//! DRAM (`traffic`) each need their time; these cover each other in part (`sm.overlap_order`), as does
+//! waiting for memory, whose latency grows with the load. Code is fetched once, and the clock
+//! gives way to the power limit (`clock`). Left out: instruction order, replays, cluster launch,
+//! and preemption.
 
 mod clock;
 mod counters;
