@@ -259,3 +259,22 @@ fn measurements_are_compared_and_reported() {
     assert!(!page.contains("src=") && !page.contains("<link"));
     assert_eq!(run(&["validate", "ngpc", "--report", &out]).status.code(), Some(2));
 }
+
+#[test]
+fn two_results_are_lined_up() {
+    let folder = folder();
+    let paths = ["a100", "h100-sxm"].map(|gpu| {
+        let path = folder.path().join(format!("{gpu}.json")).display().to_string();
+        let shape = ["kernel", "gemm", "2048", "2048", "2048", "--gpu", gpu];
+        let output = run(&[&shape[..], &["--format", "json", "-o", &path]].concat());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        path
+    });
+    let output = run(&["diff", &paths[0], &paths[1]]);
+    let text = stdout(&output);
+    // An H100 is faster.
+    let line = text.lines().find(|line| line.contains("kernel 0")).unwrap_or_default();
+    assert!(line.contains(" -") && line.contains(" %"), "{text}");
+    let bad = write(&folder, "bad.json", b"[1, 2]");
+    assert_eq!(code(&run(&["diff", &bad, &paths[0]])), 3);
+}

@@ -100,12 +100,18 @@ fn loaded(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>]) -> Ker
     // The longer it takes the less it loads.
     let mut load = dram_ns / unloaded_ns;
     for _ in 0..LOAD_STEPS {
+        let last_ns = cost.time_ns;
         cost = time(engine, kernel, placed, load.min(1.0));
+        if (cost.time_ns - last_ns).abs() <= SETTLED * last_ns {
+            break;
+        }
         load = f64::midpoint(load, dram_ns / cost.time_ns);
     }
     cost
 }
 
+/// Change of time that no longer matters.
+const SETTLED: f64 = 1e-4;
 /// Rounds in which load and latency settle.
 const LOAD_STEPS: u32 = 3;
 

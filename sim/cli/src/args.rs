@@ -39,6 +39,8 @@ pub enum Command {
     Catalog(CatalogArgs),
     /// Compare the models with measurements
     Validate(ValidateArgs),
+    /// What changed between two results (JSON of replay, kernel or validate), and why
+    Diff(DiffArgs),
     /// Find constants of a catalogue layer from measurements
     Calibrate(CalibrateArgs),
     /// Print a completion script for a shell
@@ -407,6 +409,18 @@ pub struct ValidateArgs {
     /// Exit with 1 when the overall MAPE of a suite exceeds this many percent
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub max_mape: Option<f64>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// A result, written with --format json
+    #[arg(value_name = "A")]
+    pub before: PathBuf,
+    /// Another of the same command: another GPU, configuration or version
+    #[arg(value_name = "B")]
+    pub after: PathBuf,
     #[command(flatten)]
     pub output: OutputArgs,
 }

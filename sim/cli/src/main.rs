@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Command::Trace(args) => commands::trace::run(args),
         Command::Catalog(args) => commands::catalog::run(args),
         Command::Validate(args) => commands::validate::run(&args),
+        Command::Diff(args) => commands::diff::run(&args),
         Command::Calibrate(args) => commands::calibrate::run(&args),
         Command::Completions(args) => commands::completions::run(&args),
     };

@@ -4,6 +4,7 @@ pub mod accelerated;
 pub mod calibrate;
 pub mod catalog;
 pub mod completions;
+pub mod diff;
 pub mod inputs;
 pub mod kernel;
 pub mod replay;
