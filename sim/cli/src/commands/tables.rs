@@ -14,7 +14,7 @@ pub fn summary(results: &[ReplayResult]) -> String {
     let origin = match (&first.recorded_gpu, recorded) {
         (Some(name), _) => format!("recorded on {name}"),
         (None, true) => "recorded on a GPU that it does not name (--recorded-gpu)".to_owned(),
-        (None, false) => "written by hand, without recorded times".to_owned(),
+        (None, false) => "without recorded times".to_owned(),
     };
     let rank = first.rank.map_or_else(String::new, |rank| format!(" (rank {rank})"));
     let mut text = format!(
