@@ -118,7 +118,7 @@ impl Work {
             l1_wavefronts: 0,
             directions: std::array::from_fn(|_| Requests::new()),
             sampler: Sampler::new(budget, launch.ctas(), launch.warps()),
-            warp: Warp::new(header.version),
+            warp: Warp::new(header.version, launch.warps()),
             warp_number: 0,
             slowest: Clocks::default(),
             waits: [0.0; 6],

@@ -66,6 +66,11 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
+    /// Whether the line at hand has an end, or the file breaks off in it.
+    pub(super) fn is_whole(&self) -> bool {
+        self.line.ends_with(b"\n")
+    }
+
     /// The line at hand.
     pub(super) fn text(&self) -> &[u8] {
         self.line.trim_ascii()

@@ -69,7 +69,14 @@ pub(crate) fn read(
     options: ReadOptions,
     recording: &mut Recording,
 ) -> Result<(), TraceError> {
-    let mut state = State { recording, options, budget: BUDGET, known: HashMap::new() };
+    let mut state = State {
+        recording,
+        options,
+        budget: BUDGET,
+        known: HashMap::new(),
+        partial: (0, None),
+        uneven: (0, 0),
+    };
     let lines = Lines::new(layer, path, container);
     let result = match kind {
         Kind::List => state.list(path, lines),
@@ -78,9 +85,8 @@ pub(crate) fn read(
             state.kernel(&name, lines).map(|signature| state.event(signature, 0))
         }
     };
-    recording.notes.push(
-        "instruction traces hold no times: no error can be stated, and kernels run one after another".to_owned(),
-    );
+    let notes = state.notes();
+    recording.notes = notes;
     result
 }
 
@@ -91,9 +97,32 @@ struct State<'a> {
     budget: usize,
     /// Launches that did the same.
     known: HashMap<String, u32>,
+    /// Files that lack thread blocks, and the first of them.
+    partial: (u64, Option<String>),
+    /// Files whose thread blocks differ, and the most kinds of one.
+    uneven: (u64, usize),
 }
 
 impl State<'_> {
+    /// What the result takes for granted.
+    fn notes(self) -> Vec<String> {
+        let mut notes = vec![
+            "instruction traces hold no times: no error can be stated, and kernels run one after another".to_owned(),
+        ];
+        if let (count, Some(first)) = self.partial {
+            notes.push(format!(
+                "the thread blocks that {count} traces lack are like the others ({first})"
+            ));
+        }
+        if let (1.., kinds) = self.uneven {
+            notes.push(format!(
+                "{} traces have thread blocks with different instructions (up to {kinds} kinds), which are averaged",
+                self.uneven.0
+            ));
+        }
+        notes
+    }
+
     fn list(&mut self, path: &Path, mut lines: Lines<impl BufRead>) -> Result<(), TraceError> {
         let folder = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
         let mut read: HashMap<String, (u32, u32)> = HashMap::new();
@@ -189,16 +218,14 @@ impl State<'_> {
         let launch = work.launch();
         let missing = launch.ctas().saturating_sub(work.blocks);
         if missing > 0 {
-            self.recording.notes.push(format!(
-                "{name} holds {} of {} thread blocks: the others are taken to be like them",
-                work.blocks,
-                launch.ctas()
-            ));
+            self.partial.0 += 1;
+            self.partial.1.get_or_insert_with(|| {
+                format!("{name} holds {} of {} thread blocks", work.blocks, launch.ctas())
+            });
         }
         if work.kinds() > 1 {
-            self.recording
-                .notes
-                .push(format!("{name} has {} kinds of thread blocks", work.kinds()));
+            self.uneven.0 += 1;
+            self.uneven.1 = self.uneven.1.max(work.kinds());
         }
         let same = format!("{kernel} {missing} {}", work.fingerprint());
         if let Some(&signature) = self.known.get(&same) {

@@ -246,7 +246,13 @@ impl<R: BufRead> Reader<R> {
         };
         let text = match found.parse(self.lines.text(), prefix, is_bulk) {
             Ok(text) => text,
-            Err(fault) => return Err(self.lines.malformed(fault.column, &fault.message, AGAIN)),
+            Err(fault) if self.lines.is_whole() => {
+                return Err(self.lines.malformed(fault.column, &fault.message, AGAIN));
+            }
+            Err(fault) => {
+                let message = format!("the file breaks off: {}", fault.message);
+                return Err(self.lines.malformed(fault.column, &message, CUT));
+            }
         };
         let number = if let Some(number) = self.opcodes.get(text) {
             *number

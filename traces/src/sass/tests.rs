@@ -74,12 +74,16 @@ fn missing_blocks_are_taken_to_be_like_the_others() {
 fn generic_addresses_tell_where_they_go() {
     let head = HEAD.replace("#traces", "-shmem base_addr = 0x7f0000000000\n#traces");
     let shared: [&str; 1] = ["0000 ffffffff 1 R2 LD.E 1 R4 4 1 0x7f0000000000 128 0"];
-    let global: [&str; 1] = ["0000 ffffffff 1 R2 LD.E 1 R4 4 1 0x7e0000000000 128 0"];
+    let global: [&str; 1] = ["0010 ffffffff 1 R2 LD.E 1 R4 4 1 0x7e0000000000 128 0"];
     let text = head + &block(0, &[&shared]) + &block(1, &[&global]);
     let recording = read_text(&text, false).unwrap();
     let found = traced(&recording);
     assert_eq!((found.shared_wavefronts, found.reads.sectors), (32.0, 32.0));
-    assert!(recording.notes.iter().any(|note| note.contains("2 kinds")), "{:?}", recording.notes);
+    assert!(
+        recording.notes.iter().any(|note| note.contains("up to 2 kinds")),
+        "{:?}",
+        recording.notes
+    );
 }
 
 #[test]
@@ -96,7 +100,8 @@ fn bad_traces_say_what_is_wrong() {
         (HEAD.to_owned() + &good.replace("warp = 0", "warp = 2"), "no such warp"),
         (HEAD.to_owned() + &good.replace("= 0,0,0", "= 2,0,0"), "outside of the grid"),
         (HEAD.to_owned() + &good + &good + &good, "more thread blocks"),
-        (HEAD.to_owned() + &good[..good.len() - 30], "ends inside a thread block"),
+        (HEAD.to_owned() + &good[..good.len() - 12], "ends inside a thread block"),
+        (HEAD.to_owned() + &good[..good.len() - 30], "the file breaks off"),
         (HEAD.to_owned() + &good.replace("FFMA 3", "FFMA x"), "no whole number"),
         (HEAD.to_owned() + "0 0 0 0 0000 ffffffff 0 EXIT 0 0", "outside of a thread block"),
         (HEAD.to_owned() + &"x".repeat(1 << 17), "more than 65535 characters"),

@@ -1,8 +1,9 @@
-//! How long one warp would wait if it were alone: its instructions issue in order, one a clock,
-//! and each waits until the registers that it reads are there.
+//! How long a CTA's warps would wait if it were alone: instructions issue in order, each waits
+//! until the registers that it reads are there and until its pipe, which the other warps of its
+//! scheduler use alike, is free.
 //!
-//! Latencies are nominal; what matters is which waits remain once the warp's own work between a
-//! load and its use is taken off, and which kind they are. They are returned in units of each
+//! Latencies and rates are nominal; what matters is which waits remain once the CTA's own work
+//! between a load and its use is taken off, and which kind they are. They are returned in units of each
 //! latency, so that an engine can put in those of the GPU at hand. A wait for shared memory right
 //! behind a barrier stands for the whole CTA; others are filled by its other warps and count as
 //! arithmetic. Left out: taken predicates, register banks, and waits for other warps.
@@ -18,6 +19,10 @@ const GLOBAL: u64 = 300;
 const SHARED: u64 = 24;
 const TENSOR: u64 = 33;
 const SFU: u64 = 18;
+/// Schedulers of an SM, which share out a CTA's warps.
+const SCHEDULERS: u64 = 4;
+/// Multiply-accumulates of one scheduler's tensor core a clock.
+const TENSOR_MACS: f64 = 128.0;
 /// The register that reads as zero.
 const ZERO: u8 = 255;
 /// Groups of asynchronous copies that may be under way.
@@ -36,7 +41,8 @@ enum Cause {
 pub(super) struct Clocks {
     /// All of them.
     pub(super) total: u64,
-    /// Issue slots and waits for arithmetic.
+    /// Issue slots and waits for results of arithmetic. Waits for a pipe are left to whoever knows
+    /// its real rate.
     pub(super) arithmetic: u64,
     pub(super) tensor: u64,
     pub(super) global: u64,
@@ -61,11 +67,28 @@ fn arithmetic_latency(version: u32) -> u64 {
     if (1..70).contains(&version) { 6 } else { 4 }
 }
 
+/// Clocks for which a warp instruction keeps its scheduler's pipe busy: 16 lanes of arithmetic, 8
+/// of the memory unit, 4 of special functions, as on most parts since Volta.
+fn occupied(opcode: &Opcode) -> u64 {
+    match opcode.pipe {
+        Pipe::Fp32 | Pipe::Fp16x2 | Pipe::Int32 => 2,
+        Pipe::Memory => 4,
+        Pipe::Sfu => 8,
+        Pipe::Fp64 => 16,
+        Pipe::Control => 1,
+        Pipe::Tensor => opcode.tensor.map_or(1, |(_, macs)| (macs / TENSOR_MACS) as u64).max(1),
+    }
+}
+
 /// A warp on its way through its instructions.
 #[derive(Debug)]
 pub(super) struct Warp {
     arithmetic: u64,
+    /// Warps of the CTA on one scheduler.
+    sharers: u64,
     clocks: Clocks,
+    /// When each pipe takes the next instruction.
+    free: [u64; 8],
     ready: [u64; 256],
     cause: [Cause; 256],
     behind_barrier: bool,
@@ -75,10 +98,12 @@ pub(super) struct Warp {
 }
 
 impl Warp {
-    /// A warp of a binary for `version` (compute capability × 10).
-    pub(super) fn new(version: u32) -> Self {
+    /// A warp of a CTA of `warps`, from a binary for `version` (compute capability × 10).
+    pub(super) fn new(version: u32, warps: u64) -> Self {
         Self {
             arithmetic: arithmetic_latency(version),
+            sharers: warps.div_ceil(SCHEDULERS).max(1),
+            free: [0; 8],
             clocks: Clocks::default(),
             ready: [0; 256],
             cause: [Cause::Arithmetic; 256],
@@ -92,6 +117,7 @@ impl Warp {
     pub(super) fn restart(&mut self) {
         self.clocks = Clocks::default();
         self.ready.fill(0);
+        self.free.fill(0);
         self.behind_barrier = false;
         self.open_group = 0;
         self.groups.clear();
@@ -136,6 +162,8 @@ impl Warp {
             Role::Plain => {}
         }
         self.wait(start - slot, cause);
+        start = start.max(self.free[opcode.pipe as usize]);
+        self.free[opcode.pipe as usize] = start + occupied(opcode) * self.sharers;
         self.clocks.arithmetic += 1;
         self.clocks.total = start;
 
@@ -180,7 +208,7 @@ mod tests {
     use super::*;
 
     fn run(lines: &[&str]) -> Clocks {
-        let mut warp = Warp::new(86);
+        let mut warp = Warp::new(86, 4);
         for line in lines {
             let mut instruction = Instruction::default();
             let text =
@@ -197,7 +225,7 @@ mod tests {
     #[test]
     fn independent_loads_share_a_round_trip() {
         let both = run(&[LOADS[0], LOADS[1], "0030 ffffffff 1 R6 FADD 2 R4 R5 0"]);
-        assert!(both.global > GLOBAL - 10 && both.global <= GLOBAL, "{both:?}");
+        assert!(both.global > GLOBAL - 10 && both.global <= GLOBAL + 10, "{both:?}");
         let chased = run(&[
             LOADS[0],
             "0020 ffffffff 1 R5 LDG.E 1 R4 4 1 2000 4",
@@ -217,6 +245,18 @@ mod tests {
             "0020 ffffffff 1 R9 MOV 1 R7 0",
         ]);
         assert!(vector.global > GLOBAL - 10, "{vector:?}");
+    }
+
+    #[test]
+    fn work_between_a_load_and_its_use_hides_it() {
+        let mut lines = vec![LOADS[0]];
+        lines.extend(["0020 ffffffff 1 R8 HMMA.16816.F32 3 R12 R16 R20 0"; 10]);
+        lines.push("0030 ffffffff 1 R6 MOV 1 R4 0");
+        let hidden = run(&lines);
+        assert!(hidden.global > 100 && hidden.global < 160, "{hidden:?}");
+        // Ten more of them, and nothing is left to wait for.
+        lines.splice(1..1, ["0020 ffffffff 1 R8 HMMA.16816.F32 3 R12 R16 R20 0"; 10]);
+        assert_eq!(run(&lines).global, 0);
     }
 
     #[test]

@@ -282,6 +282,20 @@ impl Traced {
         }
     }
 
+    /// Warp instructions by pipe, by name.
+    pub fn instructions(&self) -> [(&'static str, f64); 8] {
+        [
+            ("fp32", self.fp32),
+            ("fp64", self.fp64),
+            ("fp16x2", self.fp16x2),
+            ("int32", self.int32),
+            ("sfu", self.sfu),
+            ("memory", self.memory),
+            ("tensor", self.tensor_instructions),
+            ("control", self.control),
+        ]
+    }
+
     fn directions(&self) -> impl Iterator<Item = (&'static str, Direction, &Accesses)> {
         [
             ("reads", Direction::Read, &self.reads),

@@ -53,7 +53,14 @@ pub fn summary(results: &[ReplayResult]) -> String {
 
 fn summary_row(result: &ReplayResult, first: &Totals) -> Vec<String> {
     let t = &result.totals;
-    let faster = |base: f64| format!("{:.2}x", base / t.predicted_sum_ms.max(f64::MIN_POSITIVE));
+    // What could not run takes no time, which is no speed either.
+    let faster = |base: f64| {
+        if t.predicted_sum_ms > 0.0 {
+            format!("{:.2}x", base / t.predicted_sum_ms)
+        } else {
+            String::new()
+        }
+    };
     let versus = match (result.on_recorded_gpu, t.error_pct) {
         (true, Some(error)) => format!("error {error:+.1} % on {:.0} %", t.independent_pct),
         (true, None) => "the same".to_owned(),
