@@ -129,6 +129,8 @@ fn bad_lists_and_traces_say_where() {
     );
     let absurd = good.replace("(4,1,1)", "(2147483647,65535,65535)");
     write(&folder, "kernel-absurd.traceg", absurd.as_bytes());
+    let partial = good.replace("(4,1,1)", "(1000000,1,1)");
+    write(&folder, "kernel-partial.traceg", partial.as_bytes());
     for (entry, words) in [
         ("kernel-7.traceg", "there is no kernel-7.traceg beside the list"),
         ("kernel/../../etc/passwd.traceg", "no plain file name"),
@@ -138,6 +140,7 @@ fn bad_lists_and_traces_say_where() {
         ("kernel-bomb.traceg.gz", "more than 65535 characters"),
         ("kernel-gz.traceg.gz", "gzip data is damaged or cut short"),
         ("kernel-raw.traceg", "post-traces-processing"),
+        ("kernel-absurd.traceg", "it must lie between 0 and 1e18"),
         ("MemcpyHtoD,0x0", "MemcpyHtoD,ADDRESS,BYTES"),
     ] {
         let first = if entry.starts_with("Memcpy") { "" } else { "MemcpyHtoD,0x0,64\n" };
@@ -145,9 +148,8 @@ fn bad_lists_and_traces_say_where() {
         assert_eq!((status, json), (3, Value::Null), "{entry}: {told}");
         assert!(told.contains(words), "{entry}: {told}");
     }
-    // Blocks that are missing are taken to be like those that are there; a grid that no memory
-    // holds is no reason to reserve any.
-    let (status, json, told) = replay(&folder, "kernel-absurd.traceg\n", &[]);
+    // Blocks that are missing are taken to be like those that are there.
+    let (status, json, told) = replay(&folder, "kernel-partial.traceg\n", &[]);
     assert_eq!(status, 0, "{told}");
     assert!(json[0]["assumptions"].to_string().contains("holds 4 of"), "{json}");
     // Damage behind a whole block can be passed over.

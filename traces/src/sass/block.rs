@@ -2,10 +2,11 @@
 //!
 //! Every instruction of every block is counted; blocks with the same instructions at the same
 //! counters are recognised by a hash and their number told. Left out: traffic of local memory
-//! (taken to hit L1), of textures and of bulk copies, whose addresses traces lack; those are
-//! counted by kind.
+//! (taken to hit L1), of textures and of bulk copies, whose addresses traces lack (those are
+//! counted by kind), and that some copies into shared memory pass L1 by.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use lumacycle_workloads::ops::Traced;
@@ -29,7 +30,7 @@ const WAVEFRONT: u64 = 128;
 /// Requests in one direction.
 #[derive(Debug)]
 struct Requests {
-    requests: u64,
+    count: u64,
     bytes: u64,
     sectors: u64,
     distinct_sectors: Distinct,
@@ -39,7 +40,7 @@ struct Requests {
 impl Requests {
     fn new() -> Self {
         Self {
-            requests: 0,
+            count: 0,
             bytes: 0,
             sectors: 0,
             distinct_sectors: Distinct::new(),
@@ -48,7 +49,7 @@ impl Requests {
     }
 
     fn add(&mut self, bytes: u64, sectors: &[u64]) {
-        self.requests += 1;
+        self.count += 1;
         self.sectors += sectors.len() as u64;
         self.bytes += bytes.min(sectors.len() as u64 * 32);
         let mut line = u64::MAX;
@@ -136,6 +137,10 @@ impl Work {
     /// Different sequences of instructions among the blocks.
     pub(super) fn kinds(&self) -> usize {
         self.kinds.len()
+    }
+
+    pub(super) fn stream(&self) -> u32 {
+        self.header.stream
     }
 
     pub(super) fn launch(&self) -> Launch {
@@ -251,19 +256,13 @@ impl Work {
     }
 
     /// Distinguishes launches that did different things.
-    pub(super) fn fingerprint(&self) -> String {
+    pub(super) fn fingerprint(&self, name: &str) -> u64 {
         let requests: Vec<_> =
-            self.directions.iter().map(|d| (d.requests, d.bytes, d.sectors)).collect();
-        format!(
-            "{:?} {:?} {:?} {} {} {:?} {:?}",
-            self.launch,
-            self.pipes,
-            requests,
-            self.shared_wavefronts,
-            self.l1_wavefronts,
-            self.tensor,
-            self.kinds
-        )
+            self.directions.iter().map(|d| (d.count, d.bytes, d.sectors)).collect();
+        let mut hasher = DefaultHasher::new();
+        (name, self.launch, self.pipes, requests, self.blocks).hash(&mut hasher);
+        (self.shared_wavefronts, self.l1_wavefronts, &self.kinds).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// The whole launch; blocks that were not traced are taken to be like those that were.
@@ -276,7 +275,7 @@ impl Work {
             self.waits.map(|sum| sum / blocks);
         let samples = self.sampler.finish();
         let mut accesses = self.directions.iter().zip(samples).map(|(found, sample)| Accesses {
-            requests: found.requests as f64 * all,
+            requests: found.count as f64 * all,
             bytes: found.bytes as f64 * all,
             sectors: found.sectors as f64 * all,
             distinct_bytes: found.distinct_sectors.count() * 32.0 * all,

@@ -25,6 +25,8 @@ use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
 
+use lumacycle_workloads::ops::Operation;
+
 use crate::TraceError;
 use crate::recording::{Event, EventKind, Recording, Signature};
 use crate::source::ReadOptions;
@@ -82,7 +84,9 @@ pub(crate) fn read(
         Kind::List => state.list(path, lines),
         Kind::Kernel => {
             let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into());
-            state.kernel(&name, lines).map(|signature| state.event(signature, 0))
+            state
+                .kernel(path, &name, lines)
+                .map(|(signature, stream)| state.event(signature, stream))
         }
     };
     let notes = state.notes();
@@ -96,7 +100,7 @@ struct State<'a> {
     /// Words of addresses that may still be kept.
     budget: usize,
     /// Launches that did the same.
-    known: HashMap<String, u32>,
+    known: HashMap<u64, u32>,
     /// Files that lack thread blocks, and the first of them.
     partial: (u64, Option<String>),
     /// Files whose thread blocks differ, and the most kinds of one.
@@ -196,12 +200,16 @@ impl State<'_> {
             }
         }
         let lines = Lines::new(layer, path, container);
-        let signature = self.kernel(name, lines)?;
-        Ok((signature, 0))
+        self.kernel(path, name, lines)
     }
 
-    /// Reads one kernel and returns the number of its launch.
-    fn kernel(&mut self, name: &str, lines: Lines<impl BufRead>) -> Result<u32, TraceError> {
+    /// Reads one kernel and returns the number of its launch and its stream.
+    fn kernel(
+        &mut self,
+        path: &Path,
+        name: &str,
+        lines: Lines<impl BufRead>,
+    ) -> Result<(u32, u32), TraceError> {
         // Each kernel may take half of what is left, so that late ones keep something.
         let budget = KERNEL_BUDGET.min(self.budget / 2).max(64);
         let KernelFile { name: kernel, work, unknown, cut } =
@@ -227,14 +235,20 @@ impl State<'_> {
             self.uneven.0 += 1;
             self.uneven.1 = self.uneven.1.max(work.kinds());
         }
-        let same = format!("{kernel} {missing} {}", work.fingerprint());
+        let (stream, same) = (work.stream(), work.fingerprint(&kernel));
         if let Some(&signature) = self.known.get(&same) {
-            return Ok(signature);
+            return Ok((signature, stream));
         }
         let traced = work.finish();
         for accesses in [&traced.reads, &traced.writes, &traced.atomics] {
-            self.budget = self.budget.saturating_sub(accesses.sample.sectors.len());
+            self.budget = self.budget.saturating_sub(accesses.sample.words());
         }
+        let operation = Operation::Traced(Box::new(traced));
+        operation.validate().map_err(|reason| TraceError::NotATrace {
+            path: path.to_owned(),
+            reason: format!("with the blocks that it lacks, {reason}"),
+            help: "check its grid, or trace more of its thread blocks".to_owned(),
+        })?;
         let signature = u32::try_from(self.recording.signatures.len()).unwrap_or(u32::MAX);
         self.recording.signatures.push(Signature {
             kind: EventKind::Kernel,
@@ -243,10 +257,10 @@ impl State<'_> {
             bytes: None,
             operator: None,
             collective: None,
-            work: Some(lumacycle_workloads::ops::Operation::Traced(Box::new(traced))),
+            work: Some(operation),
         });
         self.known.insert(same, signature);
-        Ok(signature)
+        Ok((signature, stream))
     }
 
     /// Runs a launch after all others.

@@ -263,22 +263,22 @@ fn memory(base: &str, text: &str) -> Option<Opcode> {
 
 /// Multiply-accumulates of `m × n × k` written without separators, as in `HMMA.16816`.
 fn shape_macs(digits: &str) -> Option<f64> {
-    let macs = match digits {
-        "884" => 8 * 8 * 4,
-        "1684" => 16 * 8 * 4,
-        "1688" => 16 * 8 * 8,
-        "16816" => 16 * 8 * 16,
-        "16832" => 16 * 8 * 32,
-        "16864" => 16 * 8 * 64,
-        "168128" => 16 * 8 * 128,
-        "168256" => 16 * 8 * 256,
-        "8816" => 8 * 8 * 16,
-        "8832" => 8 * 8 * 32,
-        "8864" => 8 * 8 * 64,
-        "88128" => 8 * 8 * 128,
-        _ => return None,
-    };
-    Some(f64::from(macs))
+    const SHAPES: [(&str, [u32; 3]); 12] = [
+        ("884", [8, 8, 4]),
+        ("1684", [16, 8, 4]),
+        ("1688", [16, 8, 8]),
+        ("16816", [16, 8, 16]),
+        ("16832", [16, 8, 32]),
+        ("16864", [16, 8, 64]),
+        ("168128", [16, 8, 128]),
+        ("168256", [16, 8, 256]),
+        ("8816", [8, 8, 16]),
+        ("8832", [8, 8, 32]),
+        ("8864", [8, 8, 64]),
+        ("88128", [8, 8, 128]),
+    ];
+    let (_, shape) = SHAPES.iter().find(|(written, _)| *written == digits)?;
+    Some(f64::from(shape.iter().product::<u32>()))
 }
 
 fn tensor(base: &str, text: &str, version: u32) -> Option<Opcode> {

@@ -41,8 +41,11 @@ impl Distinct {
 
     pub(super) fn count(&self) -> f64 {
         let m = self.registers.len() as f64;
-        let empty = self.registers.iter().filter(|zeros| **zeros == 0).count() as f64;
-        let sum: f64 = self.registers.iter().map(|zeros| 0.5_f64.powi((*zeros).into())).sum();
+        let (mut empty, mut sum) = (0.0, 0.0);
+        for &zeros in &self.registers {
+            empty += f64::from(u8::from(zeros == 0));
+            sum += 0.5_f64.powi(zeros.into());
+        }
         let estimate = 0.7213 / (1.0 + 1.079 / m) * m * m / sum;
         if estimate < 2.5 * m && empty > 0.0 { m * (m / empty).ln() } else { estimate }
     }

@@ -4,7 +4,8 @@
 //!
 //! Everything is a total over the launch; CTAs are taken to be alike where an engine multiplies.
 //! The addresses are those of whole CTAs, kept as the 32-byte sectors that each warp-level
-//! request touches. Left out: which instruction of which warp follows which (an engine sees rates
+//! request touches; reads, writes and atomics each have the caches to themselves. Left out: which
+//! instruction of which warp follows which (an engine sees rates
 //! and waits), and what another generation's compiler would have made of the same source.
 
 use std::sync::Arc;
@@ -159,6 +160,11 @@ impl Sample {
         Ok(())
     }
 
+    /// Memory that the lists take, in words of eight bytes.
+    pub fn words(&self) -> usize {
+        self.sectors.len() + (self.request_ends.len() + self.warp_ends.len()).div_ceil(2)
+    }
+
     /// Most requests of one warp.
     fn longest_warp(&self) -> u64 {
         let mut start = 0;
@@ -177,7 +183,7 @@ struct Turns {
     sample: Arc<Sample>,
     /// Requests of a turn, and turns of a warp.
     in_turn: u64,
-    turns: u64,
+    per_warp: u64,
     ctas: f64,
     requests_per_group: f64,
     span_bytes: u64,
@@ -193,7 +199,7 @@ impl Turns {
         let groups = ctas * turns as f64 * f64::from(sample.warps.max(1));
         Self {
             in_turn,
-            turns,
+            per_warp: turns,
             ctas,
             requests_per_group: (accesses.requests / groups).max(1e-6),
             span_bytes: (accesses.distinct_line_bytes as u64).max(1),
@@ -203,7 +209,7 @@ impl Turns {
     }
 
     fn groups_per_cta(&self) -> u64 {
-        self.turns * u64::from(self.sample.warps.max(1))
+        self.per_warp * u64::from(self.sample.warps.max(1))
     }
 }
 
@@ -422,7 +428,7 @@ mod tests {
         let accesses = accesses();
         accesses.sample.validate().unwrap();
         let turns = Turns::new(&accesses, 2.0);
-        assert_eq!((turns.turns, Addresses::groups_per_cta(&turns, 2)), (2, 4));
+        assert_eq!((turns.per_warp, Addresses::groups_per_cta(&turns, 2)), (2, 4));
         let segment = turns.segments()[0];
         assert_eq!((segment.groups, segment.stands_for), (8, 8.0));
         let mut found: Vec<u64> = Vec::new();
