@@ -19,8 +19,10 @@ use crate::{DType, Kernel, KernelClass, Launch, Raster, Stage, Stream, TensorTyp
 pub const SECTOR_BYTES: u64 = 32;
 /// Requests that a warp is taken to send back to back before another has its turn.
 const BACK_TO_BACK: u64 = 4;
-/// Turns that the longest warp's requests are cut into, at most.
+/// Turns that the longest warp's requests are cut into, at most, where warps are alike.
 const MOST_TURNS: u64 = 512;
+/// Requests of a turn, at most, where one warp sends many more than the others.
+const MOST_IN_TURN: u64 = 4096;
 
 /// What a launch executed. Instruction counts are warp instructions over the whole launch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -148,6 +150,7 @@ impl Sample {
         let rising = |ends: &[u32]| ends.windows(2).all(|pair| pair[0] <= pair[1]);
         let last = |ends: &[u32]| ends.last().map_or(0, |end| *end as usize);
         if self.warps > 32
+            || (self.warps == 0 && ctas > 0)
             || ctas.saturating_mul(self.warps.into()) != self.warp_ends.len() as u64
             || !rising(&self.warp_ends)
             || !rising(&self.request_ends)
@@ -194,7 +197,10 @@ impl Turns {
     fn new(accesses: &Accesses, ctas: f64) -> Self {
         let sample = Arc::clone(&accesses.sample);
         let longest = sample.longest_warp().max(1);
-        let in_turn = BACK_TO_BACK.max(longest.div_ceil(MOST_TURNS));
+        // Few turns where most of them would be empty.
+        let mean = sample.request_ends.len() as u64 / (sample.warp_ends.len() as u64).max(1);
+        let uneven = longest.div_ceil(2 * mean + 1).min(MOST_IN_TURN);
+        let in_turn = BACK_TO_BACK.max(longest.div_ceil(MOST_TURNS)).max(uneven);
         let turns = longest.div_ceil(in_turn);
         let groups = ctas * turns as f64 * f64::from(sample.warps.max(1));
         Self {
@@ -452,7 +458,35 @@ mod tests {
         let mut sample = (*accesses().sample).clone();
         sample.sectors.pop();
         assert!(sample.validate().is_err());
-        let sample = Sample { runs: vec![u32::MAX], warps: 32, ..Sample::default() };
-        assert!(sample.validate().is_err());
+        for warps in [0, 32] {
+            let sample = Sample { runs: vec![u32::MAX], warps, ..Sample::default() };
+            assert!(sample.validate().is_err());
+        }
+    }
+
+    /// One warp with very many requests among idle ones is no reason to visit those very often.
+    #[test]
+    fn idle_warps_get_few_turns() {
+        let requests = 100_000_u32;
+        let mut warp_ends = vec![0; 9999];
+        warp_ends.push(requests);
+        let sample = Sample {
+            warps: 1,
+            runs: vec![10_000],
+            warp_ends,
+            request_ends: (1..=requests).collect(),
+            sectors: (0..u64::from(requests)).collect(),
+        };
+        sample.validate().unwrap();
+        let count = f64::from(requests);
+        let accesses = Accesses {
+            requests: count,
+            bytes: 32.0 * count,
+            sectors: count,
+            sample: Arc::new(sample),
+            ..Accesses::default()
+        };
+        let turns = Turns::new(&accesses, 1e4);
+        assert!(turns.segments()[0].groups < 10 * u64::from(requests), "{turns:?}");
     }
 }
