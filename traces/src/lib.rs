@@ -12,6 +12,7 @@ pub mod launches;
 pub mod names;
 pub mod own;
 pub mod recording;
+mod sass;
 pub mod source;
 
 pub use classify::{Classified, Known, classify};

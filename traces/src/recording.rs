@@ -159,6 +159,8 @@ pub struct Recording {
     pub peak_memory_bytes: Option<f64>,
     /// What was left out, by reason.
     pub skipped: Vec<Skipped>,
+    /// What the reader took for granted.
+    pub notes: Vec<String>,
     /// Whether reading stopped early at damage (`--keep-going`).
     pub cut: Option<String>,
     index: HashMap<SignatureKey, u32>,
@@ -194,11 +196,16 @@ impl Recording {
 
     /// Counts something that was left out.
     pub fn skip(&mut self, reason: &str, example: &str) {
+        self.skip_many(reason, example, 1);
+    }
+
+    /// Counts several cases of something that was left out.
+    pub(crate) fn skip_many(&mut self, reason: &str, example: &str, count: u64) {
         if let Some(known) = self.skipped.iter_mut().find(|s| s.reason == reason) {
-            known.count += 1;
+            known.count += count;
         } else {
             let example: String = example.chars().take(160).collect();
-            self.skipped.push(Skipped { reason: reason.to_owned(), count: 1, example });
+            self.skipped.push(Skipped { reason: reason.to_owned(), count, example });
         }
     }
 

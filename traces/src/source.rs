@@ -10,7 +10,7 @@ use flate2::read::MultiGzDecoder;
 use miette::NamedSource;
 
 use crate::recording::Recording;
-use crate::{TraceError, kineto, launches, own};
+use crate::{TraceError, kineto, launches, own, sass};
 
 /// How to read.
 #[derive(Debug, Clone, Copy, Default)]
@@ -115,7 +115,11 @@ fn is_tar(head: &[u8]) -> bool {
     head.len() > 262 && &head[257..262] == b"ustar"
 }
 
-fn damaged(path: &Path, container: Option<&'static str>, error: &io::Error) -> TraceError {
+pub(crate) fn damaged(
+    path: &Path,
+    container: Option<&'static str>,
+    error: &io::Error,
+) -> TraceError {
     match container {
         Some(container) => {
             TraceError::Damaged { path: path.to_owned(), container, reason: error.to_string() }
@@ -178,9 +182,20 @@ fn read_one(
     let first = head[skip..].iter().find(|byte| !byte.is_ascii_whitespace()).copied();
     let ours = own::looks_like(&head[skip..]);
     let list = launches::looks_like(&head[skip..]);
+    let traced = sass::kind_of(&head[skip..]).filter(|_| container != Some("tar"));
     layer.consume(skip);
     let mut recording = Recording::default();
     name.clone_into(&mut recording.name);
+    if let Some(kind) = traced {
+        if let Err(error) = sass::read(path, kind, layer, container, options, &mut recording) {
+            if !options.keep_going || recording.events.is_empty() {
+                return Err(error);
+            }
+            recording.cut = Some(error.to_string());
+        }
+        recording.finish();
+        return Ok(recording);
+    }
     let mut reader = Located::new(layer);
     let result = match first {
         None => {
@@ -198,7 +213,7 @@ fn read_one(
             return Err(TraceError::NotATrace {
                 path: path.to_owned(),
                 reason: "it starts with neither { nor [".to_owned(),
-                help: "replay reads Kineto (torch.profiler) JSON, launch lists (CSV) and lumacycle traces, plain, gzip, zstd or tar; other formats can be written as a lumacycle trace (docs/trace-format.md)"
+                help: "replay reads Kineto (torch.profiler) JSON, launch lists (CSV), Accel-Sim's kernelslist.g and lumacycle traces, plain, gzip, zstd or tar; other formats can be written as a lumacycle trace (docs/trace-format.md)"
                     .to_owned(),
             });
         }
@@ -327,7 +342,7 @@ impl<R: BufRead> Located<R> {
 }
 
 /// Text for a terminal: control characters and broken UTF-8 replaced.
-fn printable(bytes: &[u8]) -> String {
+pub(crate) fn printable(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

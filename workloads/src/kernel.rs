@@ -56,6 +56,8 @@ pub enum KernelClass {
     FusedRenderer,
     /// Known only by its counters.
     Counters,
+    /// Known by its executed instructions.
+    Traced,
     /// Known only by its launch shape.
     Unclassified,
 }
@@ -93,6 +95,7 @@ impl KernelClass {
             Self::SplatRaster => "splat_raster",
             Self::FusedRenderer => "fused_renderer",
             Self::Counters => "counters",
+            Self::Traced => "traced",
             Self::Unclassified => "unclassified",
         }
     }
@@ -152,7 +155,8 @@ fn product(dims: [u32; 3]) -> u64 {
 }
 
 /// Operand type of a tensor-core operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "operand types; Fp16Acc32 accumulates in fp32")]
 pub enum TensorType {
     Fp16,
@@ -182,6 +186,8 @@ pub struct Demand {
     pub sfu: f64,
     /// Memory instructions (global, shared, atomic).
     pub memory: f64,
+    /// Branches, barriers and other instructions that only take an issue slot.
+    pub control: f64,
     /// Dense tensor-core multiply-accumulates.
     pub tensor_macs: f64,
     /// Warp-level tensor instructions (for issue and latency).
@@ -208,6 +214,7 @@ impl Demand {
             + self.int32
             + self.sfu
             + self.memory
+            + self.control
             + self.tensor_instructions
     }
 }
@@ -300,6 +307,12 @@ pub trait Addresses: fmt::Debug + Send + Sync {
 
     /// Bytes that one request of a full warp asks for.
     fn access_bytes(&self) -> u64;
+
+    /// Groups of one CTA of so many warps, one after another: a group of each warp, then the next
+    /// of each.
+    fn groups_per_cta(&self, warps: u64) -> u64 {
+        warps
+    }
 
     /// Bytes that are touched from one launch of this kind to the next before the same address
     /// comes up again: what an L2 has to hold to be warm.

@@ -12,7 +12,10 @@ use lumacycle_workloads::TensorType;
 pub fn peak_flops(gpu: &Gpu, class: KernelClass, dtype: DType) -> f64 {
     let clock = gpu.clocks.boost.hz();
     let macs_per_clock = match class {
-        KernelClass::Gemm | KernelClass::Convolution | KernelClass::Attention => match dtype {
+        KernelClass::Gemm
+        | KernelClass::Convolution
+        | KernelClass::Attention
+        | KernelClass::Traced => match dtype {
             DType::Fp16 => tensor_rate(gpu, TensorType::Fp16Acc32),
             DType::Bf16 => tensor_rate(gpu, TensorType::Bf16),
             DType::Tf32 => tensor_rate(gpu, TensorType::Tf32),

@@ -231,24 +231,26 @@ fn gathered(
     addresses: &dyn Addresses,
     ctas_per_sm: u32,
 ) -> Levels {
-    let warps = kernel.launch.warps().max(1);
+    let groups = addresses.groups_per_cta(kernel.launch.warps().max(1)).max(1);
     // What the same CTA streams passes through L2 as well.
     let streamed: f64 = kernel.per_cta(|stage| {
         let plain = stage.streams.iter().filter(|s| matches!(s.pattern, Pattern::Streaming));
         plain.map(|s| s.bytes).sum()
     });
     let placement = Placement {
-        warps_per_cta: warps,
+        groups_per_cta: groups,
         ctas_per_sm: u64::from(ctas_per_sm.max(1)),
         l1_bytes: l1_bytes(gpu, kernel, ctas_per_sm),
-        streamed_per_group_bytes: streamed / warps as f64,
+        streamed_per_group_bytes: streamed / groups as f64,
     };
     let found = gather::run(gpu, addresses, placement);
-    // Atomics are performed at L2.
-    let l1_hits = if stream.direction == Direction::Atomic { 0.0 } else { found.l1 };
+    // Atomics are performed at L2, and writes pass L1 on their way there.
+    let l1_hits = if stream.direction == Direction::Read { found.l1 } else { 0.0 };
     let sector = gpu.l1.sector.bytes();
     let l2_bytes = found.requests * found.sectors_per_request * sector * (1.0 - l1_hits);
-    let dram_bytes = l2_bytes * (1.0 - found.l2);
+    // What a warp writes again soon after finds its sector in L2, as a read would in L1.
+    let merged = if stream.direction == Direction::Write { found.l1 } else { 0.0 };
+    let dram_bytes = l2_bytes * (1.0 - merged) * (1.0 - found.l2);
     // Lines are looked up a few at a time; what they yield leaves at the port's width.
     let lookups = found.lines_per_request / gpu.l1.lines_per_clock;
     let delivery = addresses.access_bytes() as f64 / gpu.l1.bytes_per_clock;

@@ -32,8 +32,9 @@ const ELSEWHERE: u64 = 1 << 50;
 /// How the launch runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Placement {
-    /// Warps of a CTA, each with one group of requests.
-    pub warps_per_cta: u64,
+    /// Groups of requests that a CTA sends one after another: one of each warp, or several in
+    /// turn.
+    pub groups_per_cta: u64,
     /// CTAs that an SM holds at once.
     pub ctas_per_sm: u64,
     /// L1 that shared memory leaves, in bytes.
@@ -255,14 +256,14 @@ impl<'a> Simulation<'a> {
     /// Runs a segment, or as much of it as the budget allows, and returns counts that stand for
     /// the whole of it.
     fn segment(&mut self, number: usize, segment: &Segment) -> Counts {
-        let warps = self.placement.warps_per_cta.max(1);
-        let ctas = segment.groups.div_ceil(warps);
+        let per_cta = self.placement.groups_per_cta.max(1);
+        let ctas = segment.groups.div_ceil(per_cta);
         let wave = (self.sms * self.placement.ctas_per_sm).max(1);
         // CTAs on simulated SMs until there are groups enough.
         let (mut chosen, mut groups) = (0_u64, 0_u64);
         while chosen < ctas && groups < self.groups_wanted {
             if chosen % self.sms < self.simulated_sms {
-                groups += warps;
+                groups += per_cta;
             }
             chosen += 1;
         }
@@ -275,10 +276,10 @@ impl<'a> Simulation<'a> {
         let mut first_cta = 0;
         while first_cta < chosen {
             let end = (first_cta + wave).min(chosen);
-            for warp in 0..warps {
+            for turn in 0..per_cta {
                 for cta in first_cta..end {
                     let sm = cta % self.sms;
-                    let group = cta * warps + warp;
+                    let group = cta * per_cta + turn;
                     if sm >= self.simulated_sms || group >= segment.groups {
                         continue;
                     }
@@ -411,7 +412,7 @@ mod tests {
     fn gathered(groups: u64, span: u64) -> Gathered {
         let gpu = Catalog::embedded().get("rtx3070").unwrap().gpu;
         let placement = Placement {
-            warps_per_cta: 16,
+            groups_per_cta: 16,
             ctas_per_sm: 3,
             l1_bytes: 131_072.0,
             streamed_per_group_bytes: 0.0,
@@ -433,7 +434,7 @@ mod tests {
 
     /// A run too short to fill L2 says the same as a long one of the same kind.
     const PLACED: Placement = Placement {
-        warps_per_cta: 16,
+        groups_per_cta: 16,
         ctas_per_sm: 3,
         l1_bytes: 131_072.0,
         streamed_per_group_bytes: 128.0,

@@ -123,8 +123,8 @@ pub struct SelectArgs {
 
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// Kineto (torch.profiler) JSON, a lumacycle trace, or a CSV list of launches; plain, gzip, zstd,
-    /// or a tar of ranks
+    /// Kineto (torch.profiler) JSON, a lumacycle trace, a CSV list of launches, or the kernelslist.g of
+    /// Accel-Sim's tracer; plain, gzip, zstd, or a tar of ranks
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     #[command(flatten)]

@@ -310,7 +310,7 @@ pub(super) fn assemble(
             .collect(),
         kernels,
         skipped: recording.skipped.clone(),
-        assumptions: assumptions(engine),
+        assumptions: assumptions(recording, engine),
         cut: recording.cut.clone(),
     }
 }
@@ -418,18 +418,20 @@ fn row(
     }
 }
 
-fn assumptions(engine: &GpuEngine<'_>) -> Vec<String> {
+fn assumptions(recording: &Recording, engine: &GpuEngine<'_>) -> Vec<String> {
     let l2 = match engine.options.l2 {
         lumacycle_engines::L2Start::Warm => {
             "L2 holds what a kernel touches at its start as far as it fits"
         }
         lumacycle_engines::L2Start::Cold => "L2 is empty at the start of each kernel",
     };
-    vec![
+    let mut all = vec![
         format!("SMs run at {:.0} MHz throughout", engine.clock_hz() / 1e6),
         l2.to_owned(),
         "gaps that the host caused are kept as recorded".to_owned(),
         "lookup indices are spread uniformly".to_owned(),
         "energy is a first figure from events, not yet calibrated".to_owned(),
-    ]
+    ];
+    all.extend(recording.notes.iter().cloned());
+    all
 }

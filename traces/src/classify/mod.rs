@@ -160,6 +160,7 @@ fn dtype_of(work: &Operation) -> DType {
         Operation::Rows(rows) => rows.dtype,
         Operation::Reduction(reduction) => reduction.dtype,
         Operation::Embedding(embedding) => embedding.dtype,
+        Operation::Traced(traced) => traced.dtype(),
         Operation::FusedMlp(_) | Operation::GridEncoding(_) | Operation::FusedRenderer(_) => {
             DType::Fp16
         }

@@ -129,6 +129,7 @@ impl Counters {
             int32: per(self.int32 + self.control + self.other),
             sfu: per(self.sfu),
             memory: per(self.memory),
+            control: 0.0,
             tensor_macs: 0.0,
             tensor_instructions: 0.0,
             shared_wavefronts: per(self.shared_wavefronts),

@@ -19,6 +19,7 @@ pub mod rows;
 pub mod sort;
 pub mod streaming;
 pub mod tile;
+pub mod traced;
 pub mod transfer;
 pub mod unknown;
 mod validate;
@@ -37,6 +38,7 @@ pub use renderer::FusedRenderer;
 pub use rows::{NormKind, Reduction, RowOperation, Rows};
 pub use sort::{SortKind, SortScan};
 pub use streaming::Streaming;
+pub use traced::Traced;
 pub use transfer::{Collective, CollectiveKind, CopyKind, Transfer};
 pub use unknown::Unknown;
 
@@ -94,6 +96,7 @@ pub enum Operation {
     Transfer(Transfer),
     Collective(Collective),
     Counters(Counters),
+    Traced(Box<Traced>),
     Unknown(Unknown),
 }
 
@@ -115,6 +118,7 @@ impl Operation {
             Self::PerThread(threads) => vec![threads.kernel(target).into()],
             Self::SortScan(sort) => vec![sort.candidate(target)],
             Self::Counters(counters) => vec![counters.kernel().into()],
+            Self::Traced(traced) => vec![traced.kernel().into()],
             Self::Unknown(unknown) => vec![unknown.kernel(target).into()],
             Self::Transfer(_) | Self::Collective(_) => Vec::new(),
         }
@@ -141,6 +145,7 @@ impl Operation {
             Self::Transfer(_) => KernelClass::Memcpy,
             Self::Collective(_) => KernelClass::Collective,
             Self::Counters(_) => KernelClass::Counters,
+            Self::Traced(_) => KernelClass::Traced,
             Self::Unknown(unknown) => unknown.class,
         }
     }
@@ -156,6 +161,7 @@ impl Operation {
             Self::Rows(rows) => rows.flops(),
             Self::Reduction(reduction) => reduction.inputs,
             Self::Counters(counters) => counters.flops(),
+            Self::Traced(traced) => traced.flops(),
             Self::GridEncoding(encoding) => encoding.flops(),
             Self::FusedMlp(mlp) => mlp.flops(),
             Self::FusedRenderer(renderer) => renderer.flops(),
@@ -186,6 +192,7 @@ impl Operation {
             Self::Transfer(transfer) => transfer.crossing_bytes(),
             Self::Collective(collective) => collective.bytes,
             Self::Counters(counters) => counters.dram_bytes(),
+            Self::Traced(traced) => traced.distinct_bytes(),
             Self::Unknown(unknown) => unknown.assumed_bytes(),
         }
     }
@@ -219,6 +226,7 @@ impl Operation {
             Self::Transfer(_)
             | Self::Collective(_)
             | Self::Counters(_)
+            | Self::Traced(_)
             | Self::PerThread(_)
             | Self::Unknown(_) => 0.0,
             // In place or not, the larger side has to be there.

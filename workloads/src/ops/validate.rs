@@ -5,7 +5,7 @@
 use super::gemm::Tile;
 use super::{
     Attention, ConvAlgorithm, Convolution, Counters, FusedMlp, FusedRenderer, Operation, PerThread,
-    Recorded,
+    Recorded, Traced,
 };
 use crate::Launch;
 
@@ -140,6 +140,12 @@ fn counters(c: &Counters) -> Result<(), String> {
         ("dram_write_bytes", c.dram_write_bytes),
         ("resident_warps", c.resident_warps),
     ])
+}
+
+fn traced(t: &Traced) -> Result<(), String> {
+    launch(&t.launch)?;
+    amounts(&t.amounts())?;
+    t.check_samples()
 }
 
 fn mlp(m: &FusedMlp) -> Result<(), String> {
@@ -287,6 +293,7 @@ impl Operation {
             Self::Transfer(t) => amounts(&[("bytes", t.bytes)]),
             Self::Collective(c) => amounts(&[("bytes", c.bytes), ("ranks", f64::from(c.ranks))]),
             Self::Counters(c) => counters(c),
+            Self::Traced(t) => traced(t),
             Self::Unknown(u) => {
                 amounts(&[("scale", u.scale)])?;
                 launch(&u.recorded.launch)

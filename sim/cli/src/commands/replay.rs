@@ -57,6 +57,11 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
 /// Launches that this GPU cannot run keep their recorded duration, which may be none at all.
 fn tell_failures(result: &ReplayResult) {
     let mut reasons: Vec<(&str, u64)> = Vec::new();
+    let kept = if result.totals.recorded_sum_ms > 0.0 {
+        "keep their recorded duration"
+    } else {
+        "count as no time"
+    };
     for kernel in &result.kernels {
         let Some(failure) = kernel.failure.as_deref() else { continue };
         match reasons.iter_mut().find(|(reason, _)| *reason == failure) {
@@ -66,7 +71,7 @@ fn tell_failures(result: &ReplayResult) {
     }
     for (reason, count) in reasons {
         output::say(&format!(
-            "{}: {count} launches cannot run and keep their recorded duration: {reason}",
+            "{}: {count} launches cannot run and {kept}: {reason}",
             result.gpu_name
         ));
     }

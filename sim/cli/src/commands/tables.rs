@@ -18,7 +18,7 @@ pub fn summary(results: &[ReplayResult]) -> String {
     let origin = match (&first.recorded_gpu, recorded) {
         (Some(name), _) => format!("recorded on {name}"),
         (None, true) => "recorded on a GPU that it does not name (--recorded-gpu)".to_owned(),
-        (None, false) => "written by hand, without recorded times".to_owned(),
+        (None, false) => "without recorded times".to_owned(),
     };
     let rank = first.rank.map_or_else(String::new, |rank| format!(" (rank {rank})"));
     let mut text = format!(
@@ -59,7 +59,14 @@ pub fn summary(results: &[ReplayResult]) -> String {
 
 fn summary_row(result: &ReplayResult, first: &Totals) -> Vec<String> {
     let t = &result.totals;
-    let faster = |base: f64| format!("{:.2}x", base / t.predicted_sum_ms.max(f64::MIN_POSITIVE));
+    // What could not run takes no time, which is no speed either.
+    let faster = |base: f64| {
+        if t.predicted_sum_ms > 0.0 {
+            format!("{:.2}x", base / t.predicted_sum_ms)
+        } else {
+            String::new()
+        }
+    };
     let versus = match (result.on_recorded_gpu, t.error_pct) {
         (true, Some(error)) => format!("error {error:+.1} % on {:.0} %", t.independent_pct),
         (true, None) => "the same".to_owned(),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use lumacycle_sim::schedule::busy_ps;
 use lumacycle_traces::{EventKind, ReadOptions, Recording, own};
+use lumacycle_workloads::ops::Operation;
 use serde::Serialize;
 use serde_json::json;
 
@@ -43,7 +44,10 @@ struct Stats {
     classes: BTreeMap<String, (u64, f64)>,
     known_pct: BTreeMap<String, f64>,
     steps_and_ranges: usize,
+    /// Warp instructions by pipe, of launches known by their instructions.
+    instructions: BTreeMap<&'static str, f64>,
     skipped: Vec<lumacycle_traces::Skipped>,
+    notes: Vec<String>,
     cut: Option<String>,
 }
 
@@ -69,7 +73,9 @@ fn describe(recording: &Recording) -> Stats {
         classes: BTreeMap::new(),
         known_pct: BTreeMap::new(),
         steps_and_ranges: recording.marks.len(),
+        instructions: BTreeMap::new(),
         skipped: recording.skipped.clone(),
+        notes: recording.notes.clone(),
         cut: recording.cut.clone(),
     };
     stats.gpus.sort();
@@ -89,6 +95,11 @@ fn describe(recording: &Recording) -> Stats {
             let shaped = operator.shapes.iter().any(|shape| !shape.is_empty());
             stats.kernels_with_shapes += u64::from(shaped);
         }
+        if let Some(Operation::Traced(traced)) = &signature.work {
+            for (pipe, count) in traced.instructions() {
+                *stats.instructions.entry(pipe).or_default() += count;
+            }
+        }
         let ms = event.duration_ps as f64 / 1e9;
         stats.sum_ms += ms;
         let found = &classified[event.signature as usize];
@@ -100,8 +111,11 @@ fn describe(recording: &Recording) -> Stats {
     streams.sort_unstable();
     streams.dedup();
     stats.streams = streams.len();
-    for share in stats.known_pct.values_mut() {
-        *share *= 100.0 / stats.sum_ms.max(f64::MIN_POSITIVE);
+    if stats.sum_ms > 0.0 {
+        stats.known_pct.values_mut().for_each(|share| *share *= 100.0 / stats.sum_ms);
+    } else {
+        // Shares of no recorded time say nothing.
+        stats.known_pct.clear();
     }
     let intervals: Vec<_> = recording.events.iter().map(|e| (e.start_ps, e.end_ps())).collect();
     let last = intervals.iter().map(|i| i.1).max().unwrap_or(0);
@@ -165,6 +179,16 @@ fn text(stats: &Stats) -> String {
     text.push_str(&output::render(&table));
     for (meaning, share) in &stats.known_pct {
         text.push_str(&format!("  {share:5.1} % of the time: {meaning}\n"));
+    }
+    if !stats.instructions.is_empty() {
+        let mut pipes: Vec<_> = stats.instructions.iter().filter(|(_, n)| **n > 0.0).collect();
+        pipes.sort_by(|a, b| b.1.total_cmp(a.1).then(a.0.cmp(b.0)));
+        let list: Vec<String> =
+            pipes.into_iter().map(|(pipe, count)| format!("{count:.0} {pipe}")).collect();
+        text.push_str(&format!("  warp instructions: {}\n", list.join(", ")));
+    }
+    for note in &stats.notes {
+        text.push_str(&format!("  {note}\n"));
     }
     for skipped in &stats.skipped {
         text.push_str(&format!(
