@@ -8,7 +8,7 @@
 
 mod support;
 
-use support::{code, folder, run, stderr, stdout, write};
+use support::{code, folder, run, stderr, stdout, told, write};
 
 #[test]
 fn the_front_page() {
@@ -277,4 +277,23 @@ fn two_results_are_lined_up() {
     assert!(line.contains(" -") && line.contains(" %"), "{text}");
     let bad = write(&folder, "bad.json", b"[1, 2]");
     assert_eq!(code(&run(&["diff", &bad, &paths[0]])), 3);
+}
+
+#[test]
+fn calibration_says_what_it_cannot_do() {
+    let folder = folder();
+    let row = "gpu,dtype,m,n,k,timing,runtime_us\nA100-SXM4-80GB,fp16,4096,4096,4096,K,560.2\n";
+    write(&folder, "gemm.csv", row.as_bytes());
+    let data = folder.path().display().to_string();
+    for (args, expected, what) in [
+        (["nope", &data, "sm.overlap_order"], 4, "ampere-sm80"),
+        (["ampere-sm80", &data, "sm.colour"], 4, "sm.overlap_order"),
+        (["ampere-sm80", "/nowhere", "sm.overlap_order"], 3, "no such folder"),
+        (["ampere-sm80", &data, "sm.overlap_order"], 3, "too few"),
+    ] {
+        let [layer, data, constant] = args;
+        let output = run(&["calibrate", layer, "--data", data, "--constant", constant]);
+        assert_eq!(code(&output), expected, "{}", stderr(&output));
+        assert!(told(&output).contains(what), "{}", stderr(&output));
+    }
 }

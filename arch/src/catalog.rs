@@ -193,14 +193,27 @@ impl Catalog {
     }
 
     fn builds_on(&self, id: &str, layer: &str) -> bool {
-        let Some((_, text)) = self.layers.get(id) else { return false };
-        let Ok(table) = text.parse::<toml::Table>() else { return false };
-        let bases: Vec<&str> = match table.get("base") {
-            Some(toml::Value::String(base)) => vec![base],
-            Some(toml::Value::Array(bases)) => bases.iter().filter_map(|b| b.as_str()).collect(),
-            _ => Vec::new(),
-        };
-        bases.iter().any(|base| *base == layer || self.builds_on(base, layer))
+        self.bases_of(id).iter().any(|base| base == layer || self.builds_on(base, layer))
+    }
+
+    fn bases_of(&self, id: &str) -> Vec<String> {
+        let Some((_, text)) = self.layers.get(id) else { return Vec::new() };
+        let Ok(mut table) = text.parse::<toml::Table>() else { return Vec::new() };
+        let base = table.remove("base").unwrap_or(toml::Value::Array(Vec::new()));
+        match base {
+            toml::Value::String(base) => vec![base],
+            other => other.try_into().unwrap_or_default(),
+        }
+    }
+
+    /// Layers that GPUs build on and that are no GPUs themselves, in order.
+    pub fn bases(&self) -> Vec<String> {
+        let ids = self.gpus.iter();
+        let mut bases: Vec<String> = ids.flat_map(|id| self.bases_of(id)).collect();
+        bases.retain(|base| !self.gpus.contains(base));
+        bases.sort();
+        bases.dedup();
+        bases
     }
 
     /// Short names of all accelerators, in natural order.

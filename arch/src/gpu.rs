@@ -301,7 +301,8 @@ section! {
         fetch_bytes_per_clock: f64,
         /// Shortest gap between dependent kernels of one stream.
         gap: Duration,
-        /// From the end of a kernel whose result the host waits for to the start of the next.
+        /// From the end of a kernel whose result the host waits for to the start of the next; as
+        /// long as a launch takes to an idle GPU.
         host_wait: Duration,
         /// Duration of an empty memory copy or set.
         memory_operation: Duration,

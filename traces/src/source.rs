@@ -48,10 +48,31 @@ pub fn read_with(
     }
     let file = File::open(path).map_err(|e| TraceError::unreadable(path, &e))?;
     let counted = Counted { inner: file, bytes: 0, progress };
-    let mut layer: Box<dyn BufRead> = Box::new(BufReader::with_capacity(1 << 16, counted));
-    let mut container = None;
     // A compressed tar of compressed members has at most this many layers.
-    for _ in 0..3 {
+    let (mut layer, container) = unpacked(path, counted, 3)?;
+    let head = peek(&mut layer).map_err(|e| damaged(path, container, &e))?;
+    let mut recordings = if is_tar(head) {
+        read_tar(path, layer, options)?
+    } else {
+        let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+        vec![read_one(path, &name, layer, container, options)?]
+    };
+    if options.strict {
+        check_strict(path, &recordings)?;
+    }
+    recordings.sort_by(|a, b| (a.rank, &a.name).cmp(&(b.rank, &b.name)));
+    Ok(recordings)
+}
+
+/// Takes up to `most` layers of gzip or zstd off a file, by their first bytes; says which came last.
+pub(crate) fn unpacked(
+    path: &Path,
+    file: impl Read + 'static,
+    most: usize,
+) -> Result<(Box<dyn BufRead>, Option<&'static str>), TraceError> {
+    let mut layer: Box<dyn BufRead> = Box::new(BufReader::with_capacity(1 << 16, file));
+    let mut container = None;
+    for _ in 0..most {
         let head = peek(&mut layer).map_err(|e| damaged(path, container, &e))?;
         if head.starts_with(&[0x1f, 0x8b]) {
             container = Some("gzip");
@@ -65,18 +86,7 @@ pub fn read_with(
             break;
         }
     }
-    let head = peek(&mut layer).map_err(|e| damaged(path, container, &e))?;
-    let mut recordings = if is_tar(head) {
-        read_tar(path, layer, options)?
-    } else {
-        let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-        vec![read_one(path, &name, layer, container, options)?]
-    };
-    if options.strict {
-        check_strict(path, &recordings)?;
-    }
-    recordings.sort_by(|a, b| (a.rank, &a.name).cmp(&(b.rank, &b.name)));
-    Ok(recordings)
+    Ok((layer, container))
 }
 
 fn check_strict(path: &Path, recordings: &[Recording]) -> Result<(), TraceError> {

@@ -7,7 +7,7 @@
 //! one fifth of the rows by arithmetic intensity. No constant belongs to a row, a shape or a
 //! source.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -116,7 +116,13 @@ struct Sample {
 /// layer.
 pub fn run(request: &Request<'_>) -> Result<Calibration, ValidateError> {
     let catalog = Catalog::embedded();
-    let nothing = |what: String| ValidateError::Nothing { what };
+    if !request.data.is_dir() {
+        return Err(ValidateError::Unreadable {
+            path: request.data.to_owned(),
+            reason: "there is no such folder".to_owned(),
+        });
+    }
+    let unknown = |what: String, help: String| ValidateError::Unknown { what, help };
     let mut wanted: Vec<Constant> = Vec::new();
     for path in request.constants {
         let known = CONSTANTS.iter().find(|constant| constant.path == path);
@@ -125,10 +131,10 @@ pub fn run(request: &Request<'_>) -> Result<Calibration, ValidateError> {
         }
         wanted.push(*known.ok_or_else(|| {
             let all: Vec<&str> = CONSTANTS.iter().map(|constant| constant.path).collect();
-            nothing(format!(
-                "{path} is no constant that can be fitted; there are {}",
-                all.join(", ")
-            ))
+            unknown(
+                format!("{path} is no constant that can be fitted"),
+                format!("there are {}", all.join(", ")),
+            )
         })?);
     }
     if wanted.is_empty() {
@@ -141,14 +147,31 @@ pub fn run(request: &Request<'_>) -> Result<Calibration, ValidateError> {
         }
     }
     if entries.is_empty() {
-        return Err(nothing(format!("no GPU builds on a layer named {}", request.layer)));
+        return Err(unknown(
+            format!("no GPU builds on a layer named {}", request.layer),
+            format!("layers are {}", catalog.bases().join(", ")),
+        ));
     }
     if !request.gpus.is_empty() {
         entries.retain(|id, _| request.gpus.contains(id));
     }
     let samples = samples(request, &catalog, &entries)?;
     if samples.is_empty() {
-        return Err(nothing(format!("no clean row of a GPU that builds on {}", request.layer)));
+        return Err(ValidateError::Unreadable {
+            path: request.data.to_owned(),
+            reason: format!("no clean row of a GPU that builds on {}", request.layer),
+        });
+    }
+    if samples.len() < ROWS_PER_CONSTANT * wanted.len() {
+        return Err(ValidateError::Unreadable {
+            path: request.data.to_owned(),
+            reason: format!(
+                "{} clean rows of {} are too few for {} constants; {ROWS_PER_CONSTANT} each are needed",
+                samples.len(),
+                request.layer,
+                wanted.len()
+            ),
+        });
     }
     let fit = Fit { catalog: &catalog, entries: &entries, constants: &wanted };
     let all: Vec<&Sample> = samples.iter().collect();
@@ -167,31 +190,7 @@ pub fn run(request: &Request<'_>) -> Result<Calibration, ValidateError> {
         residuals.push(fit.residuals(name, rows, &best));
     }
     residuals.push(fit.residuals("all", &all, &best));
-    let mut left_out = Vec::new();
-    if !request.quick {
-        let gpus: std::collections::BTreeSet<&str> =
-            samples.iter().map(|sample| sample.gpu.as_str()).collect();
-        if gpus.len() > 1 {
-            for gpu in gpus {
-                let (test, train): (Vec<_>, Vec<_>) =
-                    samples.iter().partition(|sample| sample.gpu == gpu);
-                left_out.push(fit.residuals(gpu, &test, &fit.best(&train)));
-            }
-        }
-        let mut order: Vec<&Sample> = all.clone();
-        order.sort_by(|a, b| a.intensity.total_cmp(&b.intensity));
-        let part = order.len().div_ceil(PARTS).max(1);
-        for (index, test) in order.chunks(part).enumerate() {
-            let train: Vec<&Sample> = order
-                .iter()
-                .enumerate()
-                .filter(|(i, _)| i / part != index)
-                .map(|(_, sample)| *sample)
-                .collect();
-            let name = format!("intensity, part {} of {PARTS}", index + 1);
-            left_out.push(fit.residuals(&name, test, &fit.best(&train)));
-        }
-    }
+    let left_out = if request.quick { Vec::new() } else { fit.left_out(&all) };
     Ok(Calibration { layer: request.layer.to_owned(), constants, residuals, left_out })
 }
 
@@ -200,6 +199,9 @@ const SCAN: [f64; 9] = [-2.5, -1.6, -1.0, -0.5, 0.0, 0.5, 1.0, 1.6, 2.5];
 
 /// Suites of kernels that are described by their counters.
 const NOT_FITTED: [&str; 2] = [crate::kernels::SUITE, crate::counters::SUITE];
+
+/// With fewer rows a constant would follow single rows.
+const ROWS_PER_CONSTANT: usize = 10;
 
 /// Groups of shapes that are left out in turn.
 const PARTS: usize = 5;
@@ -304,6 +306,30 @@ impl Fit<'_> {
             self.entries.iter().map(|(id, entry)| (id.as_str(), entry.gpu.clone())).collect();
         let after = figures(&self.gpus(values));
         Residuals { rows: name.to_owned(), before: figures(&before), after }
+    }
+
+    /// Errors on each GPU, and on each fifth of the rows by arithmetic intensity, with the
+    /// constants that fit the others best.
+    fn left_out(&self, all: &[&Sample]) -> Vec<Residuals> {
+        let mut left_out = Vec::new();
+        let gpus: BTreeSet<&str> = all.iter().map(|sample| sample.gpu.as_str()).collect();
+        if gpus.len() > 1 {
+            for gpu in gpus {
+                let (test, train): (Vec<_>, Vec<_>) =
+                    all.iter().partition(|sample| sample.gpu == gpu);
+                left_out.push(self.residuals(gpu, &test, &self.best(&train)));
+            }
+        }
+        let mut order = all.to_vec();
+        order.sort_by(|a, b| a.intensity.total_cmp(&b.intensity));
+        let part = order.len().div_ceil(PARTS).max(1);
+        for (index, test) in order.chunks(part).enumerate() {
+            let others = order.iter().enumerate().filter(|(i, _)| i / part != index);
+            let train: Vec<&Sample> = others.map(|(_, sample)| *sample).collect();
+            let name = format!("intensity, part {} of {PARTS}", index + 1);
+            left_out.push(self.residuals(&name, test, &self.best(&train)));
+        }
+        left_out
     }
 
     /// The constants that fit rows best.

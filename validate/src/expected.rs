@@ -58,9 +58,9 @@ impl Table {
 /// An interval around one prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Interval {
-    /// Nine of ten measured times are expected above this or within, in microseconds.
+    /// One measured time in twenty is expected below this, in microseconds.
     pub low_us: f64,
-    /// And below this.
+    /// And one in twenty above this.
     pub high_us: f64,
 }
 

@@ -29,7 +29,7 @@ const LINE: f64 = 128.0;
 const SCATTERED: f64 = 1024.0;
 
 /// What one warp does. Instructions are warp instructions.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Program {
     int32: f64,
     fp32: f64,
@@ -48,12 +48,11 @@ struct Program {
 }
 
 impl Program {
-    /// Indices, bounds check, and the end.
-    const START: Self = Self {
-        int32: 10.0,
-        control: 2.0,
-        other: 6.0,
+    const NOTHING: Self = Self {
+        int32: 0.0,
         fp32: 0.0,
+        control: 0.0,
+        other: 0.0,
         loads: 0.0,
         stores: 0.0,
         shared_loads: 0.0,
@@ -62,6 +61,20 @@ impl Program {
         l1_bytes: 0.0,
         l2_bytes: 0.0,
     };
+    /// Indices, bounds check, and the end.
+    const START: Self = Self { int32: 10.0, control: 2.0, other: 6.0, ..Self::NOTHING };
+    /// One step of a tree over a CTA: two values out of shared memory, one back, a barrier.
+    const STEP: Self = Self {
+        int32: 6.0,
+        control: 3.0,
+        other: 1.0,
+        fp32: 1.0,
+        shared_loads: 2.0,
+        shared_stores: 1.0,
+        ..Self::NOTHING
+    };
+    /// The second barrier of a step that must not overwrite what others still read.
+    const STEP_END: Self = Self { int32: 1.0, control: 1.0, other: 1.0, ..Self::NOTHING };
 
     /// Followed by another so many times.
     fn then(self, times: f64, next: Self) -> Self {
@@ -84,29 +97,14 @@ impl Program {
 
 /// So many neighbouring words loaded.
 fn load(count: f64) -> Program {
-    Program { loads: count, int32: 2.0 * count, l1_bytes: LINE * count, ..Program::default() }
+    Program { loads: count, int32: 2.0 * count, l1_bytes: LINE * count, ..Program::NOTHING }
 }
 
 fn store(count: f64) -> Program {
-    Program { stores: count, int32: 2.0 * count, ..Program::default() }
+    Program { stores: count, int32: 2.0 * count, ..Program::NOTHING }
 }
 
-/// One step of a tree over a CTA: two values out of shared memory, one back, a barrier.
-const STEP: Program = Program {
-    int32: 6.0,
-    control: 3.0,
-    other: 1.0,
-    fp32: 1.0,
-    loads: 0.0,
-    stores: 0.0,
-    shared_loads: 2.0,
-    shared_stores: 1.0,
-    conflicts: 0.0,
-    l1_bytes: 0.0,
-    l2_bytes: 0.0,
-};
-
-/// A kernel: its shape, what each warp does, and how often it sweeps over its bytes.
+/// A kernel: its shape, what each warp does, and the bytes that its CTAs share out.
 struct Described {
     items: f64,
     threads: f64,
@@ -146,14 +144,14 @@ fn convolution(name: &str, sizes: &Sizes<'_>) -> Result<Described, String> {
         let block = sizes.get("Block_axis_dim")?;
         (side * side * sizes.get("Num_channels")?, mask * mask, block * block)
     };
-    let constant = Program { other: 1.0, ..Program::default() };
+    let constant = Program { other: 1.0, ..Program::NOTHING };
     let from_shared = Program {
         int32: 5.0,
         control: 1.0,
         other: 1.0,
         fp32: 1.0,
         shared_loads: 1.0,
-        ..Program::default()
+        ..Program::NOTHING
     };
     let fill = Program { shared_stores: 1.0, int32: 8.0, control: 3.0, ..load(1.0) };
     let mut items_started = items;
@@ -189,21 +187,21 @@ fn reduction(name: &str, sizes: &Sizes<'_>) -> Result<Described, String> {
     let threads = sizes.get("Num_Threads")?;
     let steps = threads.log2().max(1.0);
     let first = Program { shared_stores: 1.0, control: 1.0, ..load(1.0) };
-    let modulo = Program { int32: 22.0, other: 4.0, control: 2.0, ..Program::default() };
+    let modulo = Program { int32: 22.0, other: 4.0, control: 2.0, ..Program::NOTHING };
     // Inside one warp no barrier is needed, and unrolled there is no loop.
-    let unrolled = Program { control: 0.0, int32: 1.0, other: 0.0, ..STEP };
+    let unrolled = Program { control: 0.0, int32: 1.0, other: 0.0, ..Program::STEP };
     let (per_thread, program) = if name.contains("Simple") {
-        (1.0, Program::START.then(1.0, first).then(steps, STEP.then(1.0, modulo)))
+        (1.0, Program::START.then(1.0, first).then(steps, Program::STEP.then(1.0, modulo)))
     } else if name.contains("Adjacent") {
-        let colliding = Program { conflicts: 1.0, ..STEP };
+        let colliding = Program { conflicts: 1.0, ..Program::STEP };
         (1.0, Program::START.then(1.0, first).then(steps, colliding))
     } else if name.contains("Sequential") {
-        (1.0, Program::START.then(1.0, first).then(steps, STEP))
+        (1.0, Program::START.then(1.0, first).then(steps, Program::STEP))
     } else if name.contains("Two Loads") {
-        (2.0, Program::START.then(2.0, first).then(steps, STEP))
+        (2.0, Program::START.then(2.0, first).then(steps, Program::STEP))
     } else {
         // All but the last warp leave after four steps.
-        let ends = Program::START.then(2.0, first).then(steps - 5.0, STEP);
+        let ends = Program::START.then(2.0, first).then(steps - 5.0, Program::STEP);
         (2.0, ends.then(5.0 / (threads / WARP), unrolled))
     };
     Ok(Described {
@@ -223,14 +221,17 @@ fn scan(name: &str, sizes: &Sizes<'_>) -> Result<Described, String> {
     let steps = THREADS.log2();
     let fill = Program { shared_stores: 1.0, control: 1.0, ..load(1.0) };
     let own = if name.contains("Kogge") {
-        Program::START.then(1.0, fill).then(steps, STEP.then(1.0, STEP_END))
+        Program::START.then(1.0, fill).then(steps, Program::STEP.then(1.0, Program::STEP_END))
     } else if name.contains("Brent") {
         // Up and down again, two elements a thread.
-        Program::START.then(1.0, fill).then(2.0 * steps / 2.0, STEP.then(1.0, STEP_END))
+        Program::START
+            .then(1.0, fill)
+            .then(2.0 * steps / 2.0, Program::STEP.then(1.0, Program::STEP_END))
     } else {
         // Each thread walks its own elements first; then the threads' sums are scanned.
-        let walk = Program { shared_loads: 1.0, shared_stores: 1.0, int32: 3.0, ..STEP_END };
-        Program::START.then(1.0, fill).then(2.0, walk).then(steps / 4.0, STEP)
+        let walk =
+            Program { shared_loads: 1.0, shared_stores: 1.0, int32: 3.0, ..Program::STEP_END };
+        Program::START.then(1.0, fill).then(2.0, walk).then(steps / 4.0, Program::STEP)
     };
     // A second pass adds what came before each block.
     let second = Program::START.then(1.0, load(1.0)).then(1.0, store(1.0));
@@ -244,28 +245,13 @@ fn scan(name: &str, sizes: &Sizes<'_>) -> Result<Described, String> {
     })
 }
 
-/// The second barrier of a step that must not overwrite what others still read.
-const STEP_END: Program = Program {
-    int32: 1.0,
-    control: 1.0,
-    other: 1.0,
-    fp32: 0.0,
-    loads: 0.0,
-    stores: 0.0,
-    shared_loads: 0.0,
-    shared_stores: 0.0,
-    conflicts: 0.0,
-    l1_bytes: 0.0,
-    l2_bytes: 0.0,
-};
-
 fn product(name: &str, sizes: &Sizes<'_>) -> Result<Described, String> {
     let [m, k, n] = ["Num_Rows_1", "Num_Cols_1_/_Rows_2", "Num_Cols_2"].map(|key| sizes.get(key));
     let (m, k, n) = (m?, k?, n?);
     let side = sizes.get("Num_Threads")?;
     let threads = side * side;
     let filled = (threads / WARP).min(1.0);
-    let depth = Program { int32: 1.5, ..Program::default() };
+    let depth = Program { int32: 1.5, ..Program::NOTHING };
     let (program, shared_bytes) = if name.contains("Simple") {
         // An element of a row that half a warp shares, and one of a column.
         let step = Program { loads: 2.0, l1_bytes: LINE + 64.0, ..depth };
@@ -292,11 +278,11 @@ fn matrix_vector(name: &str, sizes: &Sizes<'_>) -> Result<Described, String> {
     let shared = name.contains("Shared");
     // One thread a row: lanes are a row apart.
     let element =
-        Program { int32: 2.0, fp32: 1.0, loads: 1.0, l1_bytes: SCATTERED, ..Program::default() };
+        Program { int32: 2.0, fp32: 1.0, loads: 1.0, l1_bytes: SCATTERED, ..Program::NOTHING };
     let other = if shared {
-        Program { shared_loads: 1.0, ..Program::default() }
+        Program { shared_loads: 1.0, ..Program::NOTHING }
     } else {
-        Program { loads: 1.0, l1_bytes: 32.0, ..Program::default() }
+        Program { loads: 1.0, l1_bytes: 32.0, ..Program::NOTHING }
     };
     Ok(Described {
         items: rows,
@@ -320,14 +306,14 @@ fn small(name: &str, sizes: &Sizes<'_>) -> Result<Described, String> {
         read_bytes: items * 4.0 * reads,
         write_bytes: items * 4.0,
     };
-    let tree = Program::default().then(threads.log2(), STEP);
+    let tree = Program::NOTHING.then(threads.log2(), Program::STEP);
     let summed = |reads: f64| Described {
         write_bytes: 0.0,
         shared_bytes: threads * 4.0,
         ..plain(reads, tree)
     };
     let crossed =
-        Program { stores: 1.0, int32: 4.0, l2_bytes: SCATTERED - LINE, ..Program::default() };
+        Program { stores: 1.0, int32: 4.0, l2_bytes: SCATTERED - LINE, ..Program::NOTHING };
     let depth = sizes.get("cols");
     Ok(match name {
         "vector_add" | "saxpy" => plain(2.0, store(1.0)),
@@ -341,7 +327,7 @@ fn small(name: &str, sizes: &Sizes<'_>) -> Result<Described, String> {
         "conv2d_3x3" | "conv2d_7x7" => {
             let taps = if name.ends_with("7x7") { 49.0 } else { 9.0 };
             let tap =
-                Program { int32: 1.0, fp32: 1.0, l1_bytes: LINE, loads: 1.0, ..Program::default() };
+                Program { int32: 1.0, fp32: 1.0, l1_bytes: LINE, loads: 1.0, ..Program::NOTHING };
             Described { read_bytes: items * 4.0, ..plain(0.0, store(1.0).then(taps, tap)) }
         }
         "matmul_naive" => {
@@ -350,13 +336,13 @@ fn small(name: &str, sizes: &Sizes<'_>) -> Result<Described, String> {
                 fp32: 1.0,
                 loads: 2.0,
                 l1_bytes: LINE + 64.0,
-                ..Program::default()
+                ..Program::NOTHING
             };
             Described { read_bytes: items * 8.0, ..plain(0.0, store(1.0).then(depth?, step)) }
         }
         "matmul_tiled" => {
             let depth = depth?;
-            let step = Program { fp32: 1.0, shared_loads: 2.0, int32: 0.5, ..Program::default() };
+            let step = Program { fp32: 1.0, shared_loads: 2.0, int32: 0.5, ..Program::NOTHING };
             let fill =
                 Program { shared_stores: 2.0, control: 3.0, l2_bytes: 2.0 * LINE, ..load(2.0) };
             let program = store(1.0).then(depth, step).then(depth / threads.sqrt(), fill);

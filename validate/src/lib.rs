@@ -68,14 +68,14 @@ pub enum ValidateError {
         /// Why not.
         reason: String,
     },
-    /// There is nothing of what was asked for.
+    /// A name that does not exist.
     #[error("{what}")]
-    #[diagnostic(help(
-        "`lumacycle catalog list` shows the GPUs; layers are the generations, memories and processes that their files build on"
-    ))]
-    Nothing {
-        /// What is missing.
+    #[diagnostic(help("{help}"))]
+    Unknown {
+        /// What was asked for.
         what: String,
+        /// What there is.
+        help: String,
     },
     /// No launch list can be read there.
     #[error("{reason}")]

@@ -119,6 +119,27 @@ pub struct Compared {
     pub occupancy_pct: f64,
 }
 
+/// Columns that a suite cannot do without.
+fn columns(suite: &str) -> &'static [&'static str] {
+    match suite {
+        counters::SUITE => &counters::COLUMNS,
+        kernels::SUITE => &["gpu", "kernel", "params", "runtime_us"],
+        "gemm" => &["gpu", "dtype", "runtime_us", "m", "n", "k"],
+        "attention" => &[
+            "gpu",
+            "dtype",
+            "runtime_us",
+            "batch",
+            "heads_q",
+            "heads_kv",
+            "head_dim",
+            "seq_q",
+            "seq_kv",
+        ],
+        _ => &["gpu", "dtype", "runtime_us", "op", "rows", "cols"],
+    }
+}
+
 /// Runs a suite over a measurement file or folder; `gpus` limits it to some (empty = all);
 /// `unclean` takes the rows as well that are marked as not fit to be scored.
 ///
@@ -134,14 +155,7 @@ pub fn run(
         path: data.to_owned(),
         reason: format!("no {suite}.csv or {suite}.csv.gz there"),
     })?;
-    let needed: &[&str] = if suite == counters::SUITE {
-        &counters::COLUMNS
-    } else if suite == kernels::SUITE {
-        &["gpu", "kernel", "params", "runtime_us"]
-    } else {
-        &["gpu", "dtype", "runtime_us", "timing"]
-    };
-    let rows = measurements::read(&path, needed)?;
+    let rows = measurements::read(&path, columns(suite))?;
     let catalog = Catalog::embedded();
     // Look each spelling up once.
     let mut entries: BTreeMap<String, Option<Entry>> = BTreeMap::new();

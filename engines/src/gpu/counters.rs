@@ -19,7 +19,7 @@ use lumacycle_arch::Gpu;
 use lumacycle_workloads::ops::Counters;
 
 use super::sm::WARP;
-use super::{GpuEngine, energy, kernel};
+use super::{GpuEngine, Options, energy, kernel};
 use crate::EngineError;
 use crate::cost::{Cost, Resource, Traffic};
 use crate::memory::dram;
@@ -89,6 +89,9 @@ pub fn price(engine: &GpuEngine<'_>, counters: &Counters) -> Result<Cost, Engine
     let gpu = engine.gpu;
     let lowered = counters.kernel();
     let mut cost = kernel::price(engine, &lowered)?;
+    // Where the power limit lowers the clock, it does so here as well.
+    let clock_hz = Some(cost.clock_mhz * 1e6);
+    let engine = &engine.with(Options { clock_hz, ..engine.options });
     let most = f64::from(gpu.sm.max_threads) / WARP;
     if counters.resident_warps > 0.0 {
         cost.occupancy.share = (counters.resident_warps / most).min(1.0);
@@ -236,7 +239,7 @@ mod tests {
     use lumacycle_workloads::ops::Operation;
 
     use super::*;
-    use crate::{Engine, Options};
+    use crate::Engine;
 
     fn gpu() -> Gpu {
         Catalog::embedded().get("gtx980").unwrap().gpu

@@ -82,7 +82,9 @@ impl Failure {
             Self::Usage { .. } | Self::Selection(_) => 2,
             Self::Catalog(lumacycle_arch::Error::Unknown { .. })
             | Self::UnknownName { .. }
-            | Self::Validate(ValidateError::UnknownSuite { .. }) => 4,
+            | Self::Validate(ValidateError::UnknownSuite { .. } | ValidateError::Unknown { .. }) => {
+                4
+            }
             Self::Catalog(_)
             | Self::Trace(_)
             | Self::Replay(_)

@@ -425,8 +425,13 @@ fn assumptions(recording: &Recording, engine: &GpuEngine<'_>) -> Vec<String> {
         }
         lumacycle_engines::L2Start::Cold => "L2 is empty at the start of each kernel",
     };
+    let mhz = engine.clock_hz() / 1e6;
+    let clock = match engine.options.clock_hz {
+        Some(_) => format!("SMs run at {mhz:.0} MHz throughout, whatever power that takes"),
+        None => format!("SMs run at {mhz:.0} MHz, or as far below as the power limit asks for"),
+    };
     let mut all = vec![
-        format!("SMs run at {:.0} MHz throughout", engine.clock_hz() / 1e6),
+        clock,
         l2.to_owned(),
         "gaps that the host caused are kept as recorded".to_owned(),
         "lookup indices are spread uniformly".to_owned(),

@@ -19,11 +19,9 @@ mod waits;
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use flate2::read::MultiGzDecoder;
 
 use lumacycle_workloads::ops::Operation;
 
@@ -172,32 +170,18 @@ impl State<'_> {
     /// Opens a `.traceg` file, whatever packs it.
     fn file(&mut self, path: &Path, name: &str) -> Result<(u32, u32), TraceError> {
         let file = File::open(path).map_err(|error| TraceError::unreadable(path, &error))?;
-        let mut layer: Box<dyn BufRead> = Box::new(BufReader::with_capacity(1 << 16, file));
-        let mut container = None;
-        for _ in 0..2 {
-            let head = layer
-                .fill_buf()
-                .map_err(|error| crate::source::damaged(path, container, &error))?;
-            if head.starts_with(&[0x1f, 0x8b]) {
-                container = Some("gzip");
-                layer = Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(layer)));
-            } else if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-                container = Some("zstd");
-                let decoder = zstd::stream::read::Decoder::with_buffer(layer)
-                    .map_err(|error| crate::source::damaged(path, container, &error))?;
-                layer = Box::new(BufReader::with_capacity(1 << 16, decoder));
-            } else if head.starts_with(&[0xfd, b'7', b'z', b'X', b'Z', 0]) {
-                return Err(TraceError::NotATrace {
-                    path: path.to_owned(),
-                    reason: "it is packed with xz".to_owned(),
-                    help: format!(
-                        "unpack it with `xz -d {}` (the list may stay as it is), or pack it with gzip or zstd",
-                        path.display()
-                    ),
-                });
-            } else {
-                break;
-            }
+        let (mut layer, container) = crate::source::unpacked(path, file, 2)?;
+        let head =
+            layer.fill_buf().map_err(|error| crate::source::damaged(path, container, &error))?;
+        if head.starts_with(&[0xfd, b'7', b'z', b'X', b'Z', 0]) {
+            return Err(TraceError::NotATrace {
+                path: path.to_owned(),
+                reason: "it is packed with xz".to_owned(),
+                help: format!(
+                    "unpack it with `xz -d {}` (the list may stay as it is), or pack it with gzip or zstd",
+                    path.display()
+                ),
+            });
         }
         let lines = Lines::new(layer, path, container);
         self.kernel(path, name, lines)

@@ -85,12 +85,17 @@ pub fn run(args: &DiffArgs) -> Result<(), Failure> {
 fn lines(path: &Path) -> Result<Lines, Failure> {
     let failed = |reason: String| Failure::Input { path: path.to_owned(), reason };
     let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let no_result = |what: String| Failure::BadScene {
+        file: path.display().to_string(),
+        what,
+        help: "give what replay, kernel or validate wrote with --format json".to_owned(),
+    };
     let value: Value = serde_json::from_str(&text)
-        .map_err(|error| failed(format!("it is no JSON: {error}; write it with --format json")))?;
+        .map_err(|error| no_result(format!("this is no JSON: {error}")))?;
     let known = replay(&value).or_else(|| kernels(&value)).or_else(|| suites(&value));
-    known.filter(|(_, lines)| !lines.is_empty()).ok_or_else(|| {
-        failed("it is no result of replay, kernel or validate; write one with --format json".into())
-    })
+    known
+        .filter(|(_, lines)| !lines.is_empty())
+        .ok_or_else(|| no_result("this is no result of ours that can be compared".to_owned()))
 }
 
 fn text(value: &Value, key: &str) -> String {
