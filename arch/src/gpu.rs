@@ -287,6 +287,9 @@ section! {
         loaded_latency: f64,
         /// Energy to move a byte, device and interface.
         energy_per_byte: Energy,
+        /// Energy that devices and interface take for each byte that they could have moved,
+        /// whether they do or not: clocks and refresh.
+        idle_energy_per_byte: Energy,
     }
 }
 
@@ -322,7 +325,7 @@ section! {
 }
 
 section! {
-    /// Board power and energy per event (first figures; see the confidence of each source).
+    /// Board power and energy per event, at the voltage of the boost clock.
     PowerSpec / PowerSpecPartial {
         /// Board power limit.
         limit: Power,
@@ -330,9 +333,24 @@ section! {
         idle: Power,
         /// Constant power of a busy board that no event explains (leakage, clocks, fans).
         constant: Power,
-        /// Supply voltage over that at the boost clock, extrapolated to a clock of zero: voltage
-        /// rises from there in proportion to the clock.
-        voltage_at_rest: f64,
+        /// Clock tree, schedulers and leakage of one SM with work, for each of its clocks.
+        sm_clock: Energy,
+        /// Share of that which an SM without work keeps.
+        idle_sm_share: f64,
+        /// What the energies of arithmetic and of bytes on the chip are multiplied with: published
+        /// figures give their ratios, measured boards their size.
+        event_scale: f64,
+        /// How supply voltage follows the clock: so many times as much of the voltage at the boost
+        /// clock is given up as of that clock.
+        voltage_slope: f64,
+        /// Least supply voltage, over that at the boost clock.
+        voltage_floor: f64,
+        /// The same while memory runs at less than a third of its clock.
+        voltage_floor_light: f64,
+        /// Share of the energy of arithmetic that is left when its operands do not change.
+        constant_operand_share: f64,
+        /// Share of the energy of moving bytes that is left when they are all alike.
+        constant_data_share: f64,
         /// One fp32 fused multiply-add of one thread.
         fp32_fma: Energy,
         /// One integer operation of one thread.
@@ -447,7 +465,7 @@ impl Gpu {
     }
 
     fn contradicting(&self) -> Option<(&'static str, String)> {
-        let rules: [(bool, &'static str, String); 15] = [
+        let rules: [(bool, &'static str, String); 20] = [
             (
                 self.dram.mixed_efficiency > self.dram.efficiency,
                 "dram.mixed_efficiency",
@@ -509,8 +527,33 @@ impl Gpu {
                 "is a share and must lie between 0.01 and 1".to_owned(),
             ),
             (
-                !(0.0..=1.0).contains(&self.power.voltage_at_rest),
-                "power.voltage_at_rest",
+                !(0.0..=3.0).contains(&self.power.voltage_slope),
+                "power.voltage_slope",
+                "must lie between 0 and 3".to_owned(),
+            ),
+            (
+                !(0.1..=1.5).contains(&self.power.voltage_floor),
+                "power.voltage_floor",
+                "must lie between 0.1 and 1.5".to_owned(),
+            ),
+            (
+                !(0.1..=1.5).contains(&self.power.voltage_floor_light),
+                "power.voltage_floor_light",
+                "must lie between 0.1 and 1.5".to_owned(),
+            ),
+            (
+                !(0.0..=1.0).contains(&self.power.idle_sm_share),
+                "power.idle_sm_share",
+                "is a share and must lie between 0 and 1".to_owned(),
+            ),
+            (
+                !(0.0..=1.0).contains(&self.power.constant_operand_share),
+                "power.constant_operand_share",
+                "is a share and must lie between 0 and 1".to_owned(),
+            ),
+            (
+                !(0.0..=1.0).contains(&self.power.constant_data_share),
+                "power.constant_data_share",
                 "is a share and must lie between 0 and 1".to_owned(),
             ),
             (

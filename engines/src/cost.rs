@@ -152,7 +152,9 @@ pub struct Energy {
     pub on_chip_pj: f64,
     /// DRAM and its interface.
     pub dram_pj: f64,
-    /// Leakage, clocks and board, over the time of the kernel.
+    /// Clock trees, schedulers and leakage of the SMs.
+    pub clock_pj: f64,
+    /// What the board draws whatever it does.
     pub constant_pj: f64,
 }
 
@@ -165,13 +167,26 @@ impl Energy {
             issue_pj: self.issue_pj * factor,
             on_chip_pj: self.on_chip_pj * factor,
             dram_pj: self.dram_pj * factor,
+            clock_pj: self.clock_pj * factor,
             constant_pj: self.constant_pj * factor,
         }
     }
 
+    /// Components by name, in picojoules.
+    pub const fn components(&self) -> [(&'static str, f64); 6] {
+        [
+            ("arithmetic", self.compute_pj),
+            ("issue and registers", self.issue_pj),
+            ("on-chip memory", self.on_chip_pj),
+            ("DRAM", self.dram_pj),
+            ("SM clocks", self.clock_pj),
+            ("board", self.constant_pj),
+        ]
+    }
+
     /// Sum of all components, in picojoules.
     pub fn total_pj(&self) -> f64 {
-        self.compute_pj + self.issue_pj + self.on_chip_pj + self.dram_pj + self.constant_pj
+        self.components().iter().map(|(_, pj)| pj).sum()
     }
 }
 
@@ -181,6 +196,7 @@ impl std::ops::AddAssign for Energy {
         self.issue_pj += other.issue_pj;
         self.on_chip_pj += other.on_chip_pj;
         self.dram_pj += other.dram_pj;
+        self.clock_pj += other.clock_pj;
         self.constant_pj += other.constant_pj;
     }
 }

@@ -20,6 +20,7 @@ use serde::Serialize;
 
 use crate::ValidateError;
 use crate::measurements;
+use crate::power::{self, case::Case};
 use crate::stats::{Figures, bucket};
 use crate::suite::{self, Measured, SUITES};
 
@@ -46,7 +47,17 @@ pub const CONSTANTS: &[Constant] = &[
     Constant { path: "launch.kernel", range: (0.3, 8.0), start: 1.5, unit: " us" },
     Constant { path: "power.issue", range: (50.0, 3000.0), start: 700.0, unit: " pJ" },
     Constant { path: "power.tensor_fp16_mac", range: (0.1, 8.0), start: 2.0, unit: " pJ" },
-    Constant { path: "power.voltage_at_rest", range: (0.05, 0.9), start: 0.4, unit: "" },
+    Constant { path: "power.voltage_slope", range: (0.05, 2.5), start: 0.6, unit: "" },
+    Constant { path: "power.voltage_floor", range: (0.4, 1.2), start: 0.83, unit: "" },
+    Constant { path: "power.voltage_floor_light", range: (0.4, 1.2), start: 0.8, unit: "" },
+    Constant { path: "power.sm_clock", range: (50.0, 4000.0), start: 600.0, unit: " pJ" },
+    Constant { path: "power.event_scale", range: (0.3, 10.0), start: 2.0, unit: "" },
+    Constant { path: "power.constant", range: (1.0, 150.0), start: 15.0, unit: " W" },
+    Constant { path: "power.idle_sm_share", range: (0.05, 0.95), start: 0.35, unit: "" },
+    Constant { path: "power.constant_operand_share", range: (0.1, 0.95), start: 0.4, unit: "" },
+    Constant { path: "power.constant_data_share", range: (0.1, 0.95), start: 0.35, unit: "" },
+    Constant { path: "dram.energy_per_byte", range: (5.0, 300.0), start: 50.0, unit: " pJ" },
+    Constant { path: "dram.idle_energy_per_byte", range: (2.0, 300.0), start: 50.0, unit: " pJ" },
 ];
 
 /// What to fit on.
@@ -104,9 +115,29 @@ pub struct Calibration {
 struct Sample {
     gpu: String,
     group: String,
-    /// Operations a byte.
-    intensity: f64,
-    row: Measured,
+    /// What the rows are sorted by to leave out parts of them: operations a byte, or watts.
+    order: f64,
+    /// Time in us, or power in watts.
+    measured: f64,
+    work: Work,
+}
+
+enum Work {
+    Timed(Box<Measured>),
+    Powered(Box<Case>),
+}
+
+impl Work {
+    fn predict(&self, gpu: &Gpu) -> Option<f64> {
+        match self {
+            Self::Timed(row) => {
+                let options = Options { l2: row.l2, ..Options::default() };
+                let cost = GpuEngine::new(gpu).with(options).price(&row.operation).ok()?;
+                Some(row.host.shows_us(gpu, cost.time_ns / 1e3))
+            }
+            Self::Powered(case) => case.predict(gpu).ok().map(|predicted| predicted.watts),
+        }
+    }
 }
 
 /// Runs a calibration.
@@ -237,14 +268,47 @@ fn samples(
                 row.text("source"),
                 bucket(measured.time_us)
             );
-            let intensity = measured.operation.flops() / bytes;
-            let sample = Sample { gpu: id, group: group.clone(), intensity, row: measured };
+            let sample = Sample {
+                gpu: id,
+                group: group.clone(),
+                order: measured.operation.flops() / bytes,
+                measured: measured.time_us,
+                work: Work::Timed(Box::new(measured)),
+            };
             groups.entry(group).or_default().push(sample);
         }
         for (_, rows) in groups {
             let every = rows.len().div_ceil(request.rows.max(1)).max(1);
             samples.extend(rows.into_iter().step_by(every));
         }
+    }
+    if request.suites.iter().any(|wanted| wanted == power::SUITE) {
+        samples.extend(powered(request, entries)?);
+    }
+    Ok(samples)
+}
+
+/// Rows of measured power, evenly thinned; they are fitted on request only.
+fn powered(
+    request: &Request<'_>,
+    entries: &BTreeMap<String, Entry>,
+) -> Result<Vec<Sample>, ValidateError> {
+    let ids: Vec<String> = entries.keys().cloned().collect();
+    let mut groups: BTreeMap<String, Vec<Sample>> = BTreeMap::new();
+    for case in power::cases(request.data, &ids, false)?.cases {
+        let group = format!("{} {} {}", case.gpu, power::SUITE, case.benchmark);
+        groups.entry(group.clone()).or_default().push(Sample {
+            gpu: case.gpu.clone(),
+            group,
+            order: case.measured_w,
+            measured: case.measured_w,
+            work: Work::Powered(Box::new(case)),
+        });
+    }
+    let mut samples = Vec::new();
+    for (_, rows) in groups {
+        let every = rows.len().div_ceil(request.rows.max(1)).max(1);
+        samples.extend(rows.into_iter().step_by(every));
     }
     Ok(samples)
 }
@@ -288,10 +352,7 @@ impl Fit<'_> {
             .par_iter()
             .map(|sample| {
                 let gpu = gpus.get(sample.gpu.as_str())?;
-                let options = Options { l2: sample.row.l2, ..Options::default() };
-                let engine = GpuEngine::new(gpu).with(options);
-                let cost = engine.price(&sample.row.operation).ok()?;
-                Some(sample.row.host.shows_us(gpu, cost.time_ns / 1e3))
+                sample.work.predict(gpu)
             })
             .collect()
     }
@@ -300,7 +361,7 @@ impl Fit<'_> {
         let figures = |gpus: &BTreeMap<&str, Gpu>| {
             let predicted = Self::predictions(samples, gpus);
             let pairs = predicted.iter().zip(samples);
-            Figures::of(pairs.filter_map(|(p, sample)| Some(((*p)?, sample.row.time_us))))
+            Figures::of(pairs.filter_map(|(p, sample)| Some(((*p)?, sample.measured))))
         };
         let before: BTreeMap<&str, Gpu> =
             self.entries.iter().map(|(id, entry)| (id.as_str(), entry.gpu.clone())).collect();
@@ -321,12 +382,12 @@ impl Fit<'_> {
             }
         }
         let mut order = all.to_vec();
-        order.sort_by(|a, b| a.intensity.total_cmp(&b.intensity));
+        order.sort_by(|a, b| a.order.total_cmp(&b.order));
         let part = order.len().div_ceil(PARTS).max(1);
         for (index, test) in order.chunks(part).enumerate() {
             let others = order.iter().enumerate().filter(|(i, _)| i / part != index);
             let train: Vec<&Sample> = others.map(|(_, sample)| *sample).collect();
-            let name = format!("intensity, part {} of {PARTS}", index + 1);
+            let name = format!("by intensity or power, part {} of {PARTS}", index + 1);
             left_out.push(self.residuals(&name, test, &self.best(&train)));
         }
         left_out
@@ -404,7 +465,7 @@ impl CostFunction for Problem<'_> {
         let (mut sum, mut weight) = (0.0, 0.0);
         for ((predicted, sample), w) in predicted.iter().zip(self.samples).zip(&self.weights) {
             if let Some(predicted) = predicted {
-                sum += w * libm::log(predicted / sample.row.time_us).abs();
+                sum += w * libm::log(predicted / sample.measured).abs();
                 weight += w;
             }
         }

@@ -81,7 +81,7 @@ fn zero_or(row: &Row, column: &str) -> f64 {
 }
 
 /// What the profiler counted. `most_warps` is what an SM can hold.
-fn counters(row: &Row, most_warps: f64) -> Result<Counters, String> {
+pub(crate) fn counters(row: &Row, most_warps: f64) -> Result<Counters, String> {
     let launch = launch(row.text("blocks")).ok_or("no launch shape")?;
     let get = |column: &str| zero_or(row, column);
     // Counted by thread; a warp of which few threads are active takes a slot all the same.

@@ -13,6 +13,7 @@ pub mod measurements;
 pub mod neural;
 pub mod ngp;
 pub mod ngpc;
+pub mod power;
 pub mod report;
 pub mod stats;
 pub mod suite;
@@ -31,7 +32,8 @@ pub use suite::{Group, SUITES, SuiteReport, run};
 pub use traces::{TraceReport, TraceRow};
 
 /// Suites beside those of measurement tables.
-const OTHER_SUITES: [&str; 5] = ["instant-ngp", "neural_graphics", "ngpc", "traces", "all"];
+const OTHER_SUITES: [&str; 6] =
+    ["power", "instant-ngp", "neural_graphics", "ngpc", "traces", "all"];
 
 /// Checks the name of a suite.
 ///

@@ -112,7 +112,8 @@ pub fn price(engine: &GpuEngine<'_>, counters: &Counters) -> Result<Cost, Engine
         _ => Resource::Latency,
     };
     cost.traffic = traffic(counters);
-    cost.energy = energy::of(gpu, &lowered, ctas, &cost.traffic, (cost.time_ns, engine.clock_hz()));
+    let events = energy::events(gpu, &lowered, ctas, &cost.traffic, cost.time_ns);
+    cost.energy = energy::of(engine, &events);
     cost.busy_ns = bounds.busy;
     let kernels = vec![cost];
     let shares = GpuEngine::shares(&kernels);

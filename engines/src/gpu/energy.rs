@@ -1,12 +1,63 @@
-//! Energy from events: what was executed and moved, times the catalogue's energy per event,
-//! plus constant power over the time of the kernel. What switches goes with the square of the
-//! voltage, and that with the clock. First figures.
+//! Energy from events: what was executed and moved, times the catalogue's energy per event, plus
+//! what is drawn whether anything happens or not.
+//!
+//! Of the latter there are three parts: the board's constant power; the memory's interface, which
+//! follows the memory clock; and the clock trees, schedulers and leakage of the SMs, by SM and
+//! clock, of which an SM without work keeps a share (`power.idle_sm_share`). Everything on the
+//! chip but the constant goes with the square of the supply voltage. Bits that do not toggle take
+//! little: arithmetic on constants keeps `power.constant_operand_share` of its energy, memory full
+//! of one value `power.constant_data_share`. Left out: temperature, and row activations apart from
+//! the bytes they bring.
 
 use lumacycle_arch::Gpu;
 use lumacycle_workloads::{Kernel, TensorType};
 
+use super::GpuEngine;
 use super::sm::WARP;
 use crate::cost::{Energy, Traffic};
+
+/// What happened while `time_ns` went by. Instructions are counted by warp, the rest as said.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Events {
+    /// Time, in nanoseconds.
+    pub time_ns: f64,
+    /// Share of all SMs that had work, on average, in [0, 1].
+    pub active_sms: f64,
+    /// Warp instructions of any kind.
+    pub issued: f64,
+    /// fp32 and packed half instructions.
+    pub fp32: f64,
+    /// fp64 instructions.
+    pub fp64: f64,
+    /// Integer and logic instructions.
+    pub int32: f64,
+    /// Special-function instructions.
+    pub sfu: f64,
+    /// Tensor-core multiply-accumulates, as many fp16 ones as take the same energy.
+    pub tensor_macs: f64,
+    /// Bytes from and to shared memory.
+    pub shared_bytes: f64,
+    /// Bytes asked of L1.
+    pub l1_bytes: f64,
+    /// Bytes between SMs and L2.
+    pub l2_bytes: f64,
+    /// Bytes read from and written to DRAM.
+    pub dram_bytes: f64,
+    /// What the bits are like.
+    pub data: Data,
+}
+
+/// What operands and data are like, as far as energy depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Data {
+    /// As in real work: about half of the bits change from one word to the next.
+    #[default]
+    Varied,
+    /// Arithmetic on constants, as in many a peak benchmark, on words from memory that differ.
+    ConstantOperands,
+    /// The same value everywhere, in registers and in memory.
+    Constant,
+}
 
 /// Energy of a multiply-accumulate of this type relative to fp16: half of it taken for the
 /// multiplier, which grows with the square of the significand (11 bits in fp16), half for adding
@@ -23,49 +74,163 @@ fn tensor_scale(kind: TensorType) -> f64 {
     0.5 * ratio * ratio + 0.5
 }
 
-/// Supply voltage at a clock over that at the boost clock.
-pub fn relative_voltage(gpu: &Gpu, clock_hz: f64) -> f64 {
-    let rest = gpu.power.voltage_at_rest;
-    rest + (1.0 - rest) * clock_hz / gpu.clocks.boost.hz()
+/// Supply voltage over that at the boost clock: it follows the clock along a line, but never falls
+/// below a floor, which is another while memory runs at less than a third of its clock
+/// (`memory_scale`).
+pub fn relative_voltage(gpu: &Gpu, clock_hz: f64, memory_scale: f64) -> f64 {
+    /// Below this share of its clock, memory is in a state for light work.
+    const LIGHT: f64 = 1.0 / 3.0;
+    let power = &gpu.power;
+    let floor = if memory_scale < LIGHT { power.voltage_floor_light } else { power.voltage_floor };
+    let clock = clock_hz / gpu.clocks.boost.hz();
+    (1.0 + power.voltage_slope * (clock - 1.0)).max(floor)
 }
 
-/// Energy of a launch of `ctas` CTAs that takes `time_ns` at this clock.
-pub fn of(
+/// Events of a launch of `ctas` CTAs that moves that many bytes and takes `time_ns`.
+pub(super) fn events(
     gpu: &Gpu,
     kernel: &Kernel,
     ctas: f64,
     traffic: &Traffic,
-    (time_ns, clock_hz): (f64, f64),
-) -> Energy {
-    let power = &gpu.power;
-    let voltage = relative_voltage(gpu, clock_hz);
-    let switching = voltage * voltage;
+    time_ns: f64,
+) -> Events {
     let sum = |demand: fn(&lumacycle_workloads::Demand) -> f64| {
         ctas * kernel.per_cta(|stage| demand(&stage.demand))
     };
-    let threads = |warp_instructions: f64| warp_instructions * WARP;
     let tensor = kernel.tensor.map_or(0.0, tensor_scale);
-    let shared_bytes = sum(|d| d.shared_wavefronts) * 128.0;
-    let compute_pj = threads(sum(|d| d.fp32 + d.fp16x2)) * power.fp32_fma.pj()
-        + threads(sum(|d| d.fp64)) * power.fp64_fma.pj()
-        + threads(sum(|d| d.int32)) * power.int32.pj()
-        + threads(sum(|d| d.sfu)) * power.sfu.pj()
-        + sum(|d| d.tensor_macs) * tensor * power.tensor_fp16_mac.pj();
-    let on_chip_pj = shared_bytes * power.shared_byte.pj()
-        + traffic.l1_bytes * power.l1_byte.pj()
-        + traffic.l2_bytes * power.l2_byte.pj();
-    let issue_pj = sum(lumacycle_workloads::Demand::instructions) * power.issue.pj();
-    Energy {
-        compute_pj: compute_pj * switching,
-        issue_pj: issue_pj * switching,
-        on_chip_pj: on_chip_pj * switching,
-        dram_pj: (traffic.dram_read_bytes + traffic.dram_write_bytes)
-            * gpu.dram.energy_per_byte.pj(),
-        constant_pj: constant_pj(gpu, time_ns),
+    Events {
+        time_ns,
+        active_sms: (ctas / f64::from(gpu.sm.count)).min(1.0),
+        issued: sum(lumacycle_workloads::Demand::instructions),
+        fp32: sum(|d| d.fp32 + d.fp16x2),
+        fp64: sum(|d| d.fp64),
+        int32: sum(|d| d.int32),
+        sfu: sum(|d| d.sfu),
+        tensor_macs: sum(|d| d.tensor_macs) * tensor,
+        shared_bytes: sum(|d| d.shared_wavefronts) * 128.0,
+        l1_bytes: traffic.l1_bytes,
+        l2_bytes: traffic.l2_bytes,
+        dram_bytes: traffic.dram_read_bytes + traffic.dram_write_bytes,
+        data: Data::Varied,
     }
 }
 
-/// Constant power over a time: 1 W × 1 ns = 1000 pJ.
-pub fn constant_pj(gpu: &Gpu, time_ns: f64) -> f64 {
-    gpu.power.constant.watts() * time_ns * 1e3
+/// Energy of these events at the engine's clocks.
+pub fn of(engine: &GpuEngine<'_>, events: &Events) -> Energy {
+    let gpu = engine.gpu;
+    let power = &gpu.power;
+    let voltage = relative_voltage(gpu, engine.clock_hz(), engine.memory_scale());
+    let switching = voltage * voltage;
+    let scale = power.event_scale;
+    let (operands, words) = match events.data {
+        Data::Varied => (1.0, 1.0),
+        Data::ConstantOperands => (power.constant_operand_share, 1.0),
+        Data::Constant => (power.constant_operand_share, power.constant_data_share),
+    };
+    let compute_pj = scale
+        * WARP
+        * (events.fp32 * power.fp32_fma.pj()
+            + events.fp64 * power.fp64_fma.pj()
+            + events.int32 * power.int32.pj()
+            + events.sfu * power.sfu.pj())
+        + events.tensor_macs * power.tensor_fp16_mac.pj();
+    let on_chip_pj = scale
+        * (events.shared_bytes * power.shared_byte.pj()
+            + events.l1_bytes * power.l1_byte.pj()
+            + events.l2_bytes * power.l2_byte.pj());
+    let at_rest = at_rest(engine, events.time_ns, events.active_sms);
+    Energy {
+        compute_pj: compute_pj * operands * switching,
+        issue_pj: events.issued * power.issue.pj() * operands * switching,
+        on_chip_pj: on_chip_pj * words * switching,
+        dram_pj: events.dram_bytes * gpu.dram.energy_per_byte.pj() * words + at_rest.dram_pj,
+        ..at_rest
+    }
+}
+
+/// Energy of a time in which that share of the SMs has work, without what the work itself takes:
+/// 1 W × 1 ns = 1000 pJ.
+pub fn at_rest(engine: &GpuEngine<'_>, time_ns: f64, active_sms: f64) -> Energy {
+    let gpu = engine.gpu;
+    let power = &gpu.power;
+    let voltage = relative_voltage(gpu, engine.clock_hz(), engine.memory_scale());
+    let idle = power.idle_sm_share;
+    let awake = idle + (1.0 - idle) * active_sms.clamp(0.0, 1.0);
+    let cycles = engine.clock_hz() * time_ns * 1e-9;
+    Energy {
+        clock_pj: power.sm_clock.pj()
+            * f64::from(gpu.sm.count)
+            * cycles
+            * awake
+            * voltage
+            * voltage,
+        dram_pj: idle_dram_watts(gpu) * engine.memory_scale() * time_ns * 1e3,
+        constant_pj: power.constant.watts() * time_ns * 1e3,
+        ..Energy::default()
+    }
+}
+
+/// Power of memory and its interface at the catalogued clock while nothing moves, in watts.
+fn idle_dram_watts(gpu: &Gpu) -> f64 {
+    gpu.dram.idle_energy_per_byte.pj() * 1e-12 * gpu.dram.bandwidth.bytes_per_s()
+}
+
+#[cfg(test)]
+mod tests {
+    use lumacycle_arch::Catalog;
+
+    use super::*;
+    use crate::Options;
+
+    fn v100() -> Gpu {
+        Catalog::embedded().get("v100-pcie-16gb").unwrap().gpu
+    }
+
+    fn watts(gpu: &Gpu, options: Options, events: &Events) -> f64 {
+        of(&GpuEngine::new(gpu).with(options), events).total_pj() / events.time_ns * 1e-3
+    }
+
+    #[test]
+    fn voltage_falls_with_the_clock_down_to_its_floor() {
+        let gpu = v100();
+        let boost = gpu.clocks.boost.hz();
+        let at = |share: f64| relative_voltage(&gpu, share * boost, 1.0);
+        assert!((at(1.0) - 1.0).abs() < 1e-9);
+        assert!(at(0.9) < at(1.0));
+        assert!((at(0.2) - gpu.power.voltage_floor).abs() < 1e-9);
+    }
+
+    #[test]
+    fn idle_sms_keep_a_share_of_their_clock_energy() {
+        let gpu = v100();
+        let busy = at_rest(&GpuEngine::new(&gpu), 1e6, 1.0).clock_pj;
+        let idle = at_rest(&GpuEngine::new(&gpu), 1e6, 0.0).clock_pj;
+        assert!((idle / busy - gpu.power.idle_sm_share).abs() < 1e-9);
+    }
+
+    #[test]
+    fn constant_operands_take_less() {
+        let gpu = v100();
+        let events = Events {
+            time_ns: 1e6,
+            active_sms: 1.0,
+            issued: 1e9,
+            fp32: 1e9,
+            dram_bytes: 5e8,
+            ..Events::default()
+        };
+        let [varied, operands, all] = [Data::Varied, Data::ConstantOperands, Data::Constant]
+            .map(|data| watts(&gpu, Options::default(), &Events { data, ..events }));
+        assert!(varied > operands && operands > all, "{varied} {operands} {all}");
+    }
+
+    #[test]
+    fn a_slower_memory_clock_draws_less() {
+        let gpu = v100();
+        let events = Events { time_ns: 1e6, active_sms: 1.0, ..Events::default() };
+        let half =
+            Options { mem_clock_hz: Some(gpu.memory_clock_hz() / 2.0), ..Options::default() };
+        let saved = watts(&gpu, Options::default(), &events) - watts(&gpu, half, &events);
+        assert!((saved - idle_dram_watts(&gpu) / 2.0).abs() < 1e-6, "{saved}");
+    }
 }

@@ -218,8 +218,11 @@ fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>], load: f6
             *sum += cycles * own_waves;
         }
         chain_ns += full.chain * to_ns * libm::floor(own_waves);
-        let at = (time_ns * group.ctas / ctas, engine.clock_hz());
-        energy += energy::of(gpu, group.kernel, group.ctas, &group.movement.traffic, at);
+        let own_ns = time_ns * group.ctas / ctas;
+        let moved = &group.movement.traffic;
+        let mut events = energy::events(gpu, group.kernel, group.ctas, moved, own_ns);
+        events.active_sms = (ctas / sms).min(1.0);
+        energy += energy::of(engine, &events);
     }
     let longest = placed.iter().zip(&full).filter(|(group, _)| uneven(group));
     let one_chain = longest

@@ -4,8 +4,8 @@ use lumacycle_workloads::KernelClass;
 use lumacycle_workloads::ops::{Collective, CopyKind, Transfer};
 
 use super::GpuEngine;
-use super::energy::constant_pj;
-use crate::cost::{Cost, Energy, KernelCost, Occupancy, Resource, SharedUse, Traffic};
+use super::energy::at_rest;
+use crate::cost::{Cost, KernelCost, Occupancy, Resource, SharedUse, Traffic};
 
 fn cost(
     engine: &GpuEngine<'_>,
@@ -25,11 +25,8 @@ fn cost(
     }
     let dram_bytes = traffic.dram_read_bytes + traffic.dram_write_bytes;
     let binding = if fixed_ns > service_ns { Resource::KernelLaunch } else { resource };
-    let energy = Energy {
-        dram_pj: dram_bytes * engine.gpu.dram.energy_per_byte.pj(),
-        constant_pj: constant_pj(engine.gpu, time_ns),
-        ..Energy::default()
-    };
+    let mut energy = at_rest(engine, time_ns, 0.0);
+    energy.dram_pj += dram_bytes * engine.gpu.dram.energy_per_byte.pj();
     let kernel = KernelCost {
         class,
         variant: String::new(),

@@ -173,7 +173,7 @@ fn price(
                 && let Some(Ok(link)) = own.map(|own| own.price(operation))
             {
                 priced.waiting_ns = (recorded_ns - link.time_ns).max(0.0);
-                priced.waiting_pj = energy::constant_pj(engine.gpu, priced.waiting_ns);
+                priced.waiting_pj = energy::at_rest(engine, priced.waiting_ns, 0.0).total_pj();
             }
             priced.cost = Some(cost);
         }

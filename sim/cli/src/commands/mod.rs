@@ -16,6 +16,7 @@ pub mod validate;
 mod validate_neural;
 mod validate_ngp;
 mod validate_ngpc;
+mod validate_power;
 
 use std::path::Path;
 

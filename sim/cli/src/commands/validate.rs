@@ -37,6 +37,9 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
     if args.suite == lumacycle_validate::ngp::SUITE {
         return super::validate_ngp::run(args, data);
     }
+    if args.suite == lumacycle_validate::power::SUITE {
+        return super::validate_power::run(args, data);
+    }
     let everything = args.suite == "all";
     let mut reports = Vec::new();
     let mut traces = None;

@@ -1,0 +1,144 @@
+//! `lumacycle validate power`: board power, clock curves and throttled boards.
+
+use std::path::Path;
+
+use lumacycle_validate::power::{self, PowerReport};
+use serde_json::json;
+
+use super::catalog::{csv, json_out};
+use super::validate::within;
+use crate::args::{Format, ValidateArgs};
+use crate::failure::Failure;
+use crate::output;
+
+pub fn run(args: &ValidateArgs, data: &Path) -> Result<(), Failure> {
+    let report = power::run(data, &args.gpus, args.all)?;
+    match args.output.format {
+        Format::Json => json_out(&args.output, &json!(report))?,
+        Format::Csv => {
+            let header = [
+                "suite",
+                "gpu",
+                "benchmark",
+                "rows",
+                "mape_pct",
+                "median_ape_pct",
+                "p90_ape_pct",
+                "bias_pct",
+                "correlation",
+                "time_mape_pct",
+            ];
+            let rows = report.groups.iter().map(|group| {
+                let f = &group.figures;
+                let mut row = vec![
+                    report.suite.clone(),
+                    group.gpu.clone(),
+                    group.benchmark.clone(),
+                    f.rows.to_string(),
+                ];
+                let errors =
+                    [f.mape_pct, f.median_ape_pct, f.p90_ape_pct, f.bias_pct, f.correlation];
+                row.extend(errors.iter().map(|value| format!("{value:.4}")));
+                row.push(time_cell(group, 4));
+                row
+            });
+            output::write(args.output.output.as_deref(), &csv(&header, rows)?)?;
+        }
+        Format::Table => output::write(args.output.output.as_deref(), text(&report).as_bytes())?,
+    }
+    if let Some(path) = &args.rows {
+        output::write(Some(path), &rows_csv(&report)?)?;
+    }
+    within(args, &report.suite, &report.overall)
+}
+
+fn time_cell(group: &power::PowerGroup, digits: usize) -> String {
+    if group.time.rows == 0 { String::new() } else { format!("{:.digits$}", group.time.mape_pct) }
+}
+
+fn rows_csv(report: &PowerReport) -> Result<Vec<u8>, Failure> {
+    let header = [
+        "suite",
+        "gpu",
+        "benchmark",
+        "kernel",
+        "core_mhz",
+        "mem_mhz",
+        "measured_w",
+        "predicted_w",
+        "measured_us",
+        "predicted_us",
+        "reference",
+    ];
+    let rows = report.rows.iter().map(|row| {
+        vec![
+            report.suite.clone(),
+            row.gpu.clone(),
+            row.benchmark.clone(),
+            row.kernel.clone(),
+            format!("{}", row.core_mhz),
+            format!("{}", row.mem_mhz),
+            format!("{:.4}", row.measured_w),
+            format!("{:.4}", row.predicted_w),
+            format!("{:.4}", row.measured_us),
+            row.predicted_us.map_or_else(String::new, |us| format!("{us:.4}")),
+            row.reference.clone(),
+        ]
+    });
+    csv(&header, rows)
+}
+
+fn text(report: &PowerReport) -> String {
+    let header =
+        ["GPU", "benchmark", "rows", "MAPE %", "median", "p90", "bias", "corr.", "time MAPE %"];
+    let mut table = output::table(&header, 2);
+    for group in &report.groups {
+        let mut row = vec![group.gpu.clone(), group.benchmark.clone()];
+        row.extend(group.figures.cells());
+        row.push(time_cell(group, 1));
+        table.add_row(row);
+    }
+    let mut row = vec!["all".to_owned(), String::new()];
+    row.extend(report.overall.cells());
+    row.push(String::new());
+    table.add_row(row);
+    let left: usize = report.rows_left_out.values().sum();
+    let mut text = format!("power: {} rows used, {left} left out\n", report.rows_used);
+    text.push_str(&output::render(&table));
+    for (reason, count) in &report.rows_left_out {
+        text.push_str(&format!("  left out: {count} × {reason}\n"));
+    }
+    let limit = report.baselines.board_limit.mape_pct;
+    text.push_str(&format!("  taking the board limit for every kernel: MAPE {limit:.1} %\n\n"));
+    let header =
+        ["GPU", "benchmark", "clock curves", "best clock within a step", "energy lost", "times"];
+    let mut table = output::table(&header, 2);
+    for curves in &report.clocks {
+        table.add_row(vec![
+            curves.gpu.clone(),
+            curves.benchmark.clone(),
+            curves.curves.to_string(),
+            format!("{:.0} %", curves.optimum_within_a_step_pct),
+            format!("{:.1} %", curves.energy_lost_pct),
+            if curves.time_predicted { "predicted" } else { "as measured" }.to_owned(),
+        ]);
+    }
+    text.push_str("energy-optimal SM clock, predicted against measured\n");
+    text.push_str(&output::render(&table));
+    if !report.throttled.is_empty() {
+        let header = ["GPU", "limit", "rows", "MAPE %", "median", "p90", "bias", "corr.", "slowed"];
+        let mut table = output::table(&header, 2);
+        for board in &report.throttled {
+            let mut row = vec![board.gpu.clone(), format!("{:.0} W", board.limit_w)];
+            row.extend(board.figures.cells());
+            row.push(format!(
+                "{:.0} %, mean clock {:.2} of usual",
+                board.slowed_pct, board.clock_share
+            ));
+            table.add_row(row);
+        }
+        text.push_str("\nGEMM times on boards that their power limit slows down\n");
+        text.push_str(&output::render(&table));
+    }
+    text
+}
