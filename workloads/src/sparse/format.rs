@@ -280,25 +280,32 @@ fn expand(
     Some(())
 }
 
-/// Size of a block in a format without writing it, in bits: what [`Encoded::bits`] says.
+/// Size of a block in a format, in bits: what [`Encoded::bits`] says.
 pub fn encoded_bits(format: Format, shape: Shape, value_bits: u32, codes: &[u16]) -> u64 {
+    if format == Format::RunLength {
+        return Encoded::new(format, shape, value_bits, codes).bits() as u64;
+    }
+    let full = codes.iter().filter(|code| **code != 0).count();
+    counted_bits(format, shape, value_bits, full as u32)
+}
+
+/// The same from the number of codes that are not zero. Runs depend on their places too; without
+/// those, the fewest bits that there can be.
+pub fn counted_bits(format: Format, shape: Shape, value_bits: u32, full: u32) -> u64 {
     let value_bits = u64::from(value_bits.clamp(1, 16));
-    let full = codes.iter().filter(|code| **code != 0).count() as u64;
+    let full = u64::from(full);
     let cells = u64::from(shape.cells());
     let (index, count) = (u64::from(shape.index_bits()), u64::from(shape.count_bits()));
+    let along = |axis: u32| u64::from(width(axis - 1));
     match format {
         Format::Dense => cells * value_bits,
         Format::Bitmap => cells + full * value_bits,
         Format::Coordinates => count + full * (index + value_bits),
-        Format::Rows => {
-            u64::from(shape.rows) * count
-                + full * (u64::from(width(shape.columns - 1)) + value_bits)
-        }
+        Format::Rows => u64::from(shape.rows) * count + full * (along(shape.columns) + value_bits),
         Format::Columns => {
-            u64::from(shape.columns) * count
-                + full * (u64::from(width(shape.rows - 1)) + value_bits)
+            u64::from(shape.columns) * count + full * (along(shape.rows) + value_bits)
         }
-        Format::RunLength => Encoded::new(format, shape, value_bits as u32, codes).bits() as u64,
+        Format::RunLength => full.max(1) * (u64::from(RUN_BITS) + value_bits),
     }
 }
 

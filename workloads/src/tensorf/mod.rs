@@ -7,13 +7,16 @@
 //! forward-facing scenes in normalised device coordinates, spherical-harmonics colour.
 
 pub mod cubes;
+pub mod encoded;
 mod field;
 mod image;
+pub mod import;
 mod network;
 mod synthetic;
 pub mod uniform;
 
 pub use cubes::{CubeLoop, CubeTrace, Cubes, Order};
+pub use encoded::{EncodedFactors, Encoding};
 pub use field::{Field, Ray, Sight};
 pub use image::{Image, psnr};
 pub use network::Network;
