@@ -107,7 +107,9 @@ impl Encoded {
         let mut stream = BitStream::default();
         match format {
             Format::Dense => {
-                (0..shape.cells()).for_each(|i| stream.push(code(i as usize), value_bits))
+                for i in 0..shape.cells() {
+                    stream.push(code(i as usize), value_bits);
+                }
             }
             Format::Bitmap => {
                 for i in 0..shape.cells() {

@@ -42,11 +42,10 @@ impl Choice {
         match self {
             Self::Fixed(format) => format,
             Self::Threshold(most) if candidates.sparsity > most => Format::Coordinates,
-            Self::Threshold(_) => Format::Bitmap,
             Self::Smaller if bits(Format::Coordinates) < bits(Format::Bitmap) => {
                 Format::Coordinates
             }
-            Self::Smaller => Format::Bitmap,
+            Self::Threshold(_) | Self::Smaller => Format::Bitmap,
             Self::SmallestOfAll => {
                 let mut best = Format::Bitmap;
                 // Runs have to be read from their start, so no lookup is answered from them.

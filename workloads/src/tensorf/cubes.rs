@@ -274,9 +274,8 @@ impl CubeLoop {
                 let mut places: Vec<usize> = range.collect();
                 let eye = sight.origin.to_array()[axis];
                 match self.order {
-                    Order::Memory => {}
                     Order::Coarse if eye > middle[axis] => places.reverse(),
-                    Order::Coarse => {}
+                    Order::Memory | Order::Coarse => {}
                     Order::Exact => places.sort_by(|a, b| {
                         let away = |c: usize| ((c as f32 + 0.5) / n as f32 - eye).abs();
                         away(*a).total_cmp(&away(*b))

@@ -127,7 +127,7 @@ fn transposed(
             out[place * count + component] = *value as f32;
         }
     }
-    if let Some(large) = out.iter().find(|value| !(value.abs() < 1e6)) {
+    if let Some(large) = out.iter().find(|value| value.abs() >= 1e6) {
         return Err(FactorError::new(
             name,
             format!("{name}.npy holds {large}, which is no value of a factor"),

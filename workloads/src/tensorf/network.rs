@@ -64,10 +64,14 @@ impl Network {
         let (mut one, mut two, mut out) = ([0.0; HIDDEN], [0.0; HIDDEN], [0.0; 3]);
         one.copy_from_slice(&self.biases[0]);
         multiply(&self.weights[0], &inputs, &mut one);
-        one.iter_mut().for_each(|v| *v = v.max(0.0));
+        for v in &mut one {
+            *v = v.max(0.0);
+        }
         two.copy_from_slice(&self.biases[1]);
         multiply(&self.weights[1], &one, &mut two);
-        two.iter_mut().for_each(|v| *v = v.max(0.0));
+        for v in &mut two {
+            *v = v.max(0.0);
+        }
         out.copy_from_slice(&self.biases[2]);
         multiply(&self.weights[2], &two, &mut out);
         Vec3::from(out.map(|v| 1.0 / (1.0 + libm::expf(-v))))

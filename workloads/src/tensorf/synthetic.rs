@@ -87,12 +87,11 @@ impl<'a> Matter<'a> {
 
     /// Feature plus offset at a point of the unit cube, not below zero.
     fn ramp(&self, at: Vec3, distance: Option<f32>) -> f32 {
-        let feature = match distance {
-            Some(d) => self.most - self.slope * (d + self.softness / self.texel).max(0.0),
-            None => {
-                let density = self.scene.density(self.low + at * self.side);
-                if density > 0.0 { feature(density * self.side) } else { -OFFSET }
-            }
+        let feature = if let Some(d) = distance {
+            self.most - self.slope * (d + self.softness / self.texel).max(0.0)
+        } else {
+            let density = self.scene.density(self.low + at * self.side);
+            if density > 0.0 { feature(density * self.side) } else { -OFFSET }
         };
         (feature + OFFSET).max(0.0)
     }
@@ -115,7 +114,7 @@ impl Synthetic {
         let matter = Matter::new(scene, grid);
         let modes = [0, 1, 2].map(|number| {
             let mut mode = Mode::zero([grid; 3]);
-            self.density(&matter, number, &mut mode);
+            Self::density(&matter, number, &mut mode);
             self.appearance(&matter, number, &mut mode);
             mode
         });
@@ -129,7 +128,7 @@ impl Synthetic {
         factors
     }
 
-    fn density(&self, matter: &Matter<'_>, number: usize, mode: &mut Mode) {
+    fn density(matter: &Matter<'_>, number: usize, mode: &mut Mode) {
         let grid = mode.size[0];
         // The offset takes a component of the first mode.
         let knots = if number == 0 { DENSITY - 1 } else { DENSITY };
