@@ -155,6 +155,9 @@ pub fn encoding(accelerator: &SparseAccelerator) -> Encoding {
 /// Tiles that each core should have at least, so that none waits long for the last.
 const TILES_PER_CORE: f64 = 4.0;
 
+/// Pixels up to which an image is counted in full; of larger ones a ninth is.
+const EXACT_PIXELS: f64 = 65_536.0;
+
 /// How cubes are gone through for an image of that size.
 pub fn cube_loop(accelerator: &SparseAccelerator, width: u32, height: u32) -> CubeLoop {
     let policy = &accelerator.policy;
@@ -172,6 +175,7 @@ pub fn cube_loop(accelerator: &SparseAccelerator, width: u32, height: u32) -> Cu
         regions: policy.regions_per_axis,
         least_transmittance: policy.least_transmittance as f32,
         tile: side.min(fair).max(16.0) as u32,
+        every: if image > EXACT_PIXELS { 3 } else { 1 },
     }
 }
 

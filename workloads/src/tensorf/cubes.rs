@@ -121,11 +121,14 @@ pub struct CubeLoop {
     pub least_transmittance: f32,
     /// Largest side of a tile of the image, in pixels.
     pub tile: u32,
+    /// One pixel of so many along rows and columns stands for its neighbours; 1 renders all, as
+    /// images need.
+    pub every: u32,
 }
 
 impl Default for CubeLoop {
     fn default() -> Self {
-        Self { order: Order::Coarse, regions: 4, least_transmittance: 1e-4, tile: 256 }
+        Self { order: Order::Coarse, regions: 4, least_transmittance: 1e-4, tile: 256, every: 1 }
     }
 }
 
@@ -344,9 +347,12 @@ impl CubeLoop {
         let mut visit = CubeVisit { cube, pixels: 0, rays: 0, tested: 0, points: 0, shaded: 0 };
         let columns = tile.to.0 - tile.from.0;
         let ends = self.order != Order::Memory;
-        for y in from.1..to.1 {
-            for x in from.0..to.0 {
-                visit.pixels += 1;
+        visit.pixels = (to.0 - from.0) * (to.1 - from.1);
+        let every = if coloured { 1 } else { self.every.max(1) };
+        // Rows start at different columns, so that thin structures along an axis are not missed.
+        let first = |from: u32, shift: u32| from + (every - (from + shift) % every) % every;
+        for y in (first(from.1, 0)..to.1).step_by(every as usize) {
+            for x in (first(from.0, y / every)..to.0).step_by(every as usize) {
                 let number = (y - tile.from.1) * columns + x - tile.from.0;
                 let pixel = &mut tile.pixels[number as usize];
                 if ends && pixel.transmittance < self.least_transmittance {
@@ -383,6 +389,9 @@ impl CubeLoop {
                     }
                 }
             }
+        }
+        for count in [&mut visit.rays, &mut visit.tested, &mut visit.points, &mut visit.shaded] {
+            *count *= every * every;
         }
         visit
     }

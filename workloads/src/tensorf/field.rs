@@ -153,14 +153,7 @@ impl Field {
 
     /// Opacity of a step at a point.
     pub fn alpha(&self, at: Vec3) -> f32 {
-        let at = at.to_array();
-        let mut feature = 0.0;
-        for (mode, axes) in self.factors.modes.iter().zip(AXES) {
-            let taps = taps(mode, axes, at);
-            let products: [f32; DENSITY] = products(&mode.density_plane, &mode.density_line, &taps);
-            feature += products.iter().sum::<f32>();
-        }
-        opacity(feature, self.factors.step())
+        alpha(&self.factors, self.factors.step(), at)
     }
 
     /// Colour at a point, seen along a direction.
@@ -177,6 +170,18 @@ impl Field {
         }
         self.factors.network.colour(&all, direction)
     }
+}
+
+/// Opacity of a step at a point.
+pub(super) fn alpha(factors: &Factors, step: f32, at: Vec3) -> f32 {
+    let at = at.to_array();
+    let mut feature = 0.0;
+    for (mode, axes) in factors.modes.iter().zip(AXES) {
+        let taps = taps(mode, axes, at);
+        let products: [f32; DENSITY] = products(&mode.density_plane, &mode.density_line, &taps);
+        feature += products.iter().sum::<f32>();
+    }
+    opacity(feature, step)
 }
 
 /// Opacity of a step with a density feature.

@@ -11,6 +11,7 @@ pub mod encoded;
 mod field;
 mod image;
 pub mod import;
+pub mod launches;
 mod network;
 mod synthetic;
 pub mod uniform;

@@ -1,9 +1,10 @@
 //! Factors made from a scene, with zeros where its geometry has nothing.
 //!
-//! A mode's planes are slices through the scene's density at knots along its line; lines are hats
-//! between knots, so that a mode alone blurs the scene along one axis. One component holds a negative
-//! constant, which leaves density only where all three modes agree; slices are ramps of the distance,
-//! so that surfaces move evenly from one to the next. Appearance planes are smooth patterns in the shell
+//! A mode's planes show the scene along its line, in one of two ways: as slices at knots with hats in
+//! between, which suits smooth shapes, or as what is nearest in each of a row of slabs, which keeps
+//! thin structures. Whichever agrees better with the scene is taken. A mode alone blurs the scene along
+//! one axis; one component holds a negative constant, which leaves density only where all three modes
+//! agree. Values are ramps of the distance, so that surfaces move evenly from one slice to the next. Appearance planes are smooth patterns in the shell
 //! of surfaces. What training leaves behind beside that (small values everywhere, fewer far from
 //! surfaces) is drawn from a seed and goes by the threshold. Real factors spread over
 //! components in other ways; what they have in common with these is where they are zero.
@@ -112,13 +113,25 @@ impl Synthetic {
     pub fn factors(&self, scene: &Scene) -> Factors {
         let grid = self.grid.clamp(16, 1024);
         let matter = Matter::new(scene, grid);
-        let modes = [0, 1, 2].map(|number| {
-            let mut mode = Mode::zero([grid; 3]);
-            Self::density(&matter, number, &mut mode);
-            self.appearance(&matter, number, &mut mode);
-            mode
-        });
-        let mut factors = Factors { grid: [grid; 3], modes, network: Network::drawn(self.seed) };
+        let made = |way: Way| {
+            let modes = [0, 1, 2].map(|number| {
+                let mut mode = Mode::zero([grid; 3]);
+                density(&matter, number, way, &mut mode);
+                mode
+            });
+            Factors { grid: [grid; 3], modes, network: Network::drawn(self.seed) }
+        };
+        let mut factors = made(Way::Slices);
+        let solid = matter.distance(Vec3::splat(0.5)).is_some();
+        if solid && agreement(&factors, &matter) < GOOD {
+            let slabs = made(Way::Slabs);
+            if agreement(&slabs, &matter) > agreement(&factors, &matter) {
+                factors = slabs;
+            }
+        }
+        for (number, mode) in factors.modes.iter_mut().enumerate() {
+            self.appearance(&matter, number, mode);
+        }
         if self.threshold < RESIDUE {
             for (number, mode) in factors.modes.iter_mut().enumerate() {
                 self.residue(&matter, number, mode);
@@ -126,28 +139,6 @@ impl Synthetic {
         }
         factors.prune_and_round(self.threshold.max(0.0), self.bits);
         factors
-    }
-
-    fn density(matter: &Matter<'_>, number: usize, mode: &mut Mode) {
-        let grid = mode.size[0];
-        // The offset takes a component of the first mode.
-        let knots = if number == 0 { DENSITY - 1 } else { DENSITY };
-        hats(&mut mode.density_line, DENSITY, knots, grid);
-        for knot in 0..knots {
-            let w = knot as f32 / (knots - 1) as f32;
-            slice(matter, number, grid, w, matter.reach(), |place, at, distance| {
-                let value = matter.ramp(at, distance) / MODES as f32;
-                mode.density_plane[place * DENSITY + knot] = value;
-            });
-        }
-        if number == 0 {
-            for texel in mode.density_plane.chunks_exact_mut(DENSITY) {
-                texel[DENSITY - 1] = -OFFSET;
-            }
-            for place in mode.density_line.chunks_exact_mut(DENSITY) {
-                place[DENSITY - 1] = 1.0;
-            }
-        }
     }
 
     fn appearance(&self, matter: &Matter<'_>, number: usize, mode: &mut Mode) {
@@ -192,6 +183,131 @@ impl Synthetic {
                     *value = u * u * u * RESIDUE * most * fade;
                 }
             }
+        }
+    }
+}
+
+/// How planes show the scene along a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Slices,
+    Slabs,
+}
+
+/// Agreement with the scene beyond which no other way is tried.
+const GOOD: f64 = 0.9;
+/// Places at which agreement is looked at.
+const PROBES: u64 = 60_000;
+
+fn density(matter: &Matter<'_>, number: usize, way: Way, mode: &mut Mode) {
+    let grid = mode.size[0];
+    // The offset takes a component of the first mode.
+    let count = if number == 0 { DENSITY - 1 } else { DENSITY };
+    match way {
+        Way::Slices => hats(&mut mode.density_line, DENSITY, count, grid),
+        Way::Slabs => boxes(&mut mode.density_line, DENSITY, count, grid),
+    }
+    for part in 0..count {
+        let mut put = |place: usize, value: f32| {
+            mode.density_plane[place * DENSITY + part] = value / MODES as f32;
+        };
+        match way {
+            Way::Slices => {
+                let w = part as f32 / (count - 1) as f32;
+                slice(matter, number, grid, w, matter.reach(), |place, at, distance| {
+                    put(place, matter.ramp(at, distance));
+                });
+            }
+            Way::Slabs => {
+                let texels = (part * grid / count, (part + 1) * grid / count);
+                slab(matter, number, grid, texels, |place, distance| {
+                    put(place, matter.ramp(Vec3::ZERO, Some(distance)));
+                });
+            }
+        }
+    }
+    if number == 0 {
+        for texel in mode.density_plane.chunks_exact_mut(DENSITY) {
+            texel[DENSITY - 1] = -OFFSET;
+        }
+        for place in mode.density_line.chunks_exact_mut(DENSITY) {
+            place[DENSITY - 1] = 1.0;
+        }
+    }
+}
+
+/// Overlap of the places that are dense in the field and in the scene, over their union. What lies
+/// just outside of a surface may be dense or not.
+fn agreement(factors: &Factors, matter: &Matter<'_>) -> f64 {
+    let step = factors.step();
+    let (mut both, mut either) = (0, 0);
+    for i in 0..PROBES {
+        let at = Vec3::from(crate::samples::scattered(i));
+        let Some(distance) = matter.distance(at) else { continue };
+        if (0.0..NEAR).contains(&distance) {
+            continue;
+        }
+        let dense = super::field::alpha(factors, step, at) > DENSE;
+        both += i32::from(dense && distance < 0.0);
+        either += i32::from(dense || distance < 0.0);
+    }
+    f64::from(both) / f64::from(either.max(1))
+}
+
+/// Texels outside of a surface that count as near it.
+const NEAR: f32 = 2.5;
+/// Opacity of a step in a place that counts as dense.
+const DENSE: f32 = 0.05;
+
+/// The distance of what is nearest in each column of a slab, for columns within reach.
+fn slab(
+    matter: &Matter<'_>,
+    number: usize,
+    grid: usize,
+    (first, end): (usize, usize),
+    mut each: impl FnMut(usize, f32),
+) {
+    let (u_axis, v_axis, w_axis) = AXES[number];
+    let last = (grid - 1) as f32;
+    let point = |u: f32, v: f32, w: f32| {
+        let mut at = [0.0; 3];
+        (at[u_axis], at[v_axis], at[w_axis]) = (u / last, v / last, w / last);
+        Vec3::from(at)
+    };
+    let (low, high) = (first as f32 - 0.5, end as f32 - 0.5);
+    let reach = matter.reach();
+    let half = BLOCK as f32 / 2.0;
+    // Half the diagonal of a block of the slab.
+    let ball = Vec3::new(half, half, (high - low) / 2.0).length();
+    let blocks = || (0..grid).step_by(BLOCK);
+    for (v0, u0) in blocks().flat_map(|v| blocks().map(move |u| (v, u))) {
+        let middle = point(u0 as f32 + half, v0 as f32 + half, (low + high) / 2.0);
+        if matter.distance(middle).is_some_and(|d| d > reach + ball) {
+            continue;
+        }
+        for v in v0..(v0 + BLOCK).min(grid) {
+            for u in u0..(u0 + BLOCK).min(grid) {
+                let (mut nearest, mut w) = (f32::INFINITY, low);
+                while w <= high {
+                    let d = matter.distance(point(u as f32, v as f32, w)).unwrap_or(f32::INFINITY);
+                    nearest = nearest.min(d);
+                    // Nothing nearer lies within the difference.
+                    w += (d - nearest.min(reach)).max(1.5);
+                }
+                if nearest < reach {
+                    each(v * grid + u, nearest);
+                }
+            }
+        }
+    }
+}
+
+/// Ones in slabs of equal width.
+fn boxes(line: &mut [f32], count: usize, slabs: usize, grid: usize) {
+    for (place, values) in line.chunks_exact_mut(count).enumerate() {
+        for (slab, value) in values.iter_mut().take(slabs).enumerate() {
+            let inside = (slab * grid / slabs..(slab + 1) * grid / slabs).contains(&place);
+            *value = f32::from(u8::from(inside));
         }
     }
 }
@@ -271,6 +387,9 @@ mod tests {
                 right += i32::from((field.alpha(at) > 0.05) == (distance < 0.0));
             }
             assert!(f64::from(right) > 0.97 * f64::from(all), "{name} {right} of {all}");
+            let matter = Matter::new(&scene, 200);
+            let overlap = agreement(&field.factors, &matter);
+            assert!(overlap > 0.6, "{name} {overlap}");
         }
     }
 
