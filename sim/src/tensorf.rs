@@ -1,15 +1,18 @@
 //! A frame of a TensoRF field: on a GPU as the authors' renderer runs it, on an accelerator cube
 //! after cube. Fields come from scenes or from users; counts come from rendering them.
 
+use std::sync::Arc;
+
 use lumacycle_arch::SparseEntry;
 use lumacycle_engines::EngineError;
 use lumacycle_engines::sparse::{self, SparseFrame, SparseWork};
+use lumacycle_workloads::apps::Frame;
 use lumacycle_workloads::rays::View;
 use lumacycle_workloads::scene::Scene;
 use lumacycle_workloads::tensorf::cubes::CubeCounts;
 use lumacycle_workloads::tensorf::encoded::Storage;
 use lumacycle_workloads::tensorf::uniform::{self, UniformCounts};
-use lumacycle_workloads::tensorf::{EncodedFactors, Factors, Field, Sight};
+use lumacycle_workloads::tensorf::{EncodedFactors, Factors, Field, Image, Sight, launches, psnr};
 use serde::Serialize;
 
 /// A frame on an accelerator, with what it took.
@@ -100,6 +103,35 @@ pub fn accelerated(
         sparsity: field.factors.sparsity(),
         frame,
     })
+}
+
+/// The authors' renderer as work for a GPU.
+pub fn gpu_frame(field: &Field, scene: &Scene, view: &View) -> Frame {
+    let (counts, occupied, shaded) = uniform::count(field, &Sight::new(scene, view));
+    let cubes = field.cubes.per_axis();
+    launches::frame(&field.factors, cubes, &counts, &Arc::new(occupied), &Arc::new(shaded))
+}
+
+/// An image of the field, by the loop over cubes, with how much it differs from uniform sampling.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rendered {
+    /// The image.
+    pub image: Image,
+    /// Peak signal-to-noise ratio against uniform sampling of the same field, in dB.
+    pub psnr_db: f64,
+}
+
+/// Renders both ways.
+pub fn image(entry: &SparseEntry, scene: &Scene, view: &View, prepared: &Prepared) -> Rendered {
+    let sight = Sight::new(scene, view);
+    let cube_loop = sparse::cube_loop(&entry.accelerator, view.width, view.height);
+    let (reference, by_cubes) = rayon::join(
+        || uniform::render(&prepared.field, &sight).0,
+        || cube_loop.run(&prepared.field, &sight, true).0,
+    );
+    let image = by_cubes.unwrap_or_else(|| Image::white(view.width, view.height));
+    let psnr_db = psnr(&reference, &image);
+    Rendered { image, psnr_db }
 }
 
 #[cfg(test)]

@@ -327,7 +327,8 @@ fn passes(accelerator: &SparseAccelerator) -> Result<f64, EngineError> {
 /// Activations of the points that hide the loading of a tile's weights, twice.
 fn group_bytes(accelerator: &SparseAccelerator) -> f64 {
     let array = &accelerator.shading;
-    f64::from(array.rows * array.arrays) * 2.0 * f64::from(array.widest) * HALF
+    let widest = LAYERS.iter().map(|(inputs, outputs)| *inputs.max(outputs)).max().unwrap_or(1);
+    f64::from(array.rows * array.arrays) * 2.0 * widest as f64 * HALF
 }
 
 /// Clocks of geometry, decoding, interpolation and shading for a visit.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::uniform::UniformCounts;
 use super::{APPEARANCE, AXES, DENSITY, FEATURES, Factors, HIDDEN, INPUTS, MODES};
-use crate::apps::frame::{Frame, Launch, Part};
+use crate::apps::{Frame, Launch, Part};
 use crate::ops::{Gemm, Operation, PlaneSample, Reduction, SortKind, SortScan, Streaming};
 use crate::samples::{Positions, SampleSet};
 use crate::{DType, KernelClass};

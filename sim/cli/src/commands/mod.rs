@@ -11,6 +11,7 @@ pub mod replay;
 pub mod run;
 pub mod study;
 mod tables;
+mod tensorf;
 pub mod trace;
 pub mod validate;
 mod validate_neural;
