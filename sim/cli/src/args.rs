@@ -420,7 +420,7 @@ pub enum CatalogAction {
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
     /// What to compare: gemm, `elementwise_norm_softmax`, attention, `kernel_counters_dvfs`,
-    /// instant-ngp, traces, all of these, or `neural_graphics` or ngpc (published figures that ship
+    /// instant-ngp, traces, all of these, or `neural_graphics`, ngpc or rtnerf (published figures that ship
     /// with the program)
     #[arg(value_name = "SUITE")]
     pub suite: String,

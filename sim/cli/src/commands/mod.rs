@@ -17,6 +17,7 @@ pub mod validate;
 mod validate_neural;
 mod validate_ngp;
 mod validate_ngpc;
+mod validate_rtnerf;
 
 use std::path::Path;
 
