@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 
 use lumacycle_arch::{Catalog, SparseEntry};
-use lumacycle_engines::Options;
+use lumacycle_engines::{Options, sparse};
 use lumacycle_sim::frame::GpuFrame;
-use lumacycle_sim::tensorf::{Prepared, TensorfFrame, accelerated, gpu_frame};
+use lumacycle_sim::tensorf::{Prepared, Sampled, TensorfFrame, priced, trace};
 use lumacycle_workloads::rays::View;
 use lumacycle_workloads::scene::Scene;
 use lumacycle_workloads::sparse::{Shape, storage_crossover};
-use lumacycle_workloads::tensorf::{Factors, Field, Synthetic};
+use lumacycle_workloads::tensorf::CubeTrace;
+use lumacycle_workloads::tensorf::{Factors, Synthetic};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -185,24 +186,42 @@ fn defect(what: impl std::fmt::Display) -> ValidateError {
     ValidateError::Unreadable { path: "tables/rtnerf.toml".into(), reason: what.to_string() }
 }
 
-/// Everything that depends on a scene.
+/// A scene's field as the edge version stores it, with its frame's samples and visits.
 struct Stage {
     scene: Scene,
     view: View,
     factors: Factors,
+    edge: SparseEntry,
+    prepared: Prepared,
+    sampled: Sampled,
+    trace: CubeTrace,
 }
 
 impl Stage {
-    fn of(name: &str, [width, height]: [u32; 2]) -> Result<Self, ValidateError> {
+    fn of(name: &str, edge: &SparseEntry, size: [u32; 2]) -> Result<Self, ValidateError> {
         let scene = Scene::shipped(name).ok_or_else(|| defect(format!("no scene {name}")))?;
         let camera = scene.path.at(PLACE).ok_or_else(|| defect("no camera"))?;
+        let view = View { camera, width: size[0], height: size[1] };
         let factors = Synthetic::default().factors(&scene);
-        Ok(Self { scene, view: View { camera, width, height }, factors })
+        let prepared = Prepared::new(factors.clone(), edge);
+        let sampled = Sampled::new(prepared.field(), &scene, &view);
+        let trace = trace(edge, &scene, &view, prepared.field());
+        Ok(Self { scene, view, factors, edge: edge.clone(), prepared, sampled, trace })
     }
 
+    /// A frame; what is the same as on the edge version is not worked out again.
     fn frame(&self, entry: &SparseEntry) -> Result<TensorfFrame, ValidateError> {
-        let prepared = Prepared::new(self.factors.clone(), entry);
-        accelerated(entry, &self.scene, &self.view, &prepared).map_err(defect)
+        let (own, edge) = (&entry.accelerator, &self.edge.accelerator);
+        if own.policy != edge.policy {
+            let prepared = Prepared::new(self.factors.clone(), entry);
+            let trace = trace(entry, &self.scene, &self.view, prepared.field());
+            return priced(entry, &self.scene, &prepared, &self.sampled, &trace).map_err(defect);
+        }
+        let alike =
+            own.pixel_sram == edge.pixel_sram && own.accelerator.units == edge.accelerator.units;
+        let other = (!alike).then(|| trace(entry, &self.scene, &self.view, self.prepared.field()));
+        let trace = other.as_ref().unwrap_or(&self.trace);
+        priced(entry, &self.scene, &self.prepared, &self.sampled, trace).map_err(defect)
     }
 }
 
@@ -211,12 +230,9 @@ fn scene_row(
     table: &Table,
     catalog: &Catalog,
 ) -> Result<(SceneRow, TensorfFrame), ValidateError> {
-    let entry = |name: &str| catalog.sparse_accelerator(name).map_err(defect);
-    let edge = stage.frame(&entry(&table.edge)?)?;
-    let cloud = stage.frame(&entry(&table.cloud)?)?;
-    let cubes = entry(&table.edge)?.accelerator.policy.cubes_per_axis;
-    let field = Field::new(stage.factors.clone(), cubes);
-    let frame = gpu_frame(&field, &stage.scene, &stage.view);
+    let edge = stage.frame(&stage.edge)?;
+    let cloud = stage.frame(&catalog.sparse_accelerator(&table.cloud).map_err(defect)?)?;
+    let frame = stage.sampled.gpu_frame(stage.prepared.field());
     let mut gpu_fps = BTreeMap::new();
     for name in table.edge_baselines.iter().chain(&table.cloud_baselines) {
         let gpu = catalog.get(name).map_err(defect)?;
@@ -237,13 +253,6 @@ fn scene_row(
         gpu_fps,
     };
     Ok((row, edge))
-}
-
-/// Zeros at which a tree needs as many passes for a block's coordinates as search units of the same
-/// rate need lookups: one each, so as soon as a block's values outnumber the leaves.
-fn crossover_clocks(entry: &SparseEntry) -> f64 {
-    let shape = block(entry);
-    (1.0 - f64::from(entry.accelerator.tree.leaves) / f64::from(shape.cells())).max(0.0)
 }
 
 fn block(entry: &SparseEntry) -> Shape {
@@ -329,7 +338,7 @@ fn predictions(
         ("most_speedup", speedups().fold(0.0, f64::max)),
         ("desktop_fps", mean(&|s| s.gpu_fps.get("rtx2080ti").copied().unwrap_or_default())),
         ("crossover_pct", 100.0 * storage_crossover(block(&edge))),
-        ("crossover_clocks_pct", 100.0 * crossover_clocks(&edge)),
+        ("crossover_clocks_pct", 100.0 * sparse::crossover_clocks(&edge.accelerator)),
         ("least_sparsity_pct", sparsity(f64::min, 1.0, 0)),
         ("most_sparsity_pct", sparsity(f64::max, 0.0, 1)),
     ]))
@@ -376,8 +385,11 @@ pub fn run() -> Result<RtnerfReport, ValidateError> {
     let table: Table = toml::from_str(TABLE).map_err(defect)?;
     let catalog = Catalog::embedded();
     let names = Scene::names();
-    let stages: Vec<Stage> =
-        names.par_iter().map(|name| Stage::of(name, table.image)).collect::<Result<_, _>>()?;
+    let edge = catalog.sparse_accelerator(&table.edge).map_err(defect)?;
+    let stages: Vec<Stage> = names
+        .par_iter()
+        .map(|name| Stage::of(name, &edge, table.image))
+        .collect::<Result<_, _>>()?;
     let done: Vec<(SceneRow, TensorfFrame)> = stages
         .par_iter()
         .map(|stage| scene_row(stage, &table, &catalog))
@@ -473,6 +485,6 @@ mod tests {
     #[test]
     fn trees_keep_up_while_a_block_fits_their_leaves() {
         let edge = Catalog::embedded().sparse_accelerator("rt-nerf-edge").unwrap();
-        assert!((crossover_clocks(&edge) - 0.75).abs() < 1e-9);
+        assert!((sparse::crossover_clocks(&edge.accelerator) - 0.75).abs() < 1e-9);
     }
 }

@@ -99,6 +99,10 @@ metrics! {
     coordinates_over_bitmaps,
     /// Share of plane components stored as coordinates, in percent.
     coordinate_share_pct,
+    /// Share of zeros in a block of a plane beyond which coordinates take fewer bits, in percent.
+    crossover_bits_pct,
+    /// Share of zeros in a block up to which trees need more passes than a search unit, in percent.
+    crossover_clocks_pct,
     /// Points that get a density, in millions.
     points_m,
     /// Points that get a colour, in millions.

@@ -3,15 +3,16 @@
 
 use lumacycle_arch::{Catalog, SparseEntry};
 use lumacycle_engines::Options;
-use lumacycle_engines::sparse::SparseUnit;
+use lumacycle_engines::sparse::{self, SparseUnit};
 use lumacycle_workloads::rays::View;
 use lumacycle_workloads::scene::Scene;
+use lumacycle_workloads::sparse::{Shape, storage_crossover};
 use lumacycle_workloads::tensorf::{Field, Synthetic};
 
 use super::StudyError;
 use super::point::{Metrics, System, changed, of_gpu, told, unknown};
 use crate::frame::GpuFrame;
-use crate::tensorf::{Prepared, TensorfFrame, accelerated, gpu_frame};
+use crate::tensorf::{Prepared, Sampled, TensorfFrame, accelerated};
 
 /// Name of the application.
 pub(super) const APP: &str = "tensorf";
@@ -46,14 +47,15 @@ pub(super) fn run(systems: &[&System]) -> Result<Vec<Metrics>, StudyError> {
     let usual = Synthetic::default();
     let threshold = first.prune.unwrap_or(usual.threshold);
     let factors = Synthetic { threshold, ..usual }.factors(&scene);
-    let gpu = first.gpu(&catalog)?;
-    let field = Field::new(factors.clone(), CUBES);
-    let frame = gpu_frame(&field, &scene, &view);
-    let alone = GpuFrame::new(&frame, &gpu, Options::default()).map_err(told)?.result();
     systems
         .iter()
         .map(|system| {
             let Some(entry) = entry(system, &catalog)? else {
+                let gpu = first.gpu(&catalog)?;
+                let field = Field::new(factors.clone(), CUBES);
+                let frame = Sampled::new(&field, &scene, &view).gpu_frame(&field);
+                let priced = GpuFrame::new(&frame, &gpu, Options::default()).map_err(told)?;
+                let alone = priced.result();
                 return Ok(Metrics {
                     shaded_m: Some(frame.queries / 1e6),
                     power_w: Some(alone.mean_power_w),
@@ -62,12 +64,14 @@ pub(super) fn run(systems: &[&System]) -> Result<Vec<Metrics>, StudyError> {
             };
             let prepared = Prepared::new(factors.clone(), &entry);
             let built = accelerated(&entry, &scene, &view, &prepared).map_err(told)?;
-            Ok(of_accelerator(&built, alone.frame_ms))
+            Ok(of_accelerator(&built, &entry))
         })
         .collect()
 }
 
-fn of_accelerator(built: &TensorfFrame, alone_ms: f64) -> Metrics {
+fn of_accelerator(built: &TensorfFrame, entry: &SparseEntry) -> Metrics {
+    let accelerator = &entry.accelerator;
+    let side = accelerator.policy.plane_block;
     let frame = &built.frame;
     let busy =
         |unit: SparseUnit| frame.units.iter().find(|u| u.unit == unit).map(|unit| unit.busy_pct);
@@ -77,8 +81,6 @@ fn of_accelerator(built: &TensorfFrame, alone_ms: f64) -> Metrics {
     Metrics {
         frame_ms: Some(frame.frame_ms),
         frames_per_s: Some(built.frames_per_s),
-        speedup: Some(alone_ms / frame.frame_ms),
-        gpu_alone_ms: Some(alone_ms),
         accelerator_ms: Some(frame.frame_ms),
         mlp_busy_pct: busy(SparseUnit::Shading),
         energy_mj: Some(energy),
@@ -94,6 +96,8 @@ fn of_accelerator(built: &TensorfFrame, alone_ms: f64) -> Metrics {
         line_coordinate_kb: Some(lines.coordinate_bytes / 1e3),
         coordinates_over_bitmaps: Some(planes.coordinate_bytes / planes.bitmap_bytes),
         coordinate_share_pct: Some(planes.coordinates as f64 / components * 100.0),
+        crossover_bits_pct: Some(100.0 * storage_crossover(Shape::new(side, side))),
+        crossover_clocks_pct: Some(100.0 * sparse::crossover_clocks(accelerator)),
         points_m: Some(built.counts.points / 1e6),
         shaded_m: Some(built.counts.shaded / 1e6),
         dram_mb: Some((frame.dram_read_bytes + frame.dram_write_bytes) / 1e6),

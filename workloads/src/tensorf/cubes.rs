@@ -102,7 +102,8 @@ impl Cubes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// As they lie in memory; nothing can be skipped, as nothing is known to lie in front.
+    /// As they lie in memory: what lies in front is not known, so that every point that is not clear
+    /// has to be shaded, and images are not right.
     Memory,
     /// Sub-regions from near to far, the cubes of one along the axes as seen from its middle.
     Coarse,
@@ -378,7 +379,7 @@ impl CubeLoop {
                     let weight = alpha * pixel.transmittance;
                     pixel.transmittance *= 1.0 - alpha;
                     pixel.opaque += weight;
-                    if weight > LEAST_WEIGHT {
+                    if (if ends { weight } else { alpha }) > LEAST_WEIGHT {
                         visit.shaded += 1;
                         if coloured {
                             pixel.colour += weight * field.colour(at, ray.direction);

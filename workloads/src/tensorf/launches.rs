@@ -1,8 +1,8 @@
 //! The authors' renderer as launches on a GPU: PyTorch, fp32, chunks of 4096 rays, each chunk with
 //! all of its steps in memory at once (apchenstu/TensoRF at 6a1e23b, `tensorBase.forward`). Passes over
 //! elements are those that the code asks for, one launch each; interpolated reads have the addresses
-//! of real samples. `encoded` replaces planes and lines by their sparse streams, decoded in the kernel
-//! that samples them. Left out: JIT fusion of elementwise passes, and the depth map.
+//! of real samples. Left out: JIT fusion of elementwise passes, the depth map, and sparse storage on
+//! the GPU.
 
 use std::sync::Arc;
 

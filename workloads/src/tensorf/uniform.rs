@@ -94,7 +94,7 @@ pub fn render(field: &Field, sight: &Sight) -> (Image, UniformCounts) {
 }
 
 /// Rows of an image that are walked for counts.
-const COUNTED_ROWS: u32 = 24;
+const COUNTED_ROWS: u32 = 16;
 /// Samples of a window of addresses.
 const WINDOW: usize = 1 << 15;
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use lumacycle_arch::{Catalog, Entry, SparseEntry};
 use lumacycle_engines::{EngineError, Options};
 use lumacycle_sim::frame::{FrameResult, GpuFrame};
-use lumacycle_sim::tensorf::{self, Prepared, TensorfFrame};
+use lumacycle_sim::tensorf::{self, Prepared, Sampled, TensorfFrame};
 use lumacycle_workloads::rays::View;
 use lumacycle_workloads::scene::Scene;
 use lumacycle_workloads::tensorf::encoded::Storage;
@@ -201,7 +201,7 @@ fn on_gpus(
             views
                 .iter()
                 .map(|view| {
-                    let frame = tensorf::gpu_frame(field, scene, view);
+                    let frame = Sampled::new(field, scene, view).gpu_frame(field);
                     for launch in &frame.launches {
                         let bytes = launch.operation.resident_bytes();
                         lumacycle_sim::replay::fits(launch.name, bytes, gpu)?;
