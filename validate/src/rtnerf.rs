@@ -478,7 +478,7 @@ mod tests {
         };
         assert!((row(&figure(None), Some(9.0)).error_pct.unwrap() + 10.0).abs() < 1e-9);
         assert_eq!(row(&figure(Some(Meaning::AtLeast)), Some(12.0)).error_pct, Some(0.0));
-        assert_eq!(row(&figure(Some(Meaning::AtMost)), Some(12.0)).counted, false);
+        assert!(!row(&figure(Some(Meaning::AtMost)), Some(12.0)).counted);
         assert_eq!(row(&figure(None), None).error_pct, None);
     }
 

@@ -333,7 +333,7 @@ impl RunArgs {
 
     /// GPUs, as written or the usual one.
     pub fn gpus(&self) -> Vec<String> {
-        if self.gpu.gpus.is_empty() && !(self.app == "tensorf" && !self.accelerators.is_empty()) {
+        if self.gpu.gpus.is_empty() && (self.app != "tensorf" || self.accelerators.is_empty()) {
             return vec!["rtx3090".to_owned()];
         }
         self.gpu.gpus.clone()

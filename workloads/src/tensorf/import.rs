@@ -192,7 +192,9 @@ mod tests {
         bytes
     }
 
-    fn checkpoint() -> BTreeMap<String, Vec<u8>> {
+    type Files = BTreeMap<String, Vec<u8>>;
+
+    fn checkpoint() -> Files {
         // Grid of 4 × 5 × 6 texels.
         let grid = [4, 5, 6];
         let mut files = BTreeMap::new();
@@ -219,14 +221,14 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said() {
-        let told = |change: &dyn Fn(&mut BTreeMap<String, Vec<u8>>)| {
+        let told = |change: &dyn Fn(&mut Files)| {
             let mut files = checkpoint();
             change(&mut files);
             factors(|name| files.get(name).cloned()).unwrap_err().what
         };
         let put = |name: &str, bytes: Vec<u8>| {
             let name = name.to_owned();
-            move |files: &mut BTreeMap<String, Vec<u8>>| {
+            move |files: &mut Files| {
                 files.insert(name.clone(), bytes.clone());
             }
         };

@@ -281,7 +281,7 @@ fn slab(
     let ball = Vec3::new(half, half, (high - low) / 2.0).length();
     let blocks = || (0..grid).step_by(BLOCK);
     for (v0, u0) in blocks().flat_map(|v| blocks().map(move |u| (v, u))) {
-        let middle = point(u0 as f32 + half, v0 as f32 + half, (low + high) / 2.0);
+        let middle = point(u0 as f32 + half, v0 as f32 + half, f32::midpoint(low, high));
         if matter.distance(middle).is_some_and(|d| d > reach + ball) {
             continue;
         }

@@ -125,13 +125,13 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     let mut results = Results { shares, gpus: Vec::new(), accelerated: Vec::new(), image: None };
     if !gpus.is_empty() {
         let field = Field::new(factors.clone(), CUBES);
-        none_seen(&field)?;
+        none_seen(&field);
         results.gpus = on_gpus(&gpus, options, &field, &scene, &views)?;
     }
     let mut drawn = None;
     for entry in &accelerators {
         let prepared = Prepared::new(factors.clone(), entry);
-        none_seen(prepared.field())?;
+        none_seen(prepared.field());
         let frames: Result<Vec<_>, EngineError> = views
             .par_iter()
             .map(|view| tensorf::accelerated(entry, &scene, view, &prepared))
@@ -142,12 +142,11 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         }
     }
     if let (Some(path), Some(view)) = (&args.field.image, views.first()) {
-        let (prepared, entry) = match drawn {
-            Some(known) => known,
-            None => {
-                let entry = catalog.sparse_accelerator("rt-nerf-edge")?;
-                (Prepared::new(factors, &entry), entry)
-            }
+        let (prepared, entry) = if let Some(known) = drawn {
+            known
+        } else {
+            let entry = catalog.sparse_accelerator("rt-nerf-edge")?;
+            (Prepared::new(factors, &entry), entry)
         };
         if u64::from(width) * u64::from(height) > MOST_PIXELS {
             return Err(Failure::usage(
@@ -171,11 +170,10 @@ fn view(scene: &Scene, share: f64, width: u32, height: u32) -> Result<View, Fail
 }
 
 /// Says so where a field holds nothing.
-fn none_seen(field: &Field) -> Result<(), Failure> {
+fn none_seen(field: &Field) {
     if field.cubes.count() == 0 {
         output::say("note: the field is empty: no place in it is dense (all-zero factors?)");
     }
-    Ok(())
 }
 
 fn refused(error: &EngineError) -> Failure {
