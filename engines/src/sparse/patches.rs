@@ -120,23 +120,19 @@ pub(super) struct Patches<'a> {
     texels: [Vec<(usize, usize)>; 3],
 }
 
-fn mask(mode: &Mode, line: bool, places: impl Iterator<Item = usize>) -> u64 {
+/// Components that are not zero at each place of a plane or a line.
+fn masks(mode: &Mode, line: bool) -> Vec<u64> {
     let (density, appearance) = if line {
         (&mode.density_line, &mode.appearance_line)
     } else {
         (&mode.density_plane, &mode.appearance_plane)
     };
-    let rest = COMPONENTS - DENSITY;
-    let mut mask = 0;
-    for place in places {
-        let all = density[place * DENSITY..(place + 1) * DENSITY]
-            .iter()
-            .chain(&appearance[place * rest..(place + 1) * rest]);
-        for (number, value) in all.enumerate() {
-            mask |= u64::from(*value != 0.0) << number;
-        }
-    }
-    mask
+    let bits = |values: &[f32]| {
+        let ones = values.iter().enumerate();
+        ones.fold(0, |mask, (number, value)| mask | u64::from(*value != 0.0) << number)
+    };
+    let pairs = density.chunks_exact(DENSITY).zip(appearance.chunks_exact(COMPONENTS - DENSITY));
+    pairs.map(|(own, other)| bits(own) | bits(other) << DENSITY).collect()
 }
 
 impl<'a> Patches<'a> {
@@ -155,16 +151,19 @@ impl<'a> Patches<'a> {
         let mut lines_full = Vec::new();
         for (mode, (u, v, w)) in work.factors.modes.iter().zip(AXES) {
             let columns = mode.size[0];
+            let (in_plane, in_line) = (masks(mode, false), masks(mode, true));
             let mut plane = Vec::with_capacity(per_axis * per_axis);
             for (v0, v1) in &texels[v] {
                 for (u0, u1) in &texels[u] {
                     let places =
                         (*v0..=*v1).flat_map(|y| (*u0..=*u1).map(move |x| y * columns + x));
-                    plane.push(mask(mode, false, places));
+                    plane.push(places.fold(0, |mask, place| mask | in_plane[place]));
                 }
             }
             planes_full.push(plane);
-            lines_full.push(texels[w].iter().map(|(a, b)| mask(mode, true, *a..=*b)).collect());
+            let ends = texels[w].iter();
+            lines_full
+                .push(ends.map(|(a, b)| (*a..=*b).fold(0, |m, at| m | in_line[at])).collect());
         }
         Self {
             accelerator,
