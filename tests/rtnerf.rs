@@ -202,6 +202,16 @@ fn the_catalogue_shows_sparse_accelerators() {
     assert!(stdout(&run(&["catalog", "check", &own])).contains("is complete"));
 }
 
+/// Studies run at a small size, and their sentences find their numbers.
+#[test]
+fn studies_run() {
+    let studies = ["rt-techniques", "rt-ngpc"]
+        .map(|name| support::root().join(format!("sim/studies/{name}.toml")).display().to_string());
+    let output = run(&["study", "--resolution", "48x48", &studies[0], &studies[1]]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(!stdout(&output).contains('{'));
+}
+
 /// The table that ships compares in the common form; nothing unknown is given a value.
 #[test]
 fn published_figures_are_compared() {
