@@ -16,6 +16,10 @@ use crate::gpu::Gpu;
 use crate::layer::{Layer, nearest};
 use crate::section::Description;
 
+mod sparse;
+
+pub use sparse::SparseEntry;
+
 static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/catalog");
 
 /// The words with which a source may start, from the firmest to the weakest.
@@ -122,7 +126,7 @@ macro_rules! sourced {
     )+};
 }
 
-sourced!(Entry, AcceleratorEntry);
+sourced!(Entry, AcceleratorEntry, SparseEntry);
 
 impl AcceleratorEntry {
     /// Whether the text that it was read from sets a value itself.
@@ -151,6 +155,7 @@ pub struct Catalog {
     layers: BTreeMap<String, (String, &'static str)>,
     gpus: Vec<String>,
     accelerators: Vec<String>,
+    sparse: Vec<String>,
 }
 
 impl Default for Catalog {
@@ -163,7 +168,7 @@ impl Catalog {
     /// The catalogue that is compiled into the library.
     pub fn embedded() -> Self {
         let mut layers = BTreeMap::new();
-        let (mut gpus, mut accelerators) = (Vec::new(), Vec::new());
+        let (mut gpus, mut accelerators, mut sparse) = (Vec::new(), Vec::new(), Vec::new());
         for dir in EMBEDDED.dirs() {
             for file in dir.files() {
                 let stem = file.path().file_stem().and_then(|s| s.to_str()).unwrap_or_default();
@@ -173,12 +178,15 @@ impl Catalog {
                     gpus.push(stem.to_owned());
                 } else if dir.path().ends_with("accelerators") {
                     accelerators.push(stem.to_owned());
+                } else if dir.path().ends_with("sparse-accelerators") {
+                    sparse.push(stem.to_owned());
                 }
             }
         }
         gpus.sort_by_key(|name| natural_key(name));
         accelerators.sort_by_key(|name| natural_key(name));
-        Self { layers, gpus, accelerators }
+        sparse.sort_by_key(|name| natural_key(name));
+        Self { layers, gpus, accelerators, sparse }
     }
 
     /// Short names of all GPUs, in natural order.

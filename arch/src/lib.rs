@@ -11,8 +11,10 @@ pub mod gpu;
 mod layer;
 pub mod parts;
 mod section;
+pub mod sparse_accelerator;
 pub mod units;
 
 pub use accelerator::{Accelerator, TablePolicy};
-pub use catalog::{AcceleratorEntry, Catalog, Entry, Error};
+pub use catalog::{AcceleratorEntry, Catalog, Entry, Error, SparseEntry};
 pub use gpu::{DramTechnology, Generation, Gpu};
+pub use sparse_accelerator::SparseAccelerator;

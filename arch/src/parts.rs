@@ -6,7 +6,7 @@
 use serde::Deserialize;
 
 use crate::section::{Show, section};
-use crate::units::Bytes;
+use crate::units::{Bandwidth, Bytes, Duration, Energy};
 
 /// Which bank a word lies in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -99,5 +99,73 @@ section! {
         bytes_per_clock: f64,
         /// From one end to the other, in clocks.
         latency_cycles: f64,
+    }
+}
+
+section! {
+    /// Units that answer "is it there, and how many come before?" from a bitmap (prefix popcount).
+    SearchUnit / SearchUnitPartial {
+        /// Units side by side.
+        units: u32,
+        /// Lookups that one of them answers per clock.
+        lookups_per_clock: f64,
+        /// Bits of a bitmap that a lookup counts at once; longer ones take several clocks.
+        bits: u32,
+        /// From a place to its value, in clocks.
+        latency_cycles: f64,
+    }
+}
+
+section! {
+    /// Trees that compare a place with coordinates, or add up products, at their leaves.
+    SearchTree / SearchTreePartial {
+        /// Trees side by side.
+        trees: u32,
+        /// Coordinates that a tree compares at once, or products that it adds.
+        leaves: u32,
+        /// From the leaves to the root, in clocks.
+        latency_cycles: f64,
+    }
+}
+
+section! {
+    /// Projects cubes, tests pixels and samples against them.
+    GeometryUnit / GeometryUnitPartial {
+        /// Cubes looked at per clock.
+        cubes_per_clock: f64,
+        /// Pixels tested against a ball per clock.
+        pixels_per_clock: f64,
+        /// Samples placed and tested against a cube per clock.
+        samples_per_clock: f64,
+        /// From a cube to its first point, in clocks.
+        latency_cycles: f64,
+    }
+}
+
+section! {
+    /// Multiply-accumulate lanes that are fed element by element.
+    VectorLanes / VectorLanesPartial {
+        /// Lanes.
+        lanes: u32,
+        /// From operands to result, in clocks.
+        latency_cycles: f64,
+    }
+}
+
+section! {
+    /// A memory outside of the chip that the accelerator has to itself.
+    OffChipMemory / OffChipMemoryPartial {
+        /// What it is.
+        technology: String,
+        /// Bandwidth.
+        bandwidth: Bandwidth,
+        /// Share of it that is reached.
+        efficiency: f64,
+        /// From a request to its data.
+        latency: Duration,
+        /// Least that is fetched.
+        granule: Bytes,
+        /// Energy of a byte with the interface.
+        energy_per_byte: Energy,
     }
 }

@@ -9,6 +9,7 @@ pub mod accelerator;
 pub mod cost;
 pub mod gpu;
 pub mod memory;
+pub mod sparse;
 
 pub use cost::{Cost, Energy, KernelCost, Occupancy, Resource, Traffic};
 pub use gpu::{GpuEngine, L2Start, Options};

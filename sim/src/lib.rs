@@ -10,6 +10,7 @@ pub mod frame;
 pub mod replay;
 pub mod schedule;
 pub mod study;
+pub mod tensorf;
 
 /// Version of the tool, as stated in results.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

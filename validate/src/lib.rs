@@ -15,6 +15,7 @@ pub mod ngp;
 pub mod ngpc;
 pub mod power;
 pub mod report;
+pub mod rtnerf;
 pub mod stats;
 pub mod suite;
 pub mod traces;
@@ -27,13 +28,14 @@ use miette::Diagnostic;
 pub use neural::NeuralReport;
 pub use ngp::{NgpGroup, NgpReport, NgpRow};
 pub use ngpc::NgpcReport;
+pub use rtnerf::RtnerfReport;
 pub use stats::Figures;
 pub use suite::{Group, SUITES, SuiteReport, run};
 pub use traces::{TraceReport, TraceRow};
 
 /// Suites beside those of measurement tables.
-const OTHER_SUITES: [&str; 6] =
-    ["power", "instant-ngp", "neural_graphics", "ngpc", "traces", "all"];
+const OTHER_SUITES: [&str; 7] =
+    ["power", "instant-ngp", "neural_graphics", "ngpc", "rtnerf", "traces", "all"];
 
 /// Checks the name of a suite.
 ///

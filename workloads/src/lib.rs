@@ -15,6 +15,8 @@ pub mod ops;
 pub mod rays;
 pub mod samples;
 pub mod scene;
+pub mod sparse;
+pub mod tensorf;
 
 pub use dtype::DType;
 pub use kernel::{Demand, Kernel, KernelClass, Launch, Pattern, Raster, Stage, Stream, TensorType};

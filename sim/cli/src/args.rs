@@ -243,20 +243,22 @@ pub enum RestArg {
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// nerf, nerf-8x4, nsdf, nvr, gia, splat, or a TOML file of your own
+    /// nerf, nerf-8x4, nsdf, nvr, gia, splat, tensorf, or a TOML file of your own
     #[arg(value_name = "APP")]
     pub app: String,
     #[command(flatten)]
     pub gpu: RunGpuArgs,
-    /// An accelerator beside the GPU: a catalogue name (ngpc-8 to ngpc-64) or a TOML file; repeatable
+    /// An accelerator: a catalogue name (ngpc-8 to ngpc-64 beside the GPU; for tensorf rt-nerf-edge and
+    /// rt-nerf-cloud, on their own) or a TOML file; repeatable
     #[arg(long = "accelerator", value_name = "NAME", conflicts_with = "train")]
     pub accelerators: Vec<String>,
     /// Follow the emulator of the accelerator's paper, with its inputs where they are known
     #[arg(long, requires = "accelerators")]
     pub as_published: bool,
-    /// Image size: hd, fhd, qhd, 4k, 8k, vr, `WIDTHxHEIGHT` or `WIDTHxHEIGHTxEYES`
-    #[arg(long, value_name = "SIZE", default_value = "fhd")]
-    pub resolution: String,
+    /// Image size: hd, fhd, qhd, 4k, 8k, vr, `WIDTHxHEIGHT` or `WIDTHxHEIGHTxEYES` [default: fhd; 800x800 for
+    /// tensorf]
+    #[arg(long, value_name = "SIZE")]
+    pub resolution: Option<String>,
     /// A scene that ships (lattice, statue, room, cloud), a mesh (.obj) or an occupancy grid (.npy);
     /// what suits the application unless given (room for nerf, statue for nsdf, cloud for nvr)
     #[arg(long, value_name = "NAME")]
@@ -288,6 +290,8 @@ pub struct RunArgs {
     /// Show every round of the frame
     #[arg(long, conflicts_with = "train")]
     pub rounds: bool,
+    #[command(flatten)]
+    pub field: FieldArgs,
     /// Print the TOML of a shipped application, as a start for your own, and stop
     #[arg(long)]
     pub print_app: bool,
@@ -295,13 +299,45 @@ pub struct RunArgs {
     pub output: OutputArgs,
 }
 
+/// Fields of tensorf.
+#[derive(Debug, Args)]
+pub struct FieldArgs {
+    /// Factors of tensorf instead of ones made from the scene: a folder with an .npy of each array of the
+    /// checkpoint's `state_dict`
+    #[arg(long, value_name = "DIR")]
+    pub factors: Option<PathBuf>,
+    /// Zero values of factors below this share of the largest of their component (tensorf)
+    #[arg(long, value_name = "SHARE")]
+    pub prune: Option<f32>,
+    /// Render the image of tensorf too, into this PNG file, and compare it with uniform sampling
+    #[arg(long, value_name = "FILE")]
+    pub image: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub struct RunGpuArgs {
     /// A GPU: a catalogue name, a name as nvidia-smi prints it, or a TOML file; repeatable
-    #[arg(long = "gpu", value_name = "NAME", default_value = "rtx3090")]
-    pub gpus: Vec<String>,
+    /// [default: rtx3090; none for tensorf with an accelerator]
+    #[arg(long = "gpu", value_name = "NAME")]
+    gpus: Vec<String>,
     #[command(flatten)]
     pub engine: EngineArgs,
+}
+
+impl RunArgs {
+    /// Size of the image, as written or usual for the application.
+    pub fn size(&self) -> &str {
+        let usual = if self.app == "tensorf" { "800x800" } else { "fhd" };
+        self.resolution.as_deref().unwrap_or(usual)
+    }
+
+    /// GPUs, as written or the usual one.
+    pub fn gpus(&self) -> Vec<String> {
+        if self.gpu.gpus.is_empty() && (self.app != "tensorf" || self.accelerators.is_empty()) {
+            return vec!["rtx3090".to_owned()];
+        }
+        self.gpu.gpus.clone()
+    }
 }
 
 #[derive(Debug, Args)]
@@ -384,7 +420,7 @@ pub enum CatalogAction {
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
     /// What to compare: gemm, `elementwise_norm_softmax`, attention, `kernel_counters_dvfs`,
-    /// instant-ngp, traces, all of these, or `neural_graphics` or ngpc (published figures that ship
+    /// instant-ngp, traces, all of these, or `neural_graphics`, ngpc or rtnerf (published figures that ship
     /// with the program)
     #[arg(value_name = "SUITE")]
     pub suite: String,

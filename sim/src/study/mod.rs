@@ -8,6 +8,7 @@
 pub mod figure;
 mod point;
 mod spec;
+mod tensorf;
 
 use std::collections::BTreeMap;
 

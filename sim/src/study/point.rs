@@ -81,24 +81,61 @@ metrics! {
     scene_switch_ms,
     /// Bytes of the tables, in MiB.
     table_mib,
+    /// Share of zeros of all planes and lines, in percent (tensorf, as all below).
+    sparsity_pct,
+    /// Planes and lines as stored, in MB.
+    factor_mb,
+    /// Planes if all were dense, in MB.
+    plane_dense_mb,
+    /// Planes if all were bitmaps, in MB.
+    plane_bitmap_mb,
+    /// Planes if all were coordinates, in MB.
+    plane_coordinate_mb,
+    /// Lines if all were bitmaps, in kB.
+    line_bitmap_kb,
+    /// Lines if all were coordinates, in kB.
+    line_coordinate_kb,
+    /// Bits of coordinates over those of bitmaps, planes.
+    coordinates_over_bitmaps,
+    /// Share of plane components stored as coordinates, in percent.
+    coordinate_share_pct,
+    /// Share of zeros in a block of a plane beyond which coordinates take fewer bits, in percent.
+    crossover_bits_pct,
+    /// Share of zeros in a block up to which trees need more passes than a search unit, in percent.
+    crossover_clocks_pct,
+    /// Points that get a density, in millions.
+    points_m,
+    /// Points that get a colour, in millions.
+    shaded_m,
+    /// Bytes at the memory outside, in MB.
+    dram_mb,
+    /// Share of the frame that the memory outside works, in percent.
+    memory_busy_pct,
+    /// Share of the frame that search units and trees work, in percent.
+    decode_busy_pct,
+    /// Share of the frame that geometry works, in percent.
+    geometry_busy_pct,
+    /// Mean power, in W.
+    power_w,
 }
 
 /// What a system is made of.
 #[derive(Debug, Clone)]
 pub(super) struct System {
-    app: String,
+    pub(super) app: String,
     encoding: String,
-    scene: Option<String>,
+    pub(super) scene: Option<String>,
     rest: String,
-    at: f64,
+    pub(super) at: f64,
+    pub(super) prune: Option<f32>,
     pub resolution: [u32; 2],
     gpu: String,
     gpu_changes: Vec<(String, String)>,
-    accelerator: String,
-    accelerator_changes: Vec<(String, String)>,
+    pub(super) accelerator: String,
+    pub(super) accelerator_changes: Vec<(String, String)>,
 }
 
-fn unknown(what: &str, name: &str, known: &str) -> StudyError {
+pub(super) fn unknown(what: &str, name: &str, known: &str) -> StudyError {
     StudyError::new(format!("there is no {what} called \"{name}\""), format!("known: {known}"))
 }
 
@@ -112,6 +149,7 @@ impl System {
             scene: base.scene,
             rest: base.rest,
             at: base.at,
+            prune: None,
             resolution: base.resolution,
             gpu: base.gpu,
             gpu_changes: Vec::new(),
@@ -138,6 +176,13 @@ impl System {
                         )
                     })?;
                 }
+                "prune" => {
+                    let share = value.as_float().filter(|share| (0.0..1.0).contains(share));
+                    let share = share.ok_or_else(|| {
+                        StudyError::new(format!("prune = {value}"), "it is a share in [0, 1)")
+                    })?;
+                    system.prune = Some(share as f32);
+                }
                 other => {
                     let change = |rest: &str| (rest.to_owned(), value.to_string());
                     if let Some(rest) = other.strip_prefix("gpu.") {
@@ -148,7 +193,7 @@ impl System {
                         return Err(unknown(
                             "setting",
                             other,
-                            "app, encoding, scene, rest, at, gpu, accelerator, gpu.SECTION.KEY, accelerator.SECTION.KEY",
+                            "app, encoding, scene, rest, at, prune, gpu, accelerator, gpu.SECTION.KEY, accelerator.SECTION.KEY",
                         ));
                     }
                 }
@@ -160,8 +205,9 @@ impl System {
     /// Systems with the same key have the same frame on the same GPU.
     pub fn frame_key(&self) -> String {
         format!(
-            "{} {} {:?} {} {} {:?} {} {:?}",
+            "{} {:?} {} {:?} {} {} {:?} {} {:?}",
             self.app,
+            self.prune,
             self.encoding,
             self.scene,
             self.rest,
@@ -194,7 +240,7 @@ impl System {
         Ok(app)
     }
 
-    fn gpu(&self, catalog: &Catalog) -> Result<Entry, StudyError> {
+    pub(super) fn gpu(&self, catalog: &Catalog) -> Result<Entry, StudyError> {
         if self.gpu_changes.is_empty() {
             return catalog.get(&self.gpu).map_err(told);
         }
@@ -215,12 +261,12 @@ impl System {
     }
 }
 
-fn told(error: impl std::fmt::Display) -> StudyError {
+pub(super) fn told(error: impl std::fmt::Display) -> StudyError {
     StudyError::new(error.to_string(), "see `lumacycle catalog show` for what can be set")
 }
 
 /// A description on top of a catalogue entry.
-fn changed(base: &str, changes: &[(String, String)]) -> Result<String, StudyError> {
+pub(super) fn changed(base: &str, changes: &[(String, String)]) -> Result<String, StudyError> {
     let mut text =
         format!("base = \"{base}\"\n[sources]\ndefault = \"estimate: varied by a study\"\n");
     for (path, value) in changes {
@@ -243,6 +289,9 @@ fn changed(base: &str, changes: &[(String, String)]) -> Result<String, StudyErro
 /// Metrics of systems that share a frame and a GPU.
 pub(super) fn run(systems: &[&System]) -> Result<Vec<Metrics>, StudyError> {
     let Some(first) = systems.first() else { return Ok(Vec::new()) };
+    if first.app == super::tensorf::APP {
+        return super::tensorf::run(systems);
+    }
     let catalog = Catalog::embedded();
     let app = first.application()?;
     let name = first.scene.as_deref().unwrap_or_else(|| app.usual_scene());
@@ -273,7 +322,7 @@ pub(super) fn run(systems: &[&System]) -> Result<Vec<Metrics>, StudyError> {
         .collect()
 }
 
-fn of_gpu(frame: &FrameResult, die_mm2: f64) -> Metrics {
+pub(super) fn of_gpu(frame: &FrameResult, die_mm2: f64) -> Metrics {
     Metrics {
         frame_ms: Some(frame.frame_ms),
         frames_per_s: Some(frame.frames_per_s),
@@ -325,7 +374,7 @@ fn of_accelerator(frame: &AcceleratedFrame, die_mm2: f64) -> Metrics {
         frames_per_s_mm2: Some(frame.frames_per_s / (die_mm2 + frame.area_mm2)),
         area_mm2: Some(frame.area_mm2),
         scene_switch_ms: Some(frame.scene_switch_ms),
-        table_mib: None,
+        ..Metrics::default()
     }
 }
 

@@ -1,9 +1,9 @@
 //! One published figure beside what the emulator says, and how it is scored.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How a published figure is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Meaning {
     /// As a value.

@@ -14,6 +14,7 @@ pub mod gemm;
 pub mod grid_encoding;
 pub mod library;
 pub mod per_thread;
+pub mod plane_sample;
 pub mod renderer;
 pub mod rows;
 pub mod sort;
@@ -34,6 +35,7 @@ pub use gather::Embedding;
 pub use gemm::{Gemm, Tile};
 pub use grid_encoding::GridEncoding;
 pub use per_thread::{Part, PerThread};
+pub use plane_sample::PlaneSample;
 pub use renderer::FusedRenderer;
 pub use rows::{NormKind, Reduction, RowOperation, Rows};
 pub use sort::{SortKind, SortScan};
@@ -92,6 +94,7 @@ pub enum Operation {
     FusedMlp(FusedMlp),
     FusedRenderer(FusedRenderer),
     PerThread(PerThread),
+    PlaneSample(PlaneSample),
     SortScan(SortScan),
     Transfer(Transfer),
     Collective(Collective),
@@ -116,6 +119,7 @@ impl Operation {
             Self::FusedMlp(mlp) => mlp.lower(target),
             Self::FusedRenderer(renderer) => vec![renderer.kernel(target).into()],
             Self::PerThread(threads) => vec![threads.kernel(target).into()],
+            Self::PlaneSample(sample) => vec![sample.kernel(target).into()],
             Self::SortScan(sort) => vec![sort.candidate(target)],
             Self::Counters(counters) => vec![counters.kernel().into()],
             Self::Traced(traced) => vec![traced.kernel().into()],
@@ -140,6 +144,7 @@ impl Operation {
             Self::FusedMlp(_) => KernelClass::FusedMlp,
             Self::FusedRenderer(_) => KernelClass::FusedRenderer,
             Self::PerThread(threads) => threads.class,
+            Self::PlaneSample(_) => KernelClass::Encoding,
             Self::SortScan(_) => KernelClass::SortScan,
             Self::Transfer(Transfer { kind: CopyKind::Set, .. }) => KernelClass::Memset,
             Self::Transfer(_) => KernelClass::Memcpy,
@@ -166,6 +171,7 @@ impl Operation {
             Self::FusedMlp(mlp) => mlp.flops(),
             Self::FusedRenderer(renderer) => renderer.flops(),
             Self::PerThread(threads) => threads.flops(),
+            Self::PlaneSample(sample) => sample.flops(),
             Self::Embedding(_)
             | Self::SortScan(_)
             | Self::Transfer(_)
@@ -188,6 +194,7 @@ impl Operation {
             Self::FusedMlp(mlp) => mlp.compulsory_bytes(),
             Self::FusedRenderer(renderer) => renderer.compulsory_bytes(),
             Self::PerThread(threads) => threads.compulsory_bytes(),
+            Self::PlaneSample(sample) => sample.resident_bytes(),
             Self::SortScan(sort) => sort.compulsory_bytes(),
             Self::Transfer(transfer) => transfer.crossing_bytes(),
             Self::Collective(collective) => collective.bytes,

@@ -280,6 +280,13 @@ impl Operation {
                 amounts(&[("position_stride_bytes", e.position_stride_bytes)])?;
                 recorded(e.recorded.as_ref())
             }
+            Self::PlaneSample(p) => {
+                extents(&[("samples", p.samples)])?;
+                if !p.is_possible() {
+                    return Err("a plane has one to three axes with up to 65536 places".to_owned());
+                }
+                tensor("the result", &[p.samples, u64::from(p.channels)])
+            }
             Self::FusedMlp(m) => mlp(m),
             Self::FusedRenderer(r) => renderer(r),
             Self::PerThread(t) => per_thread(t),

@@ -42,10 +42,22 @@ pub fn chosen(args: &RunArgs) -> Result<Vec<AcceleratorEntry>, Failure> {
 /// An accelerator of the catalogue, or a description from a file.
 pub fn accelerator(catalog: &Catalog, name: &str) -> Result<AcceleratorEntry, Failure> {
     let path = Path::new(name);
+    let sparse = || {
+        Failure::usage(
+            format!("{name} renders decomposed fields on its own; it does not work beside a GPU"),
+            "use it with `lumacycle run tensorf`",
+        )
+    };
     if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
+        if catalog.sparse_accelerator(name).is_ok() {
+            return Err(sparse());
+        }
         return Ok(catalog.accelerator(name)?);
     }
     let text = super::description(path)?;
+    if catalog.is_sparse_accelerator(&text) {
+        return Err(sparse());
+    }
     if catalog.is_gpu(&text) {
         return Err(Failure::BadScene {
             file: name.to_owned(),

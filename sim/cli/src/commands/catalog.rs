@@ -18,7 +18,11 @@ pub fn run(args: CatalogArgs) -> Result<(), Failure> {
         CatalogAction::Check { file } => {
             let path = file.display().to_string();
             let text = super::description(&file)?;
-            let (name, values) = if catalog.is_accelerator(&text) {
+            let (name, values) = if catalog.is_sparse_accelerator(&text) {
+                let entry = catalog.parse_sparse_accelerator("checked", &path, &text)?;
+                let accelerator = entry.accelerator;
+                (accelerator.accelerator.name.clone(), accelerator.list().len())
+            } else if catalog.is_accelerator(&text) {
                 let accelerator = catalog.parse_accelerator("checked", &path, &text)?.accelerator;
                 (accelerator.accelerator.name.clone(), accelerator.list().len())
             } else {
@@ -129,7 +133,28 @@ fn list_accelerators(catalog: &Catalog, args: &OutputArgs) -> Result<(), Failure
         let a = &entry.accelerator.accelerator;
         json!({"name": entry.id, "accelerator": a.name, "aliases": a.aliases, "units": a.units})
     });
-    print(args, &header, 2, rows.map(|row| row.to_vec()), &list.collect::<Vec<_>>())
+    let sparse: Result<Vec<_>, _> =
+        catalog.sparse_accelerators().iter().map(|id| catalog.sparse_accelerator(id)).collect();
+    let sparse = sparse?;
+    let more = sparse.iter().map(|entry| {
+        let a = &entry.accelerator;
+        [
+            entry.id.clone(),
+            a.accelerator.name.clone(),
+            a.accelerator.units.to_string(),
+            a.accelerator.clock.to_string(),
+            "–".to_owned(),
+            a.factor_sram.capacity.to_string(),
+            format!("{} of {} x {}", a.shading.arrays, a.shading.rows, a.shading.columns),
+            a.accelerator.paper.clone(),
+        ]
+    });
+    let more_list = sparse.iter().map(|entry| {
+        let a = &entry.accelerator.accelerator;
+        json!({"name": entry.id, "accelerator": a.name, "aliases": a.aliases, "units": a.units})
+    });
+    let rows = rows.chain(more).map(|row| row.to_vec());
+    print(args, &header, 2, rows, &list.chain(more_list).collect::<Vec<_>>())
 }
 
 /// A GPU or, where there is none of that name, an accelerator.
@@ -144,6 +169,16 @@ fn show_any(catalog: &Catalog, name: &str, args: &OutputArgs) -> Result<(), Fail
         catalog.get(name).is_err()
             && (catalog.accelerator(name).is_ok() || catalog.accelerators().iter().any(alike))
     };
+    let sparse = if is_file {
+        catalog.is_sparse_accelerator(&super::description(path)?)
+    } else {
+        catalog.sparse_accelerator(name).is_ok()
+    };
+    if sparse {
+        let entry = super::tensorf::accelerator(catalog, name)?;
+        let values = entry.accelerator.list();
+        return show(&entry.id, &values, |path| entry.source(path).to_owned(), args);
+    }
     if accelerator {
         let entry = super::accelerated::accelerator(catalog, name)?;
         let values = entry.accelerator.list();

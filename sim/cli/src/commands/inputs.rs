@@ -15,7 +15,7 @@ pub fn is_file(name: &str, extension: &str) -> bool {
 }
 
 /// Bytes of a file that is not meant to be large.
-fn bytes_of(path: &Path) -> Result<Vec<u8>, Failure> {
+pub fn bytes_of(path: &Path) -> Result<Vec<u8>, Failure> {
     use std::io::Read as _;
     /// Larger than any grid or mesh that makes sense here.
     const MOST_BYTES: u64 = 1 << 30;
@@ -137,6 +137,9 @@ pub fn tell_ignored(args: &RunArgs) {
         ("--scene", image && args.scene.is_some()),
         ("--camera", image && args.camera.is_some()),
         ("--gaussians", !splat && args.gaussians.is_some()),
+        ("--factors", args.field.factors.is_some()),
+        ("--prune", args.field.prune.is_some()),
+        ("--image", args.field.image.is_some()),
     ];
     for (option, _) in given.iter().filter(|(_, ignored)| *ignored) {
         output::say(&format!("note: {option} means nothing to {} and was ignored", args.app));

@@ -11,12 +11,14 @@ pub mod replay;
 pub mod run;
 pub mod study;
 mod tables;
+mod tensorf;
 pub mod trace;
 pub mod validate;
 mod validate_neural;
 mod validate_ngp;
 mod validate_ngpc;
 mod validate_power;
+mod validate_rtnerf;
 
 use std::path::Path;
 

@@ -31,9 +31,12 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         let text = Application::shipped_text(&args.app).ok_or_else(|| unknown_app(&args.app))?;
         return output::write(args.output.output.as_deref(), text.as_bytes());
     }
-    let (width, height, eyes) = inputs::resolution(&args.resolution)?;
+    if args.app == super::tensorf::APP {
+        return super::tensorf::run(args);
+    }
+    let (width, height, eyes) = inputs::resolution(args.size())?;
     inputs::tell_ignored(args);
-    let (gpus, options) = super::chosen(&args.gpu.gpus, &args.gpu.engine)?;
+    let (gpus, options) = super::chosen(&args.gpus(), &args.gpu.engine)?;
     let accelerators = accelerated::chosen(args)?;
     let shares = inputs::shares(args)?;
     let gaussians = args.gaussians.unwrap_or(GAUSSIANS);
@@ -140,7 +143,7 @@ fn priced(
         }
     }
     let mut result = priced.result();
-    let (_, _, eyes) = inputs::resolution(&args.resolution)?;
+    let (_, _, eyes) = inputs::resolution(args.size())?;
     if eyes > 1 {
         result.repeat(f64::from(eyes));
         for frame in &mut with {
@@ -155,7 +158,7 @@ fn unknown_app(name: &str) -> Failure {
     Failure::UnknownName {
         what: format!("there is no application called \"{name}\""),
         help: format!(
-            "known: {}, splat; or give a file (NAME.toml) of your own",
+            "known: {}, splat, tensorf; or give a file (NAME.toml) of your own",
             Application::names().join(", ")
         ),
     }

@@ -28,10 +28,13 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
     if args.suite == lumacycle_validate::ngpc::SUITE {
         return super::validate_ngpc::run(args);
     }
+    if args.suite == lumacycle_validate::rtnerf::SUITE {
+        return super::validate_rtnerf::run(args);
+    }
     let data = args.data.as_deref().ok_or_else(|| {
         Failure::usage(
             format!("the suite {} needs measurements", args.suite),
-            "say where they are with --data FILE-OR-DIR; neural_graphics and ngpc need none",
+            "say where they are with --data FILE-OR-DIR; neural_graphics, ngpc and rtnerf need none",
         )
     })?;
     if args.suite == lumacycle_validate::ngp::SUITE {

@@ -1,0 +1,247 @@
+//! A frame of a TensoRF field: on a GPU as the authors' renderer runs it, on an accelerator cube
+//! after cube. Fields come from scenes or from users; counts come from rendering them.
+
+use std::sync::Arc;
+
+use lumacycle_arch::SparseEntry;
+use lumacycle_engines::EngineError;
+use lumacycle_engines::sparse::{self, SparseFrame, SparseWork};
+use lumacycle_workloads::apps::Frame;
+use lumacycle_workloads::rays::View;
+use lumacycle_workloads::samples::SampleSet;
+use lumacycle_workloads::scene::Scene;
+use lumacycle_workloads::tensorf::cubes::CubeCounts;
+use lumacycle_workloads::tensorf::encoded::Storage;
+use lumacycle_workloads::tensorf::uniform::{self, UniformCounts};
+use lumacycle_workloads::tensorf::{
+    CubeTrace, EncodedFactors, Factors, Field, Image, Sight, launches, psnr,
+};
+use serde::Serialize;
+
+/// A frame on an accelerator, with what it took.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TensorfFrame {
+    /// Catalogue entry.
+    pub accelerator: String,
+    /// Its name.
+    pub accelerator_name: String,
+    /// Scene.
+    pub scene: String,
+    /// Frames a second.
+    pub frames_per_s: f64,
+    /// Time, units, energy.
+    pub frame: SparseFrame,
+    /// Area from its parts, in mm².
+    pub area_mm2: f64,
+    /// What the loop over cubes takes.
+    pub counts: CubeCounts,
+    /// What uniform sampling would take.
+    pub uniform: UniformCounts,
+    /// Planes as stored.
+    pub planes: Storage,
+    /// Lines as stored.
+    pub lines: Storage,
+    /// Share of zeros of all planes and lines.
+    pub sparsity: f64,
+}
+
+/// Factors with their streams and cubes, for one accelerator.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    field: Field,
+    encoded: EncodedFactors,
+}
+
+impl Prepared {
+    /// Rounds factors to the accelerator's values, encodes them and finds their cubes.
+    pub fn new(mut factors: Factors, entry: &SparseEntry) -> Self {
+        factors.prune_and_round(0.0, entry.accelerator.policy.value_bits);
+        let encoded = EncodedFactors::new(&factors, sparse::encoding(&entry.accelerator));
+        Self { field: Field::new(factors, entry.accelerator.policy.cubes_per_axis), encoded }
+    }
+
+    /// The field.
+    pub const fn field(&self) -> &Field {
+        &self.field
+    }
+
+    /// The field's streams.
+    pub const fn encoded(&self) -> &EncodedFactors {
+        &self.encoded
+    }
+}
+
+/// What a view of a field takes, whatever the hardware.
+#[derive(Debug, Clone)]
+pub struct Sampled {
+    counts: UniformCounts,
+    occupied: Arc<SampleSet>,
+    shaded: Arc<SampleSet>,
+}
+
+impl Sampled {
+    /// Walks a part of the rays.
+    pub fn new(field: &Field, scene: &Scene, view: &View) -> Self {
+        let (counts, occupied, shaded) = uniform::count(field, &Sight::new(scene, view));
+        Self { counts, occupied: Arc::new(occupied), shaded: Arc::new(shaded) }
+    }
+
+    /// The authors' renderer as work for a GPU.
+    pub fn gpu_frame(&self, field: &Field) -> Frame {
+        let cubes = field.cubes.per_axis();
+        launches::frame(&field.factors, cubes, &self.counts, &self.occupied, &self.shaded)
+    }
+}
+
+/// Visits to cubes: they depend on the order of cubes and the size of tiles, on no unit's speed.
+pub fn trace(entry: &SparseEntry, scene: &Scene, view: &View, field: &Field) -> CubeTrace {
+    let cube_loop = sparse::cube_loop(&entry.accelerator, view.width, view.height);
+    cube_loop.run(field, &Sight::new(scene, view), false).1
+}
+
+/// Renders a frame on an accelerator.
+///
+/// # Errors
+/// When the network does not fit the accelerator.
+pub fn accelerated(
+    entry: &SparseEntry,
+    scene: &Scene,
+    view: &View,
+    prepared: &Prepared,
+) -> Result<TensorfFrame, EngineError> {
+    let sampled = Sampled::new(&prepared.field, scene, view);
+    let trace = trace(entry, scene, view, &prepared.field);
+    priced(entry, scene, prepared, &sampled, &trace)
+}
+
+/// The same with visits and samples that are known already.
+///
+/// # Errors
+/// When the network does not fit the accelerator.
+pub fn priced(
+    entry: &SparseEntry,
+    scene: &Scene,
+    prepared: &Prepared,
+    sampled: &Sampled,
+    trace: &CubeTrace,
+) -> Result<TensorfFrame, EngineError> {
+    let field = &prepared.field;
+    let work = SparseWork {
+        factors: &field.factors,
+        encoded: &prepared.encoded,
+        trace,
+        uniform_steps: sampled.counts.inside,
+    };
+    let frame = sparse::render(&entry.accelerator, &work)?;
+    Ok(TensorfFrame {
+        accelerator: entry.id.clone(),
+        accelerator_name: entry.accelerator.accelerator.name.clone(),
+        scene: scene.name.clone(),
+        frames_per_s: 1e3 / frame.frame_ms,
+        area_mm2: entry.accelerator.area_mm2(),
+        counts: trace.counts(&field.cubes),
+        uniform: sampled.counts,
+        planes: prepared.encoded.storage(|plane| plane),
+        lines: prepared.encoded.storage(|plane| !plane),
+        sparsity: field.factors.sparsity(),
+        frame,
+    })
+}
+
+/// An image of the field, by the loop over cubes, with how much it differs from uniform sampling.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rendered {
+    /// The image.
+    pub image: Image,
+    /// Peak signal-to-noise ratio against uniform sampling of the same field, in dB.
+    pub psnr_db: f64,
+}
+
+/// Renders both ways.
+pub fn image(entry: &SparseEntry, scene: &Scene, view: &View, prepared: &Prepared) -> Rendered {
+    let sight = Sight::new(scene, view);
+    let cube_loop = sparse::cube_loop(&entry.accelerator, view.width, view.height);
+    let (reference, by_cubes) = rayon::join(
+        || uniform::render(&prepared.field, &sight).0,
+        || cube_loop.run(&prepared.field, &sight, true).0,
+    );
+    let image = by_cubes.unwrap_or_else(|| Image::white(view.width, view.height));
+    let psnr_db = psnr(&reference, &image);
+    Rendered { image, psnr_db }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lumacycle_arch::Catalog;
+    use lumacycle_workloads::tensorf::Synthetic;
+
+    fn run(lines: &str) -> TensorfFrame {
+        let text = format!("base = \"rt-nerf-edge\"\n{lines}");
+        let entry = Catalog::embedded().parse_sparse_accelerator("x", "x.toml", &text).unwrap();
+        let scene = Scene::shipped("statue").unwrap();
+        let factors = Synthetic { grid: 96, ..Synthetic::default() }.factors(&scene);
+        let view = View { camera: scene.path.at(0.3).unwrap(), width: 96, height: 96 };
+        let prepared = Prepared::new(factors, &entry);
+        accelerated(&entry, &scene, &view, &prepared).unwrap()
+    }
+
+    /// More hardware never makes a frame slower, and no unit is beaten.
+    #[test]
+    fn more_of_a_part_never_hurts() {
+        for (part, values) in [
+            ("[shading]\narrays = ", ["4", "16", "26"]),
+            ("[interpolation]\nlanes = ", ["32", "512", "2048"]),
+            ("[search]\nunits = ", ["1", "4", "16"]),
+            ("[tree]\ntrees = ", ["1", "16", "64"]),
+            ("[memory]\nbandwidth = ", ["\"1 GB/s\"", "\"17 GB/s\"", "\"100 GB/s\""]),
+            ("[factor_sram]\ncapacity = ", ["\"64 KiB\"", "\"512 KiB\"", "\"8 MiB\""]),
+            ("[geometry]\npixels_per_clock = ", ["1", "16", "64"]),
+            ("[policy]\ncubes_between_stages = ", ["1", "8", "64"]),
+        ] {
+            let frames = values.map(|value| run(&format!("{part}{value}\n")));
+            let times = [0, 1, 2].map(|i| frames[i].frame.frame_ms);
+            assert!(
+                times[1] <= times[0] * 1.0001 && times[2] <= times[1] * 1.0001,
+                "{part} {times:?}"
+            );
+            for frame in &frames {
+                for unit in &frame.frame.units {
+                    assert!((0.0..=100.0 + 1e-9).contains(&unit.busy_pct), "{part} {unit:?}");
+                }
+                let power = frame.frame.energy.total_mj() / frame.frame.frame_ms;
+                assert!((power / frame.frame.power_w - 1.0).abs() < 1e-9);
+            }
+        }
+    }
+
+    /// Each technique saves time or traffic; storage changes nothing in what is computed.
+    #[test]
+    fn each_technique_saves() {
+        let all = run("");
+        let uniform = run(
+            "[policy]\nfrom_cubes = false\norder = \"exact\"\nleast_transmittance = 0\nstorage = \"dense\"\nskips_zeros = false\n",
+        );
+        let unordered = run("[policy]\norder = \"memory\"\n");
+        let dense = run("[policy]\nstorage = \"dense\"\nskips_zeros = false\n");
+        assert!(uniform.frame.frame_ms > all.frame.frame_ms);
+        assert!(unordered.counts.points > all.counts.points);
+        assert!(unordered.counts.shaded > 1.5 * all.counts.shaded);
+        assert!(dense.frame.energy.total_mj() > all.frame.energy.total_mj());
+        assert!(dense.frame.energy.interpolation_mj > all.frame.energy.interpolation_mj);
+        assert!(dense.frame.factor_bytes > 3.0 * all.frame.factor_bytes);
+        assert_eq!(dense.counts, all.counts);
+    }
+
+    #[test]
+    fn networks_that_do_not_fit_are_refused() {
+        let text = "base = \"rt-nerf-edge\"\n[weight_sram]\ncapacity = \"64 KiB\"\n";
+        let entry = Catalog::embedded().parse_sparse_accelerator("x", "x.toml", text).unwrap();
+        let scene = Scene::shipped("statue").unwrap();
+        let factors = Synthetic { grid: 32, ..Synthetic::default() }.factors(&scene);
+        let view = View { camera: scene.path.at(0.3).unwrap(), width: 16, height: 16 };
+        let error =
+            accelerated(&entry, &scene, &view, &Prepared::new(factors, &entry)).unwrap_err();
+        assert!(error.to_string().contains("weight_sram holds 64 KiB"), "{error}");
+    }
+}

@@ -1,0 +1,467 @@
+//! RT-NeRF's renderer: a loop over the cubes that hold something, each taken for a ball. A ball
+//! projects to a circle of pixels; each pixel's ray crosses it in an interval that follows in closed
+//! form, and the samples in it that lie in the cube are the points that exist. Sub-regions are taken
+//! from near to far, cubes in a region in the order of the axes' directions as seen from the camera,
+//! so that pixels that have become opaque are skipped. The image is rendered in tiles whose pixels
+//! fit in a memory. The abstract names ball-free geometry and coarse order; the sweep inside of a
+//! region, tiles and the test against the cube are ours. Left out: levels of cubes of different sizes.
+
+use glam::Vec3;
+use serde::Serialize;
+
+use super::{AXES, DENSITY, Factors, Field, Image, LEAST_ALPHA, LEAST_WEIGHT, Sight, field};
+
+/// Which cubes hold something.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cubes {
+    per_axis: u32,
+    full: Vec<bool>,
+}
+
+/// Texels from one place to the next at which occupancy is looked for.
+const STRIDE: usize = 2;
+
+impl Cubes {
+    /// Cubes of a field: those within reach of a texel at which a step is not quite clear.
+    pub fn of(factors: &Factors, per_axis: u32) -> Self {
+        let n = per_axis.clamp(4, 512);
+        let mut cubes = Self { per_axis: n, full: vec![false; (n as usize).pow(3)] };
+        let [nx, ny, nz] = factors.grid;
+        let step = factors.step();
+        let places = |size: usize| (0..size).step_by(STRIDE).collect::<Vec<_>>();
+        let value = |mode: usize, at: [usize; 3]| {
+            let (u, v, w) = AXES[mode];
+            let mode = &factors.modes[mode];
+            let place = at[v] * mode.size[0] + at[u];
+            let plane = &mode.density_plane[place * DENSITY..(place + 1) * DENSITY];
+            let line = &mode.density_line[at[w] * DENSITY..(at[w] + 1) * DENSITY];
+            plane.iter().zip(line).map(|(p, l)| p * l).sum::<f32>()
+        };
+        for z in places(nz) {
+            for y in places(ny) {
+                for x in places(nx) {
+                    let at = [x, y, z];
+                    let feature = value(0, at) + value(1, at) + value(2, at);
+                    if field::opacity(feature, step) > LEAST_ALPHA {
+                        cubes.mark(at, factors.grid);
+                    }
+                }
+            }
+        }
+        cubes
+    }
+
+    /// Marks all cubes within a stride of a texel.
+    fn mark(&mut self, at: [usize; 3], grid: [usize; 3]) {
+        let n = self.per_axis as usize;
+        let range = |axis: usize| {
+            let place = |texel: f32| texel / (grid[axis] - 1) as f32 * n as f32;
+            let (low, high) = (at[axis] as f32 - STRIDE as f32, (at[axis] + STRIDE) as f32);
+            let low = place(low).max(0.0) as usize;
+            low..=(place(high) as usize).min(n - 1)
+        };
+        for z in range(2) {
+            for y in range(1) {
+                for x in range(0) {
+                    self.full[(z * n + y) * n + x] = true;
+                }
+            }
+        }
+    }
+
+    /// Cubes along an axis.
+    pub const fn per_axis(&self) -> u32 {
+        self.per_axis
+    }
+
+    /// Cubes that hold something.
+    pub fn count(&self) -> usize {
+        self.full.iter().filter(|full| **full).count()
+    }
+
+    /// Number of the cube around a point; points outside belong to the nearest.
+    fn number(&self, at: Vec3) -> usize {
+        let n = self.per_axis as usize;
+        let axis = |v: f32| ((v * n as f32) as usize).min(n - 1);
+        (axis(at.z) * n + axis(at.y)) * n + axis(at.x)
+    }
+
+    /// Whether the cube around a point holds something.
+    pub fn occupied_at(&self, at: Vec3) -> bool {
+        self.full[self.number(at)]
+    }
+
+    /// Place of a cube along the axes.
+    pub const fn place(&self, number: usize) -> [usize; 3] {
+        let n = self.per_axis as usize;
+        [number % n, number / n % n, number / (n * n)]
+    }
+}
+
+/// In which order cubes are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// As they lie in memory: what lies in front is not known, so that every point that is not clear
+    /// has to be shaded, and images are not right.
+    Memory,
+    /// Sub-regions from near to far, the cubes of one along the axes as seen from its middle.
+    Coarse,
+    /// The same, but along each axis outward from the camera: no cube before one that hides it.
+    Exact,
+}
+
+/// How the loop runs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CubeLoop {
+    /// Order of cubes.
+    pub order: Order,
+    /// Sub-regions along an axis.
+    pub regions: u32,
+    /// Transmittance below which a pixel is done.
+    pub least_transmittance: f32,
+    /// Largest side of a tile of the image, in pixels.
+    pub tile: u32,
+    /// One pixel of so many along rows and columns stands for its neighbours; 1 renders all, as
+    /// images need.
+    pub every: u32,
+}
+
+impl Default for CubeLoop {
+    fn default() -> Self {
+        Self { order: Order::Coarse, regions: 4, least_transmittance: 1e-4, tile: 256, every: 1 }
+    }
+}
+
+/// What one visit to a cube takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CubeVisit {
+    /// Number of the cube.
+    pub cube: u32,
+    /// Pixels in the square around its circle.
+    pub pixels: u32,
+    /// Of these, pixels that are not done and whose ray crosses the ball.
+    pub rays: u32,
+    /// Samples in the balls' intervals, which are tested against the cube.
+    pub tested: u32,
+    /// Points: samples in the cube, which get a density.
+    pub points: u32,
+    /// Points that get a colour.
+    pub shaded: u32,
+}
+
+/// A frame's visits.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct CubeTrace {
+    /// Cubes along an axis.
+    pub per_axis: u32,
+    /// Visits in order, tile after tile.
+    pub visits: Vec<CubeVisit>,
+    /// Tiles of the image.
+    pub tiles: u64,
+    /// Sub-regions looked at, over all tiles.
+    pub regions: u64,
+    /// Cubes looked at, over all tiles: those of regions that meet the tile.
+    pub looked_at: u64,
+    /// Visits in which no pixel had anything left to see.
+    pub hidden: u64,
+    /// Pixels of the image.
+    pub pixels: u64,
+}
+
+/// Sums over a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct CubeCounts {
+    /// Cubes that hold something.
+    pub cubes: f64,
+    /// Visits to cubes, over all tiles.
+    pub visits: f64,
+    /// Visits in which every pixel was done or missed.
+    pub hidden: f64,
+    /// Pixels tested.
+    pub pixels_tested: f64,
+    /// Rays that cross balls.
+    pub rays: f64,
+    /// Samples tested against cubes.
+    pub tested: f64,
+    /// Points that get a density.
+    pub points: f64,
+    /// Points that get a colour.
+    pub shaded: f64,
+}
+
+impl CubeTrace {
+    /// Sums.
+    pub fn counts(&self, cubes: &Cubes) -> CubeCounts {
+        let sum = |of: fn(&CubeVisit) -> u32| {
+            self.visits.iter().map(|visit| f64::from(of(visit))).sum::<f64>()
+        };
+        CubeCounts {
+            cubes: cubes.count() as f64,
+            visits: self.visits.len() as f64,
+            hidden: self.hidden as f64,
+            pixels_tested: sum(|v| v.pixels),
+            rays: sum(|v| v.rays),
+            tested: sum(|v| v.tested),
+            points: sum(|v| v.points),
+            shaded: sum(|v| v.shaded),
+        }
+    }
+}
+
+/// A pixel under way.
+#[derive(Debug, Clone, Copy)]
+struct Pixel {
+    ray: super::Ray,
+    transmittance: f32,
+    colour: Vec3,
+    opaque: f32,
+}
+
+/// A tile of the image.
+struct Tile {
+    from: (u32, u32),
+    to: (u32, u32),
+    pixels: Vec<Pixel>,
+}
+
+impl CubeLoop {
+    /// Runs the loop; `coloured` makes an image, which takes far longer than counting.
+    pub fn run(&self, field: &Field, sight: &Sight, coloured: bool) -> (Option<Image>, CubeTrace) {
+        let (width, height) = sight.size();
+        let mut image = Image::white(width, height);
+        let mut trace = CubeTrace {
+            per_axis: field.cubes.per_axis,
+            pixels: u64::from(width) * u64::from(height),
+            ..CubeTrace::default()
+        };
+        let regions = self.ordered(field, sight);
+        let cut = |side: u32| {
+            let parts = side.div_ceil(self.tile.max(1));
+            (0..parts).map(|i| (side * i / parts, side * (i + 1) / parts)).collect::<Vec<_>>()
+        };
+        for (y0, y1) in cut(height) {
+            for (x0, x1) in cut(width) {
+                let pixel = |x, y| Pixel {
+                    ray: sight.ray(x, y),
+                    transmittance: 1.0,
+                    colour: Vec3::ZERO,
+                    opaque: 0.0,
+                };
+                let pixels = (y0..y1).flat_map(|y| (x0..x1).map(move |x| (x, y)));
+                let pixels = pixels.map(|(x, y)| pixel(x, y)).collect();
+                let mut tile = Tile { from: (x0, y0), to: (x1, y1), pixels };
+                self.tile(field, sight, coloured, &regions, &mut tile, &mut trace);
+                for (i, pixel) in tile.pixels.iter().enumerate() {
+                    let (x, y) = (x0 + i as u32 % (x1 - x0), y0 + i as u32 / (x1 - x0));
+                    image.pixels[(y * width + x) as usize] =
+                        pixel.colour + Vec3::splat(1.0 - pixel.opaque);
+                }
+                trace.tiles += 1;
+            }
+        }
+        (coloured.then_some(image), trace)
+    }
+
+    /// Cubes by sub-region, in the order in which they are taken, with a ball around each region.
+    fn ordered(&self, field: &Field, sight: &Sight) -> Vec<(Vec3, f32, Vec<u32>)> {
+        let cubes = &field.cubes;
+        let n = cubes.per_axis as usize;
+        let count = (self.regions.max(1) as usize).min(n);
+        let bounds = |i: usize| n * i / count..n * (i + 1) / count;
+        let mut regions = Vec::new();
+        for i in 0..count.pow(3) {
+            let [x, y, z] = [i % count, i / count % count, i / count / count].map(bounds);
+            let middle = [&x, &y, &z].map(|r| (r.start + r.end) as f32 / 2.0 / n as f32);
+            let half = [&x, &y, &z].map(|r| r.len() as f32 / 2.0 / n as f32);
+            let sweep = |axis: usize, range: std::ops::Range<usize>| {
+                let mut places: Vec<usize> = range.collect();
+                let eye = sight.origin.to_array()[axis];
+                match self.order {
+                    Order::Coarse if eye > middle[axis] => places.reverse(),
+                    Order::Memory | Order::Coarse => {}
+                    Order::Exact => places.sort_by(|a, b| {
+                        let away = |c: usize| ((c as f32 + 0.5) / n as f32 - eye).abs();
+                        away(*a).total_cmp(&away(*b))
+                    }),
+                }
+                places
+            };
+            let (xs, ys, zs) = (sweep(0, x), sweep(1, y), sweep(2, z));
+            let mut own = Vec::new();
+            for z in &zs {
+                for y in &ys {
+                    let row = xs.iter().map(|x| (z * n + y) * n + x);
+                    own.extend(row.filter(|c| cubes.full[*c]).map(|c| c as u32));
+                }
+            }
+            if !own.is_empty() {
+                regions.push((Vec3::from(middle), Vec3::from(half).length(), own));
+            }
+        }
+        if self.order != Order::Memory {
+            let away = |at: Vec3| (at - sight.origin).length_squared();
+            regions.sort_by(|a, b| away(a.0).total_cmp(&away(b.0)));
+        }
+        regions
+    }
+
+    fn tile(
+        &self,
+        field: &Field,
+        sight: &Sight,
+        coloured: bool,
+        regions: &[(Vec3, f32, Vec<u32>)],
+        tile: &mut Tile,
+        trace: &mut CubeTrace,
+    ) {
+        let n = field.cubes.per_axis as f32;
+        // Half the diagonal: the ball around the cube.
+        let radius = 0.5 * 3.0_f32.sqrt() / n;
+        for (middle, reach, cubes) in regions {
+            trace.regions += 1;
+            if sight.project(*middle, *reach).is_some_and(|seen| square(seen, tile).is_none()) {
+                continue;
+            }
+            trace.looked_at += cubes.len() as u64;
+            for cube in cubes {
+                let [x, y, z] = field.cubes.place(*cube as usize).map(|c| (c as f32 + 0.5) / n);
+                let centre = Vec3::new(x, y, z);
+                let Some(seen) = sight.project(centre, radius) else { continue };
+                let Some(square) = square(seen, tile) else { continue };
+                let visit = self.visit(field, coloured, (*cube, centre, radius), square, tile);
+                trace.hidden += u64::from(visit.points == 0);
+                trace.visits.push(visit);
+            }
+        }
+    }
+
+    fn visit(
+        &self,
+        field: &Field,
+        coloured: bool,
+        (cube, centre, radius): (u32, Vec3, f32),
+        (from, to): ((u32, u32), (u32, u32)),
+        tile: &mut Tile,
+    ) -> CubeVisit {
+        let step = field.factors.step();
+        let mut visit = CubeVisit { cube, pixels: 0, rays: 0, tested: 0, points: 0, shaded: 0 };
+        let columns = tile.to.0 - tile.from.0;
+        let ends = self.order != Order::Memory;
+        visit.pixels = (to.0 - from.0) * (to.1 - from.1);
+        let every = if coloured { 1 } else { self.every.max(1) };
+        // Rows start at different columns, so that thin structures along an axis are not missed.
+        let first = |from: u32, shift: u32| from + (every - (from + shift) % every) % every;
+        for y in (first(from.1, 0)..to.1).step_by(every as usize) {
+            for x in (first(from.0, y / every)..to.0).step_by(every as usize) {
+                let number = (y - tile.from.1) * columns + x - tile.from.0;
+                let pixel = &mut tile.pixels[number as usize];
+                if ends && pixel.transmittance < self.least_transmittance {
+                    continue;
+                }
+                let ray = pixel.ray;
+                let Some((enter, leave)) = ray.ball(centre, radius) else { continue };
+                visit.rays += 1;
+                let first = libm::ceilf((enter.max(ray.near) - ray.near) / step) as u32;
+                let last = libm::floorf((leave.min(ray.far) - ray.near) / step);
+                if last < 0.0 {
+                    continue;
+                }
+                for k in first..=last as u32 {
+                    visit.tested += 1;
+                    let distance = ray.sample(k, step);
+                    let at = ray.at(distance);
+                    if distance >= ray.far || field.cubes.number(at) != cube as usize {
+                        continue;
+                    }
+                    visit.points += 1;
+                    let alpha = field.alpha(at);
+                    let weight = alpha * pixel.transmittance;
+                    pixel.transmittance *= 1.0 - alpha;
+                    pixel.opaque += weight;
+                    if (if ends { weight } else { alpha }) > LEAST_WEIGHT {
+                        visit.shaded += 1;
+                        if coloured {
+                            pixel.colour += weight * field.colour(at, ray.direction);
+                        }
+                    }
+                    if ends && pixel.transmittance < self.least_transmittance {
+                        break;
+                    }
+                }
+            }
+        }
+        for count in [&mut visit.rays, &mut visit.tested, &mut visit.points, &mut visit.shaded] {
+            *count *= every * every;
+        }
+        visit
+    }
+}
+
+/// Pixels of a tile in the square around a circle, from first to one behind the last.
+fn square(([x, y], radius): ([f32; 2], f32), tile: &Tile) -> Option<((u32, u32), (u32, u32))> {
+    let axis = |at: f32, from: u32, to: u32| {
+        let low = libm::floorf(at - radius).max(from as f32);
+        let high = libm::ceilf(at + radius).min(to as f32);
+        (low < high).then_some((low as u32, high as u32))
+    };
+    let (x0, x1) = axis(x, tile.from.0, tile.to.0)?;
+    let (y0, y1) = axis(y, tile.from.1, tile.to.1)?;
+    Some(((x0, y0), (x1, y1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rays::View;
+    use crate::scene::Scene;
+    use crate::tensorf::{Synthetic, psnr, uniform};
+
+    fn field(scene: &Scene) -> Field {
+        let factors = Synthetic { grid: 64, ..Synthetic::default() }.factors(scene);
+        Field::new(factors, 32)
+    }
+
+    /// Cube after cube gives the image that ray after ray gives, and never more points.
+    #[test]
+    fn both_renderers_agree() {
+        for (name, coarse_db) in [("statue", 35.0), ("lattice", 35.0), ("cloud", 30.0)] {
+            let scene = Scene::shipped(name).unwrap();
+            let field = field(&scene);
+            let camera = scene.path.at(0.3).unwrap();
+            let sight = Sight::new(&scene, &View { camera, width: 48, height: 36 });
+            let (reference, counts) = uniform::render(&field, &sight);
+            assert!(counts.shaded > 1000.0, "{name} {counts:?}");
+            for (order, least, db) in [
+                (Order::Exact, 0.0, 100.0),
+                (Order::Exact, 1e-4, 60.0),
+                (Order::Coarse, 1e-4, coarse_db),
+            ] {
+                let cube_loop =
+                    CubeLoop { order, least_transmittance: least, tile: 20, ..CubeLoop::default() };
+                let (image, trace) = cube_loop.run(&field, &sight, true);
+                let found = psnr(&reference, &image.unwrap());
+                assert!(found > db, "{name} {order:?} {least}: {found}");
+                let own = trace.counts(&field.cubes);
+                assert!(own.points <= counts.occupied && own.shaded > 0.0);
+                if least == 0.0 {
+                    assert_eq!(own.points, counts.occupied, "{name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn counting_counts_what_rendering_does() {
+        let scene = Scene::shipped("statue").unwrap();
+        let field = field(&scene);
+        let camera = scene.path.at(0.3).unwrap();
+        let sight = Sight::new(&scene, &View { camera, width: 32, height: 32 });
+        let cube_loop = CubeLoop::default();
+        assert_eq!(cube_loop.run(&field, &sight, true).1, cube_loop.run(&field, &sight, false).1);
+        let memory = CubeLoop { order: Order::Memory, ..cube_loop };
+        let (all, some) =
+            (memory.run(&field, &sight, false).1, cube_loop.run(&field, &sight, false).1);
+        assert!(all.counts(&field.cubes).points > some.counts(&field.cubes).points);
+    }
+}

@@ -1,0 +1,228 @@
+//! The field at a point, and rays through it.
+
+use glam::Vec3;
+
+use super::{APPEARANCE, AXES, Cubes, DENSITY, DENSITY_SHIFT, Factors, MODES, Mode, THICKNESS};
+use crate::rays::View;
+use crate::scene::Scene;
+
+/// A ray in the unit cube of the field; its direction has length one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ray {
+    /// Where it starts.
+    pub origin: Vec3,
+    /// Where it goes.
+    pub direction: Vec3,
+    /// Where it enters the cube.
+    pub near: f32,
+    /// Where it leaves it; not behind `near` if it misses.
+    pub far: f32,
+}
+
+/// An image's camera in the unit cube of the field.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sight {
+    view: View,
+    /// Where the camera stands.
+    pub origin: Vec3,
+}
+
+impl Sight {
+    /// From a view of a scene.
+    pub fn new(scene: &Scene, view: &View) -> Self {
+        let (low, high) = scene.bounds();
+        let origin = super::to_unit(view.camera.origin, low, (high - low).x);
+        Self { view: *view, origin }
+    }
+
+    /// Pixels of the image.
+    pub const fn size(&self) -> (u32, u32) {
+        (self.view.width, self.view.height)
+    }
+
+    /// The ray through the middle of a pixel.
+    pub fn ray(&self, x: u32, y: u32) -> Ray {
+        let (width, height) = self.size();
+        let pixel = [x as f32 + 0.5, y as f32 + 0.5];
+        let direction = self.view.camera.direction(pixel, width, height);
+        let inverse = direction.recip();
+        let (a, b) = (-self.origin * inverse, (Vec3::ONE - self.origin) * inverse);
+        let near = a.min(b).max_element().max(0.0);
+        Ray { origin: self.origin, direction, near, far: a.max(b).min_element() }
+    }
+
+    /// Middle and radius in pixels of a ball as seen, and its depth; `None` if it lies behind or
+    /// around the camera.
+    pub fn project(&self, centre: Vec3, radius: f32) -> Option<([f32; 2], f32)> {
+        let away = self.view.camera.axes.transpose() * (centre - self.origin);
+        // A ball's outline is an ellipse; its half axis away from the middle of the image is the
+        // longer one, by the tangent from the camera.
+        let depth2 = away.z * away.z - radius * radius;
+        if away.z <= radius || depth2 <= 0.0 {
+            return None;
+        }
+        let (width, height) = self.size();
+        let scale = self.view.camera.focal * height as f32;
+        let aside = (away.x * away.x + away.y * away.y) / (away.z * away.z);
+        let radius = scale * radius / depth2.sqrt() * (1.0 + aside).sqrt();
+        let x = away.x / away.z * scale + self.view.camera.centre[0] * width as f32;
+        let y = away.y / away.z * scale + self.view.camera.centre[1] * height as f32;
+        Some(([x, y], radius))
+    }
+}
+
+impl Ray {
+    /// A point along it.
+    pub fn at(&self, distance: f32) -> Vec3 {
+        self.origin + self.direction * distance
+    }
+
+    /// Distance of sample number `k`.
+    pub fn sample(&self, k: u32, step: f32) -> f32 {
+        self.near + k as f32 * step
+    }
+
+    /// Where it crosses a ball.
+    pub fn ball(&self, centre: Vec3, radius: f32) -> Option<(f32, f32)> {
+        let along = (centre - self.origin).dot(self.direction);
+        let reach = radius * radius - (self.at(along) - centre).length_squared();
+        (reach > 0.0).then(|| (along - reach.sqrt(), along + reach.sqrt()))
+    }
+}
+
+/// Four texels of a plane and two of a line, with their weights.
+struct Taps {
+    plane: [(usize, f32); 4],
+    line: [(usize, f32); 2],
+}
+
+/// Texels around a place, both ends of the axis included, and the way between them.
+fn between(at: f32, size: usize) -> (usize, usize, f32) {
+    let at = at.clamp(0.0, 1.0) * (size - 1) as f32;
+    let first = (at as usize).min(size.saturating_sub(2));
+    (first, (first + 1).min(size - 1), at - first as f32)
+}
+
+fn taps(mode: &Mode, axes: (usize, usize, usize), at: [f32; 3]) -> Taps {
+    let (u0, u1, u) = between(at[axes.0], mode.size[0]);
+    let (v0, v1, v) = between(at[axes.1], mode.size[1]);
+    let (w0, w1, w) = between(at[axes.2], mode.size[2]);
+    let columns = mode.size[0];
+    Taps {
+        plane: [
+            (v0 * columns + u0, (1.0 - u) * (1.0 - v)),
+            (v0 * columns + u1, u * (1.0 - v)),
+            (v1 * columns + u0, (1.0 - u) * v),
+            (v1 * columns + u1, u * v),
+        ],
+        line: [(w0, 1.0 - w), (w1, w)],
+    }
+}
+
+/// Products of plane and line by component, at one place of a mode.
+fn products<const N: usize>(plane: &[f32], line: &[f32], taps: &Taps) -> [f32; N] {
+    let of = |values: &[f32], (place, weight): (usize, f32), sum: &mut [f32; N]| {
+        for (sum, value) in sum.iter_mut().zip(&values[place * N..place * N + N]) {
+            *sum += weight * value;
+        }
+    };
+    let (mut p, mut l) = ([0.0; N], [0.0; N]);
+    taps.plane.iter().for_each(|tap| of(plane, *tap, &mut p));
+    taps.line.iter().for_each(|tap| of(line, *tap, &mut l));
+    for (p, l) in p.iter_mut().zip(&l) {
+        *p *= l;
+    }
+    p
+}
+
+/// A field with what the renderers need of it.
+#[derive(Debug, Clone)]
+pub struct Field {
+    /// Planes, lines and network.
+    pub factors: Factors,
+    /// Occupied cubes.
+    pub cubes: Cubes,
+}
+
+impl Field {
+    /// With cubes of its own: `per_axis` along an axis.
+    pub fn new(factors: Factors, per_axis: u32) -> Self {
+        let cubes = Cubes::of(&factors, per_axis);
+        Self { factors, cubes }
+    }
+
+    /// Opacity of a step at a point.
+    pub fn alpha(&self, at: Vec3) -> f32 {
+        alpha(&self.factors, self.factors.step(), at)
+    }
+
+    /// Colour at a point, seen along a direction.
+    pub fn colour(&self, at: Vec3, direction: Vec3) -> Vec3 {
+        let at = at.to_array();
+        let mut all = [0.0; MODES * APPEARANCE];
+        for ((mode, axes), out) in
+            self.factors.modes.iter().zip(AXES).zip(all.chunks_exact_mut(APPEARANCE))
+        {
+            let taps = taps(mode, axes, at);
+            let own: [f32; APPEARANCE] =
+                products(&mode.appearance_plane, &mode.appearance_line, &taps);
+            out.copy_from_slice(&own);
+        }
+        self.factors.network.colour(&all, direction)
+    }
+}
+
+/// Opacity of a step at a point.
+pub(super) fn alpha(factors: &Factors, step: f32, at: Vec3) -> f32 {
+    let at = at.to_array();
+    let mut feature = 0.0;
+    for (mode, axes) in factors.modes.iter().zip(AXES) {
+        let taps = taps(mode, axes, at);
+        let products: [f32; DENSITY] = products(&mode.density_plane, &mode.density_line, &taps);
+        feature += products.iter().sum::<f32>();
+    }
+    opacity(feature, step)
+}
+
+/// Opacity of a step with a density feature.
+pub(super) fn opacity(feature: f32, step: f32) -> f32 {
+    /// Features this far below the shift are empty whatever the step.
+    const EMPTY: f32 = -16.0;
+    let x = feature + DENSITY_SHIFT;
+    if x < EMPTY {
+        return 0.0;
+    }
+    let density = if x > 15.0 { x } else { libm::log1pf(libm::expf(x)) };
+    1.0 - libm::expf(-density * THICKNESS * step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texels_and_what_lies_between() {
+        assert_eq!(between(0.0, 5), (0, 1, 0.0));
+        assert_eq!(between(1.0, 5), (3, 4, 1.0));
+        assert_eq!(between(0.5, 5), (2, 3, 0.0));
+        assert_eq!(between(0.3, 1), (0, 0, 0.0));
+        assert!(between(f32::NAN, 5).0 < 5);
+    }
+
+    #[test]
+    fn a_ball_covers_what_it_projects_to() {
+        let scene = Scene::shipped("statue").unwrap();
+        let camera = scene.path.at(0.2).unwrap();
+        let sight = Sight::new(&scene, &View { camera, width: 160, height: 120 });
+        for i in 0..40 {
+            let centre = Vec3::from(crate::samples::scattered(i));
+            let radius = 0.02;
+            let Some(([x, y], r)) = sight.project(centre, radius) else { continue };
+            for (px, py) in (0..120).flat_map(|py| (0..160).map(move |px| (px, py))) {
+                let hit = sight.ray(px, py).ball(centre, radius).is_some();
+                let (dx, dy) = (px as f32 + 0.5 - x, py as f32 + 0.5 - y);
+                assert!(!hit || dx.abs().max(dy.abs()) <= r * 1.01 + 0.1, "{dx} {dy} {r}");
+            }
+        }
+    }
+}

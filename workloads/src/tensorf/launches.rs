@@ -1,0 +1,236 @@
+//! The authors' renderer as launches on a GPU: PyTorch, fp32, chunks of 4096 rays, each chunk with
+//! all of its steps in memory at once (apchenstu/TensoRF at 6a1e23b, `tensorBase.forward`). Passes over
+//! elements are those that the code asks for, one launch each; interpolated reads have the addresses
+//! of real samples. Left out: JIT fusion of elementwise passes, the depth map, and sparse storage on
+//! the GPU.
+
+use std::sync::Arc;
+
+use super::uniform::UniformCounts;
+use super::{APPEARANCE, AXES, DENSITY, FEATURES, Factors, HIDDEN, INPUTS, MODES};
+use crate::apps::{Frame, Launch, Part};
+use crate::ops::{Gemm, Operation, PlaneSample, Reduction, SortKind, SortScan, Streaming};
+use crate::samples::{Positions, SampleSet};
+use crate::{DType, KernelClass};
+
+/// Rays of a chunk.
+const CHUNK: f64 = 4096.0;
+/// Bytes of a value.
+const VALUE: f64 = 4.0;
+/// Bytes of a truth value.
+const FLAG: f64 = 1.0;
+/// Bytes of an index that a mask is turned into.
+const INDEX: f64 = 8.0;
+/// Times that a chunk waits for the host: each mask that is used as an index has to be counted.
+const WAITS: f64 = 6.0;
+
+/// Builds the launches of a chunk.
+struct Chunk {
+    times: f64,
+    launches: Vec<Launch>,
+}
+
+impl Chunk {
+    fn add(&mut self, name: &'static str, part: Part, operation: Operation) {
+        self.launches.push(Launch { name, part, round: 0, times: self.times, operation });
+    }
+
+    /// A pass over elements with so many bytes read and written for each.
+    fn pass(&mut self, name: &'static str, elements: f64, read: f64, written: f64, special: f64) {
+        let elements = elements.max(1.0);
+        let pass = Streaming {
+            read_bytes: elements * read,
+            write_bytes: elements * written,
+            sfu_per_element: special,
+            ..Streaming::new(KernelClass::Elementwise, elements)
+        };
+        self.add(name, Part::Rest, Operation::Streaming(pass));
+    }
+
+    /// Elements that a mask chooses, copied.
+    fn select(&mut self, name: &'static str, of: f64, chosen: f64, bytes: f64) {
+        let scan = SortScan {
+            kind: SortKind::Scan,
+            elements: of.max(1.0) as u64,
+            key_bytes: FLAG,
+            value_bytes: 0.0,
+            recorded: None,
+        };
+        self.add(name, Part::Rest, Operation::SortScan(scan));
+        self.pass(name, chosen, INDEX + bytes, bytes, 0.0);
+    }
+
+    fn reduce(&mut self, name: &'static str, inputs: f64, outputs: f64) {
+        let reduction = Reduction {
+            inputs: inputs.max(1.0),
+            outputs: outputs.clamp(1.0, inputs.max(1.0)),
+            dtype: DType::Fp32,
+            recorded: None,
+        };
+        self.add(name, Part::Rest, Operation::Reduction(reduction));
+    }
+
+    fn product(&mut self, name: &'static str, rows: f64, inputs: usize, outputs: usize) {
+        let gemm = Gemm::new(rows.max(1.0) as u64, outputs as u64, inputs as u64, DType::Fp32);
+        self.add(name, Part::Mlp, Operation::Gemm(gemm));
+    }
+
+    /// Planes and lines of all modes for samples, and their products.
+    fn sample(
+        &mut self,
+        factors: &Factors,
+        places: &Arc<SampleSet>,
+        samples: f64,
+        channels: usize,
+    ) {
+        let (plane, line, multiply) = if channels == DENSITY {
+            ("sample density planes", "sample density lines", "density products")
+        } else {
+            ("sample appearance planes", "sample appearance lines", "appearance products")
+        };
+        self.pass("stack coordinates", samples * 9.0, VALUE, VALUE, 0.0);
+        for (mode, (u, v, w)) in factors.modes.iter().zip(AXES) {
+            let size = mode.size.map(|n| n as u64);
+            for (name, axes, size) in
+                [(plane, vec![u, v], vec![size[0], size[1]]), (line, vec![w], vec![size[2]])]
+            {
+                let sample = PlaneSample {
+                    axes,
+                    size,
+                    channels: channels as u32,
+                    samples: samples.max(1.0) as u64,
+                    positions: Positions::Known(Arc::clone(places)),
+                };
+                self.add(name, Part::Encoding, Operation::PlaneSample(sample));
+            }
+            self.pass(multiply, samples * channels as f64, 2.0 * VALUE, VALUE, 0.0);
+            if channels == DENSITY {
+                self.reduce("density sum", samples * channels as f64, samples);
+            }
+        }
+    }
+}
+
+/// A frame on a GPU: counts of uniform sampling with places of occupied and shaded samples.
+pub fn frame(
+    factors: &Factors,
+    cubes_per_axis: u32,
+    counts: &UniformCounts,
+    occupied: &Arc<SampleSet>,
+    shaded: &Arc<SampleSet>,
+) -> Frame {
+    let chunks = libm::ceil(counts.rays / CHUNK).max(1.0);
+    let per = |count: f64| count / chunks;
+    let (steps, inside) = (per(counts.steps), per(counts.inside));
+    let (dense, coloured) = (per(counts.occupied), per(counts.shaded));
+    let mut chunk = Chunk { times: chunks, launches: Vec::new() };
+    // Places of all steps, and which of them lie in the box.
+    chunk.pass("place steps", steps * 3.0, VALUE, VALUE, 0.0);
+    chunk.pass("place steps", steps * 3.0, VALUE, VALUE, 0.0);
+    chunk.pass("test against box", steps * 3.0, VALUE, FLAG, 0.0);
+    chunk.pass("test against box", steps * 3.0, VALUE, FLAG, 0.0);
+    chunk.pass("test against box", steps * 3.0, 2.0 * FLAG, FLAG, 0.0);
+    chunk.reduce("test against box", steps * 3.0, steps);
+    chunk.pass("step lengths", steps, 2.0 * VALUE, VALUE, 0.0);
+    chunk.pass("step lengths", steps, VALUE, VALUE, 0.0);
+    // Occupancy of those inside.
+    chunk.select("choose steps in box", steps, inside, 3.0 * VALUE);
+    chunk.pass("scale places", inside * 3.0, VALUE, VALUE, 0.0);
+    chunk.pass("scale places", inside * 3.0, VALUE, VALUE, 0.0);
+    let mask = PlaneSample {
+        axes: vec![0, 1, 2],
+        size: vec![u64::from(cubes_per_axis); 3],
+        channels: 1,
+        samples: inside.max(1.0) as u64,
+        // Neighbours along rays, as those that are occupied.
+        positions: Positions::Known(Arc::clone(occupied)),
+    };
+    chunk.add("sample occupancy", Part::Encoding, Operation::PlaneSample(mask));
+    chunk.pass("occupied?", inside, VALUE, FLAG, 0.0);
+    chunk.select("combine masks", steps, inside, FLAG);
+    chunk.pass("combine masks", steps, 2.0 * FLAG, FLAG, 0.0);
+    // Density.
+    chunk.pass("scale places", steps * 3.0, VALUE, VALUE, 0.0);
+    chunk.pass("scale places", steps * 3.0, VALUE, VALUE, 0.0);
+    chunk.select("choose occupied steps", steps, dense, 3.0 * VALUE);
+    chunk.sample(factors, occupied, dense, DENSITY);
+    chunk.pass("density", dense, VALUE, VALUE, 0.0);
+    chunk.pass("density", dense, VALUE, VALUE, 2.0);
+    chunk.select("scatter density", steps, dense, VALUE);
+    // Weights of all steps.
+    chunk.pass("opacity", steps, 2.0 * VALUE, VALUE, 0.0);
+    chunk.pass("opacity", steps, VALUE, VALUE, 1.0);
+    chunk.pass("opacity", steps, VALUE, VALUE, 0.0);
+    chunk.pass("transmittance", steps, VALUE, VALUE, 0.0);
+    let scan = SortScan {
+        kind: SortKind::Scan,
+        elements: steps.max(1.0) as u64,
+        key_bytes: VALUE,
+        value_bytes: 0.0,
+        recorded: None,
+    };
+    chunk.add("transmittance", Part::Rest, Operation::SortScan(scan));
+    chunk.pass("weights", steps, 2.0 * VALUE, VALUE, 0.0);
+    chunk.pass("weights that matter", steps, VALUE, FLAG, 0.0);
+    // Colour.
+    chunk.select("choose shaded steps", steps, coloured, 6.0 * VALUE);
+    chunk.sample(factors, shaded, coloured, APPEARANCE);
+    chunk.pass("join products", coloured * (MODES * APPEARANCE) as f64, VALUE, VALUE, 0.0);
+    chunk.product("basis", coloured, MODES * APPEARANCE, FEATURES);
+    for octaves in [4.0 * FEATURES as f64, 4.0 * 3.0] {
+        chunk.pass("positional encoding", coloured * octaves / 2.0, VALUE, VALUE, 0.0);
+        chunk.pass("positional encoding", coloured * octaves / 2.0, VALUE, VALUE, 1.0);
+        chunk.pass("positional encoding", coloured * octaves / 2.0, VALUE, VALUE, 1.0);
+        chunk.pass("positional encoding", coloured * octaves, VALUE, VALUE, 0.0);
+    }
+    chunk.pass("join inputs", coloured * INPUTS as f64, VALUE, VALUE, 0.0);
+    for (inputs, outputs) in [(INPUTS, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, 3)] {
+        chunk.product("network", coloured, inputs, outputs);
+        let special = f64::from(u8::from(outputs == 3));
+        chunk.pass("activation", coloured * outputs as f64, VALUE, VALUE, special);
+    }
+    chunk.pass("clear colours", steps * 3.0, 0.0, VALUE, 0.0);
+    chunk.select("scatter colours", steps, coloured, 3.0 * VALUE);
+    chunk.pass("weigh colours", steps * 3.0, 2.0 * VALUE, VALUE, 0.0);
+    chunk.reduce("sum colours", steps * 3.0, CHUNK * 3.0);
+    chunk.reduce("sum weights", steps, CHUNK);
+    chunk.pass("background", CHUNK * 3.0, 2.0 * VALUE, VALUE, 0.0);
+    Frame {
+        launches: chunk.launches,
+        walk: None,
+        pixels: counts.rays,
+        queries: counts.shaded,
+        host_waits: (chunks * WAITS) as usize,
+        assumptions: vec![
+            "PyTorch in fp32, chunks of 4096 rays, every elementwise pass a launch of its own"
+                .to_owned(),
+            "each chunk takes its share of the frame's samples".to_owned(),
+            "instructions of grid_sample are estimated from its structure".to_owned(),
+        ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rays::View;
+    use crate::scene::Scene;
+    use crate::tensorf::{Field, Sight, Synthetic, uniform};
+
+    #[test]
+    fn a_frame_has_what_the_code_launches() {
+        let scene = Scene::shipped("statue").unwrap();
+        let field = Field::new(Synthetic { grid: 48, ..Synthetic::default() }.factors(&scene), 32);
+        let view = View { camera: scene.path.at(0.3).unwrap(), width: 64, height: 64 };
+        let (counts, occupied, shaded) = uniform::count(&field, &Sight::new(&scene, &view));
+        let frame = frame(&field.factors, 32, &counts, &Arc::new(occupied), &Arc::new(shaded));
+        let named = |name: &str| frame.launches.iter().filter(|l| l.name == name).count();
+        assert_eq!((named("sample density planes"), named("sample appearance lines")), (3, 3));
+        assert_eq!((named("network"), named("basis")), (3, 1));
+        for launch in &frame.launches {
+            assert!(launch.operation.validate().is_ok(), "{}", launch.name);
+        }
+        // One chunk holds this image's rays.
+        assert_eq!(frame.launches[0].times, 1.0);
+    }
+}

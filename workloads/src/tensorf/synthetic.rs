@@ -1,0 +1,403 @@
+//! Factors made from a scene, with zeros where its geometry has nothing.
+//!
+//! A mode's planes show the scene along its line, in one of two ways: as slices at knots with hats in
+//! between, which suits smooth shapes, or as what is nearest in each of a row of slabs, which keeps
+//! thin structures. Whichever agrees better with the scene is taken. A mode alone blurs the scene along
+//! one axis; one component holds a negative constant, which leaves density only where all three modes
+//! agree. Values are ramps of the distance, so that surfaces move evenly from one slice to the next. Appearance planes are smooth patterns in the shell
+//! of surfaces. What training leaves behind beside that (small values everywhere, fewer far from
+//! surfaces) is drawn from a seed and goes by the threshold. Real factors spread over
+//! components in other ways; what they have in common with these is where they are zero.
+
+use glam::Vec3;
+
+use super::{APPEARANCE, AXES, DENSITY, DENSITY_SHIFT, Factors, MODES, Mode, Network, THICKNESS};
+use crate::samples::mix;
+use crate::scene::Scene;
+
+/// How factors are made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Synthetic {
+    /// Texels along each axis.
+    pub grid: usize,
+    /// Share of a component's largest value below which values are zero.
+    pub threshold: f32,
+    /// Bits of a value.
+    pub bits: u32,
+    /// Seed of patterns, rests and network.
+    pub seed: u64,
+}
+
+impl Default for Synthetic {
+    fn default() -> Self {
+        Self { grid: 300, threshold: RESIDUE, bits: 16, seed: 1 }
+    }
+}
+
+/// The negative constant.
+const OFFSET: f32 = 30.0;
+/// Largest rest of training, as a share of a component's largest value.
+const RESIDUE: f32 = 0.02;
+/// Distance over which rests become half as large, in texels.
+const FADE: f32 = 24.0;
+/// Reach of appearance around surfaces, in texels.
+const SHELL: f32 = 4.0;
+/// Texels of a block that is skipped whole where nothing is near.
+const BLOCK: usize = 10;
+/// Feature at which a surface's shell begins: a step there is hardly opaque.
+const FAINT: f32 = 5.0;
+
+/// What a slice needs to know at a point.
+struct Matter<'a> {
+    scene: &'a Scene,
+    low: Vec3,
+    side: f32,
+    texel: f32,
+    /// Feature of the densest place.
+    most: f32,
+    /// Fall of the feature by texel beyond a surface.
+    slope: f32,
+    softness: f32,
+}
+
+/// Feature of a density, per unit cube of the field.
+fn feature(density: f32) -> f32 {
+    let x = (density / THICKNESS).max(1e-6);
+    let inverse = if x > 15.0 { x } else { libm::logf(libm::expm1f(x)) };
+    inverse - DENSITY_SHIFT
+}
+
+impl<'a> Matter<'a> {
+    fn new(scene: &'a Scene, grid: usize) -> Self {
+        let (low, high) = scene.bounds();
+        let side = (high - low).x;
+        let texel = side / grid as f32;
+        let most = feature(scene.densest() * side);
+        let softness = match &scene.matter {
+            crate::scene::Matter::Analytic(analytic) => analytic.softness().unwrap_or(texel),
+            _ => texel,
+        };
+        let slope = (most - FAINT) / (2.0 * softness / texel).max(1.0);
+        Self { scene, low, side, texel, most, slope, softness }
+    }
+
+    /// Distance to the nearest surface in texels, as far as the scene knows it.
+    fn distance(&self, at: Vec3) -> Option<f32> {
+        self.scene.distance(self.low + at * self.side).map(|d| d / self.texel)
+    }
+
+    /// Feature plus offset at a point of the unit cube, not below zero.
+    fn ramp(&self, at: Vec3, distance: Option<f32>) -> f32 {
+        let feature = if let Some(d) = distance {
+            self.most - self.slope * (d + self.softness / self.texel).max(0.0)
+        } else {
+            let density = self.scene.density(self.low + at * self.side);
+            if density > 0.0 { feature(density * self.side) } else { -OFFSET }
+        };
+        (feature + OFFSET).max(0.0)
+    }
+
+    /// Texels beyond a surface at which the ramp ends.
+    fn reach(&self) -> f32 {
+        (self.most + OFFSET) / self.slope
+    }
+}
+
+/// A number in [-1, 1] from a seed.
+fn drawn(seed: u64, i: u64) -> f32 {
+    (mix(seed ^ i.wrapping_mul(0x9E37_79B9)) >> 40) as f32 / 8_388_608.0 - 1.0
+}
+
+impl Synthetic {
+    /// Makes factors of a scene.
+    pub fn factors(&self, scene: &Scene) -> Factors {
+        let grid = self.grid.clamp(16, 1024);
+        let matter = Matter::new(scene, grid);
+        let made = |way: Way| {
+            let modes = [0, 1, 2].map(|number| {
+                let mut mode = Mode::zero([grid; 3]);
+                density(&matter, number, way, &mut mode);
+                mode
+            });
+            Factors { grid: [grid; 3], modes, network: Network::drawn(self.seed) }
+        };
+        let mut factors = made(Way::Slices);
+        let solid = matter.distance(Vec3::splat(0.5)).is_some();
+        if solid && agreement(&factors, &matter) < GOOD {
+            let slabs = made(Way::Slabs);
+            if agreement(&slabs, &matter) > agreement(&factors, &matter) {
+                factors = slabs;
+            }
+        }
+        for (number, mode) in factors.modes.iter_mut().enumerate() {
+            self.appearance(&matter, number, mode);
+        }
+        if self.threshold < RESIDUE {
+            for (number, mode) in factors.modes.iter_mut().enumerate() {
+                self.residue(&matter, number, mode);
+            }
+        }
+        factors.prune_and_round(self.threshold.max(0.0), self.bits);
+        factors
+    }
+
+    fn appearance(&self, matter: &Matter<'_>, number: usize, mode: &mut Mode) {
+        let grid = mode.size[0];
+        hats(&mut mode.appearance_line, APPEARANCE, APPEARANCE, grid);
+        // A surface between two knots has to be in reach of one.
+        let reach = SHELL + 0.5 * grid as f32 / (APPEARANCE - 1) as f32;
+        for knot in 0..APPEARANCE {
+            let w = knot as f32 / (APPEARANCE - 1) as f32;
+            let seed = mix(self.seed ^ ((number * APPEARANCE + knot / 8) as u64) << 8);
+            let waves = [0, 1, 2].map(|i| drawn(seed, i) * 14.0);
+            let phase = drawn(seed, 3) * 3.0;
+            slice(matter, number, grid, w, reach, |place, at, distance| {
+                let near =
+                    distance.map_or_else(|| matter.ramp(at, None) > OFFSET, |d| d.abs() < reach);
+                if near {
+                    let wave = at.dot(Vec3::from(waves)) + phase;
+                    let value = libm::sinf(wave);
+                    // Patterns pass through zero; a surface has some value everywhere.
+                    let value = if value.abs() < 0.05 { 0.05 } else { value };
+                    mode.appearance_plane[place * APPEARANCE + knot] = value;
+                }
+            });
+        }
+    }
+
+    /// Small values where training has left some: cubes of a uniform number, so that most are tiny.
+    fn residue(&self, matter: &Matter<'_>, number: usize, mode: &mut Mode) {
+        let grid = mode.size[0];
+        let mut fades = vec![1.0_f32; grid * grid];
+        slice(matter, number, grid, 0.5, f32::INFINITY, |place, _, distance| {
+            let d = distance.unwrap_or(0.0).max(0.0);
+            fades[place] = 1.0 / (1.0 + d / FADE);
+        });
+        for (array, (values, count)) in mode.arrays().into_iter().enumerate() {
+            let most = values.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+            let seed = mix(self.seed ^ ((number * 4 + array) as u64) << 32);
+            for (place, texel) in values.chunks_exact_mut(count).enumerate() {
+                let fade = if array % 2 == 0 { fades[place] } else { 1.0 };
+                for (component, value) in texel.iter_mut().enumerate().filter(|(_, v)| **v == 0.0) {
+                    let u = drawn(seed, (place * count + component) as u64);
+                    *value = u * u * u * RESIDUE * most * fade;
+                }
+            }
+        }
+    }
+}
+
+/// How planes show the scene along a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Slices,
+    Slabs,
+}
+
+/// Agreement with the scene beyond which no other way is tried.
+const GOOD: f64 = 0.9;
+/// Places at which agreement is looked at.
+const PROBES: u64 = 60_000;
+
+fn density(matter: &Matter<'_>, number: usize, way: Way, mode: &mut Mode) {
+    let grid = mode.size[0];
+    // The offset takes a component of the first mode.
+    let count = if number == 0 { DENSITY - 1 } else { DENSITY };
+    match way {
+        Way::Slices => hats(&mut mode.density_line, DENSITY, count, grid),
+        Way::Slabs => boxes(&mut mode.density_line, DENSITY, count, grid),
+    }
+    for part in 0..count {
+        let mut put = |place: usize, value: f32| {
+            mode.density_plane[place * DENSITY + part] = value / MODES as f32;
+        };
+        match way {
+            Way::Slices => {
+                let w = part as f32 / (count - 1) as f32;
+                slice(matter, number, grid, w, matter.reach(), |place, at, distance| {
+                    put(place, matter.ramp(at, distance));
+                });
+            }
+            Way::Slabs => {
+                let texels = (part * grid / count, (part + 1) * grid / count);
+                slab(matter, number, grid, texels, |place, distance| {
+                    put(place, matter.ramp(Vec3::ZERO, Some(distance)));
+                });
+            }
+        }
+    }
+    if number == 0 {
+        for texel in mode.density_plane.chunks_exact_mut(DENSITY) {
+            texel[DENSITY - 1] = -OFFSET;
+        }
+        for place in mode.density_line.chunks_exact_mut(DENSITY) {
+            place[DENSITY - 1] = 1.0;
+        }
+    }
+}
+
+/// Overlap of the places that are dense in the field and in the scene, over their union. What lies
+/// just outside of a surface may be dense or not.
+fn agreement(factors: &Factors, matter: &Matter<'_>) -> f64 {
+    let step = factors.step();
+    let (mut both, mut either) = (0, 0);
+    for i in 0..PROBES {
+        let at = Vec3::from(crate::samples::scattered(i));
+        let Some(distance) = matter.distance(at) else { continue };
+        if (0.0..NEAR).contains(&distance) {
+            continue;
+        }
+        let dense = super::field::alpha(factors, step, at) > DENSE;
+        both += i32::from(dense && distance < 0.0);
+        either += i32::from(dense || distance < 0.0);
+    }
+    f64::from(both) / f64::from(either.max(1))
+}
+
+/// Texels outside of a surface that count as near it.
+const NEAR: f32 = 2.5;
+/// Opacity of a step in a place that counts as dense.
+const DENSE: f32 = 0.05;
+
+/// The distance of what is nearest in each column of a slab, for columns within reach.
+fn slab(
+    matter: &Matter<'_>,
+    number: usize,
+    grid: usize,
+    (first, end): (usize, usize),
+    mut each: impl FnMut(usize, f32),
+) {
+    let (u_axis, v_axis, w_axis) = AXES[number];
+    let last = (grid - 1) as f32;
+    let point = |u: f32, v: f32, w: f32| {
+        let mut at = [0.0; 3];
+        (at[u_axis], at[v_axis], at[w_axis]) = (u / last, v / last, w / last);
+        Vec3::from(at)
+    };
+    let (low, high) = (first as f32 - 0.5, end as f32 - 0.5);
+    let reach = matter.reach();
+    let half = BLOCK as f32 / 2.0;
+    // Half the diagonal of a block of the slab.
+    let ball = Vec3::new(half, half, (high - low) / 2.0).length();
+    let blocks = || (0..grid).step_by(BLOCK);
+    for (v0, u0) in blocks().flat_map(|v| blocks().map(move |u| (v, u))) {
+        let middle = point(u0 as f32 + half, v0 as f32 + half, f32::midpoint(low, high));
+        if matter.distance(middle).is_some_and(|d| d > reach + ball) {
+            continue;
+        }
+        for v in v0..(v0 + BLOCK).min(grid) {
+            for u in u0..(u0 + BLOCK).min(grid) {
+                let (mut nearest, mut w) = (f32::INFINITY, low);
+                while w <= high {
+                    let d = matter.distance(point(u as f32, v as f32, w)).unwrap_or(f32::INFINITY);
+                    nearest = nearest.min(d);
+                    // Nothing nearer lies within the difference.
+                    w += (d - nearest.min(reach)).max(1.5);
+                }
+                if nearest < reach {
+                    each(v * grid + u, nearest);
+                }
+            }
+        }
+    }
+}
+
+/// Ones in slabs of equal width.
+fn boxes(line: &mut [f32], count: usize, slabs: usize, grid: usize) {
+    for (place, values) in line.chunks_exact_mut(count).enumerate() {
+        for (slab, value) in values.iter_mut().take(slabs).enumerate() {
+            let inside = (slab * grid / slabs..(slab + 1) * grid / slabs).contains(&place);
+            *value = f32::from(u8::from(inside));
+        }
+    }
+}
+
+/// Hats between knots that are spread evenly over a line.
+fn hats(line: &mut [f32], count: usize, knots: usize, grid: usize) {
+    for (place, values) in line.chunks_exact_mut(count).enumerate() {
+        let at = place as f32 / (grid - 1) as f32 * (knots - 1) as f32;
+        for (knot, value) in values.iter_mut().take(knots).enumerate() {
+            *value = (1.0 - (at - knot as f32).abs()).max(0.0);
+        }
+    }
+}
+
+/// Goes through the texels of a slice that are within reach of a surface (all of them where the
+/// scene knows no distance).
+fn slice(
+    matter: &Matter<'_>,
+    number: usize,
+    grid: usize,
+    w: f32,
+    reach: f32,
+    mut each: impl FnMut(usize, Vec3, Option<f32>),
+) {
+    let (u_axis, v_axis, w_axis) = AXES[number];
+    let point = |u: f32, v: f32| {
+        let mut at = [0.0; 3];
+        at[u_axis] = u / (grid - 1) as f32;
+        at[v_axis] = v / (grid - 1) as f32;
+        at[w_axis] = w;
+        Vec3::from(at)
+    };
+    for (v0, u0) in
+        (0..grid).step_by(BLOCK).flat_map(|v| (0..grid).step_by(BLOCK).map(move |u| (v, u)))
+    {
+        let half = BLOCK as f32 / 2.0;
+        let middle = matter.distance(point(u0 as f32 + half, v0 as f32 + half));
+        // Half the diagonal of a block.
+        if middle.is_some_and(|d| d > reach + half * 1.5) {
+            continue;
+        }
+        for v in v0..(v0 + BLOCK).min(grid) {
+            for u in u0..(u0 + BLOCK).min(grid) {
+                let at = point(u as f32, v as f32);
+                each(v * grid + u, at, matter.distance(at));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensorf::Field;
+
+    fn small(scene: &str, threshold: f32) -> Factors {
+        let scene = Scene::shipped(scene).unwrap();
+        Synthetic { grid: 96, threshold, ..Synthetic::default() }.factors(&scene)
+    }
+
+    /// The field is full where the scene is and empty where it is not.
+    #[test]
+    fn the_field_follows_the_scene() {
+        for name in ["statue", "lattice"] {
+            let scene = Scene::shipped(name).unwrap();
+            let field =
+                Field::new(Synthetic { grid: 200, ..Synthetic::default() }.factors(&scene), 64);
+            let (mut right, mut all) = (0, 0);
+            for i in 0..40_000 {
+                let at = Vec3::from(crate::samples::scattered(i));
+                let distance = scene.distance(at).unwrap();
+                // Within two texels of a surface either is right.
+                if distance.abs() < 0.01 {
+                    continue;
+                }
+                all += 1;
+                right += i32::from((field.alpha(at) > 0.05) == (distance < 0.0));
+            }
+            assert!(f64::from(right) > 0.97 * f64::from(all), "{name} {right} of {all}");
+            let matter = Matter::new(&scene, 200);
+            let overlap = agreement(&field.factors, &matter);
+            assert!(overlap > 0.6, "{name} {overlap}");
+        }
+    }
+
+    #[test]
+    fn thresholds_set_the_sparsity() {
+        let sparsity = [0.0, 0.004, 0.02, 0.3].map(|t| small("statue", t).sparsity());
+        assert!(sparsity.windows(2).all(|w| w[0] < w[1] - 0.01), "{sparsity:?}");
+        assert!(sparsity[0] < 0.1 && sparsity[2] > 0.6, "{sparsity:?}");
+        assert_eq!(small("statue", 0.004), small("statue", 0.004));
+    }
+}
