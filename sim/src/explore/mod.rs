@@ -11,6 +11,7 @@ pub mod expression;
 pub mod methods;
 pub mod metrics;
 pub mod nsga2;
+mod read;
 pub mod space;
 pub mod store;
 pub mod summary;

@@ -223,27 +223,28 @@ impl Store {
             Err(TryLockError::Error(error)) => return Err(refused(&lock_path)(error)),
         }
         let mut output = options.open(&path).map_err(refused(&path))?;
+        // Devices may be read for ever and keep nothing.
+        if !output.metadata().map_err(refused(&path))?.is_file() {
+            return Err(StoreError::Write { path, reason: "it is no ordinary file".to_owned() });
+        }
         if restart {
             output.set_len(0).map_err(refused(&path))?;
         }
         let mut length = 0;
-        match read(&path, each)? {
-            Some((known, whole)) => {
-                if let Some(what) = known.differs(header) {
-                    return Err(StoreError::Other { path, what });
-                }
-                length = whole;
-                output.set_len(whole).map_err(refused(&path))?;
+        if let Some((known, whole)) = read(&path, each)? {
+            if let Some(what) = known.differs(header) {
+                return Err(StoreError::Other { path, what });
             }
-            None => {
-                output.set_len(0).map_err(refused(&path))?;
-                let first = line(header);
-                output.write_all(first.as_bytes()).map_err(refused(&path))?;
-                output.sync_all().map_err(refused(&path))?;
-                // The name in the folder has to last as well.
-                let _ = File::open(folder).and_then(|folder| folder.sync_all());
-                length += first.len() as u64;
-            }
+            length = whole;
+            output.set_len(whole).map_err(refused(&path))?;
+        } else {
+            output.set_len(0).map_err(refused(&path))?;
+            let first = line(header);
+            output.write_all(first.as_bytes()).map_err(refused(&path))?;
+            output.sync_all().map_err(refused(&path))?;
+            // The name in the folder has to last as well.
+            let _ = File::open(folder).and_then(|folder| folder.sync_all());
+            length += first.len() as u64;
         }
         let writer = Mutex::new(Writer { file: output, length, synced: Instant::now() });
         Ok(Self { path, writer, _lock: lock })
@@ -387,8 +388,8 @@ mod tests {
             let bytes = std::fs::read(&path).unwrap();
             let cut = cut.min(bytes.len());
             std::fs::write(&path, &bytes[..cut]).unwrap();
-            let whole = places.iter().zip(places[1..].iter().chain([&(bytes.len() as u64)]));
-            let whole = whole.filter(|(_, end)| **end <= cut as u64).count();
+            let ends = places[1..].iter().copied().chain([bytes.len() as u64]);
+            let whole = ends.filter(|end| *end <= cut as u64).count();
             let (store, known) = open(folder.path()).unwrap();
             prop_assert_eq!(known.len(), whole);
             store.append(&record(7)).unwrap();

@@ -396,7 +396,6 @@ fn of_accelerator(frame: &AcceleratedFrame, die_mm2: f64) -> Metrics {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::study::Study;
 
     const SMALL: &str = r#"

@@ -130,7 +130,7 @@ pub fn finish(space: &Space, run: &Run<'_>, folder: &Path) -> Result<(), Failure
     let around = around.map_or_else(|| space.base(), |row| row.design.to_vec());
     let sensitivities = summary::sensitivities(space, &around);
     files::write(space, run, &summary, &sensitivities, folder)?;
-    output::write(None, files::told(space, &rows, &summary, &sensitivities)?.as_bytes())
+    output::write(None, files::told(space, &rows, &summary, &sensitivities).as_bytes())
 }
 
 fn dry_run(space: &Space) -> Result<(), Failure> {

@@ -157,7 +157,7 @@ pub fn told(
     rows: &[&Row],
     summary: &Summary,
     sensitivities: &[Sensitivity],
-) -> Result<String, Failure> {
+) -> String {
     let mut text = format!(
         "{}\n\n{} points: {} ran, {} skipped, {} invalid; {} within all limits\n",
         space.question,
@@ -223,5 +223,5 @@ pub fn told(
         text.push_str(&format!("\nWhat 10 % of each parameter changes around {around}\n"));
         text.push_str(&output::render(&table));
     }
-    Ok(text)
+    text
 }

@@ -6,7 +6,7 @@ use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 
 use lumacycle_sim::explore::bench::{Bench, Job};
-use lumacycle_sim::explore::space::{Domain, Goal, Setting, Space};
+use lumacycle_sim::explore::space::{Domain, Goal, Method, Setting, Space};
 use lumacycle_sim::explore::{Row, Run, Shard, header, metrics, store, summary};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -218,7 +218,6 @@ pub fn dispatch(
     folder: &Path,
 ) -> Result<(), Failure> {
     let Dispatch::Slurm = engine;
-    use lumacycle_sim::explore::space::Method;
     if matches!(space.method, Method::Nsga2 | Method::Ask) {
         return Err(Failure::usage(
             "a search that learns from its results cannot be cut into parts",
