@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use lumacycle_arch::Entry;
+use lumacycle_engines::accelerator::encode::Memo;
 use lumacycle_engines::cost::SharedUse;
 use lumacycle_engines::{Engine, EngineError, GpuEngine, KernelCost, Options, Resource, Traffic};
 use lumacycle_workloads::KernelClass;
@@ -233,6 +234,7 @@ pub struct GpuFrame<'a> {
     pub(crate) options: Options,
     pub(crate) launches: Arc<[Option<Priced>]>,
     pub(crate) alone: Arc<FrameResult>,
+    pub(crate) memo: Option<Arc<dyn Memo>>,
 }
 
 impl<'a> GpuFrame<'a> {
@@ -252,7 +254,7 @@ impl<'a> GpuFrame<'a> {
         let mut launches = exact?;
         carry_over(frame, entry.gpu.launch.kernel.ns(), &mut launches);
         let alone = Arc::new(assemble(frame, entry, &engine, &launches));
-        Ok(Self { frame, entry, options, launches: launches.into(), alone })
+        Ok(Self { frame, entry, options, launches: launches.into(), alone, memo: None })
     }
 
     /// The frame on the GPU alone.

@@ -136,6 +136,7 @@ impl GpuFrame<'_> {
             answer_bytes: f64::from(outputs) * 2.0,
             launches,
             places,
+            memo: self.memo.clone(),
         }
     }
 

@@ -6,6 +6,7 @@
 //! finding. Left out: search, sampling and constraints; the grid is run in full.
 
 pub mod figure;
+mod lookups;
 pub(crate) mod point;
 pub(crate) mod spec;
 

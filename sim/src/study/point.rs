@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use lumacycle_arch::{AcceleratorEntry, Catalog, Entry};
 use lumacycle_engines::Options;
+use lumacycle_engines::accelerator::encode::Memo;
 use lumacycle_workloads::apps::{Application, EncodingChoice, Frame, Rest, frame};
 use lumacycle_workloads::rays::View;
 use lumacycle_workloads::scene::Scene;
 use serde::Serialize;
 
+use super::lookups::Lookups;
 use super::spec::{Base, StudyError, plain};
 use crate::accelerated::AcceleratedFrame;
 use crate::frame::{FrameResult, GpuFrame, Priced};
@@ -263,6 +265,7 @@ pub(crate) struct Work {
     scale: u32,
     frame: Frame,
     table_mib: f64,
+    lookups: Arc<Lookups>,
 }
 
 impl Work {
@@ -276,7 +279,7 @@ impl Work {
         let frame = frame(&app, &scene, &view, None)
             .map_err(|error| StudyError::new(error.what, error.help))?;
         let table_mib = app.grid(scene.aabb_scale).table_bytes() as f64 / 1_048_576.0;
-        Ok(Self { app, scale: scene.aabb_scale, frame, table_mib })
+        Ok(Self { app, scale: scene.aabb_scale, frame, table_mib, lookups: Arc::default() })
     }
 }
 
@@ -314,6 +317,7 @@ impl Kit {
                     options: Options::default(),
                     launches: Arc::clone(&self.launches),
                     alone: Arc::clone(&self.alone),
+                    memo: Some(Arc::clone(&self.work.lookups) as Arc<dyn Memo>),
                 };
                 let built = priced.accelerate(&self.work.app, self.work.scale, &entry);
                 let built = built.map_err(told)?;
@@ -452,5 +456,32 @@ over = { "accelerator.grid_sram.capacity" = "64 KiB" }
         assert!(run("take = \"max\"", "take = \"most\"").contains("most"));
         assert!(run("values = [\"64 KiB\", \"4 MiB\"]", "values = []").contains("neither values"));
         assert!(run("\"4 MiB\"]", "\"4 GHz\"]").contains("GHz is a frequency"));
+    }
+
+    /// What design points share changes nothing about them.
+    #[test]
+    fn shared_lookups_are_those_of_each_point() {
+        use super::{Catalog, Kit, System, Work};
+        let study = Study::parse(SMALL).unwrap();
+        let catalog = Catalog::embedded();
+        let systems: Vec<System> = ["8", "16"]
+            .iter()
+            .flat_map(|units| ["16 KiB", "64 KiB"].map(|size| (*units, size)))
+            .map(|(units, size)| {
+                let settings = [
+                    ("accelerator".to_owned(), format!("ngpc-{units}").into()),
+                    ("accelerator.grid_sram.capacity".to_owned(), toml::Value::from(size)),
+                ];
+                System::of(&study.system, settings.iter().map(|(k, v)| (k, v))).unwrap()
+            })
+            .collect();
+        let kit = |system| {
+            Kit::of(system, std::sync::Arc::new(Work::of(system).unwrap()), &catalog).unwrap()
+        };
+        let shared = kit(&systems[0]);
+        for system in systems.iter().chain(&systems) {
+            let alone = kit(system).metrics(system, &catalog).unwrap();
+            assert_eq!(shared.metrics(system, &catalog).unwrap(), alone);
+        }
     }
 }
