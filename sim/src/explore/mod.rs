@@ -2,7 +2,7 @@
 //! that outlast a killed process, and a summary.
 //!
 //! Builds on what studies do with one system ([`crate::study`]). A space is checked as a whole
-//! ([`space`]); [`methods`] and [`nsga2`] choose designs; [`bench`] evaluates them; [`store`] keeps
+//! ([`space`]); [`methods`] and [`nsga2`] choose designs; [`mod@bench`] evaluates them; [`store`] keeps
 //! them; [`summary`] finds front, knee and sensitivities. Left out: surrogate models, and
 //! accelerators other than those that studies know.
 
