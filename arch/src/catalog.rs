@@ -73,6 +73,16 @@ pub enum Error {
     },
 }
 
+/// Label of values that contradict each other.
+const CONTRADICTION: &str = "this cannot be";
+
+impl Error {
+    /// Whether each value may be set, but not together with the others.
+    pub fn is_contradiction(&self) -> bool {
+        matches!(self, Self::Invalid { label, .. } if label == CONTRADICTION)
+    }
+}
+
 /// Where each value of a description comes from.
 #[derive(Debug, Clone, Default)]
 struct Sources(BTreeMap<String, String>);
@@ -363,12 +373,7 @@ impl Catalog {
             let beside = beside.find(|(key, _)| key.split('.').next() == Some(section));
             let span = layer.spans.get(&path).or(beside.map(|(_, span)| span));
             let span = span.cloned().unwrap_or(0..0);
-            return Err(layer.error(
-                format!("{path} {why}"),
-                span,
-                "this cannot be".to_owned(),
-                None,
-            ));
+            return Err(layer.error(format!("{path} {why}"), span, CONTRADICTION.to_owned(), None));
         }
         Ok((description, Sources(sources)))
     }

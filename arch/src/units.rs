@@ -45,6 +45,14 @@ fn measured_by(unit: &str) -> Option<&'static str> {
         .map(|(what, _)| *what)
 }
 
+/// A written quantity of any kind: its number, its unit, and what one unit is in the base unit of its
+/// quantity.
+pub fn measure(text: &str) -> Option<(f64, &'static str, f64)> {
+    let (number, unit) = split(text)?;
+    let mut all = TABLES.iter().flat_map(|(_, units)| units.iter());
+    all.find(|(name, _)| *name == unit).map(|(name, factor)| (number, *name, *factor))
+}
+
 macro_rules! quantities {
     ($($(#[$meta:meta])* $name:ident, $accessor:ident, $what:literal, $example:literal,
         [$($unit:literal => $factor:expr),+ $(,)?];)+) => {

@@ -6,7 +6,10 @@
 //! are simulated for some rounds and carried over to those between them by samples, since
 //! neighbouring rounds differ little. Left out: work of the host beside launching.
 
+use std::sync::Arc;
+
 use lumacycle_arch::Entry;
+use lumacycle_engines::accelerator::encode::Memo;
 use lumacycle_engines::cost::SharedUse;
 use lumacycle_engines::{Engine, EngineError, GpuEngine, KernelCost, Options, Resource, Traffic};
 use lumacycle_workloads::KernelClass;
@@ -229,7 +232,9 @@ pub struct GpuFrame<'a> {
     pub(crate) frame: &'a Frame,
     pub(crate) entry: &'a Entry,
     pub(crate) options: Options,
-    pub(crate) launches: Vec<Option<Priced>>,
+    pub(crate) launches: Arc<[Option<Priced>]>,
+    pub(crate) alone: Arc<FrameResult>,
+    pub(crate) memo: Option<Arc<dyn Memo>>,
 }
 
 impl<'a> GpuFrame<'a> {
@@ -248,13 +253,13 @@ impl<'a> GpuFrame<'a> {
             .collect();
         let mut launches = exact?;
         carry_over(frame, entry.gpu.launch.kernel.ns(), &mut launches);
-        Ok(Self { frame, entry, options, launches })
+        let alone = Arc::new(assemble(frame, entry, &engine, &launches));
+        Ok(Self { frame, entry, options, launches: launches.into(), alone, memo: None })
     }
 
     /// The frame on the GPU alone.
-    pub fn result(&self) -> FrameResult {
-        let engine = GpuEngine::new(&self.entry.gpu).with(self.options);
-        assemble(self.frame, self.entry, &engine, &self.launches)
+    pub fn result(&self) -> &FrameResult {
+        &self.alone
     }
 }
 
@@ -263,7 +268,7 @@ impl<'a> GpuFrame<'a> {
 /// # Errors
 /// When a launch does not run on this GPU.
 pub fn price(frame: &Frame, entry: &Entry, options: Options) -> Result<FrameResult, FrameError> {
-    Ok(GpuFrame::new(frame, entry, options)?.result())
+    Ok(GpuFrame::new(frame, entry, options)?.result().clone())
 }
 
 const fn long_encoding(launch: &Launch) -> Option<u64> {

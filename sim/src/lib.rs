@@ -6,6 +6,7 @@
 //! runs across independent pieces and keeps their order.
 
 pub mod accelerated;
+pub mod explore;
 pub mod frame;
 pub mod replay;
 pub mod schedule;

@@ -36,6 +36,15 @@ const BLOCK: usize = 64;
 /// Of the lines of a cached level, one in so many is simulated.
 const LINE_SAMPLE: u64 = 4;
 
+/// Keeps what lookups of one frame's samples yield, for design points that share them. What is kept is
+/// what would be computed again: results do not depend on whether there is one.
+pub trait Memo: std::fmt::Debug + Send + Sync {
+    /// Clocks of each sample by a key that says all that they depend on.
+    fn banks(&self, key: String, compute: &dyn Fn() -> Vec<f64>) -> Arc<Vec<f64>>;
+    /// Misses in the same way.
+    fn misses(&self, key: String, compute: &dyn Fn() -> Misses) -> Misses;
+}
+
 /// A level in use.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LevelUse {
@@ -95,11 +104,21 @@ impl EncodingUse {
         let mut levels = Vec::with_capacity(placement.levels.len());
         let mut by_level: Vec<Vec<f64>> = Vec::with_capacity(placement.levels.len());
         for placed in &placement.levels {
-            let by_sample = banks(accelerator, grid, placement, placed, &samples, ideal);
+            let lookup = || banks(accelerator, grid, placement, placed, &samples, ideal);
+            let by_sample = match &queries.memo {
+                None => Arc::new(lookup()),
+                Some(memo) => memo.banks(banks_key(accelerator, placement, placed, ideal), &lookup),
+            };
             let mean = by_sample.iter().sum::<f64>() / by_sample.len().max(1) as f64;
             let blocks = by_sample.chunks(depth);
             by_level.push(blocks.map(|b| b.iter().sum::<f64>() / b.len() as f64).collect());
-            let missed = misses(accelerator, grid, placement, placed, &samples);
+            let lookup = || misses(accelerator, grid, placement, placed, &samples);
+            let missed = match &queries.memo {
+                Some(memo) if placed.home != Home::Resident => {
+                    memo.misses(misses_key(accelerator, placement, placed), &lookup)
+                }
+                _ => lookup(),
+            };
             levels.push(LevelUse {
                 placed: *placed,
                 cycles: mean,
@@ -257,10 +276,35 @@ fn banks(
     cycles
 }
 
-struct Misses {
+/// Lookups that a table memory cannot answer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Misses {
     hit: f64,
     lines: f64,
     touched_bytes: f64,
+}
+
+/// Which samples are looked up.
+fn samples_key(accelerator: &Accelerator, placement: &Placement) -> String {
+    let (units, batch) = (accelerator.accelerator.units, accelerator.policy.batch);
+    format!("{units} {batch} {} {}", placement.copies, placement.entry_bytes)
+}
+
+/// All that [`banks`] depends on beside the frame.
+fn banks_key(accelerator: &Accelerator, p: &Placement, placed: &Placed, ideal: f64) -> String {
+    let sram = &accelerator.grid_sram;
+    let (word, load) = (sram.word.bytes(), placed.load);
+    let (banks, ports, interleave) = (sram.banks, sram.ports, sram.interleave);
+    let samples = samples_key(accelerator, p);
+    format!("{:?} {load} {banks} {interleave:?} {ports} {word} {ideal} {samples}", placed.level)
+}
+
+/// All that [`misses`] depends on beside the frame.
+fn misses_key(accelerator: &Accelerator, p: &Placement, placed: &Placed) -> String {
+    let (line, ways) = (accelerator.policy.line.bytes(), accelerator.policy.ways);
+    let Placed { level, bytes, room_bytes, home, .. } = placed;
+    let samples = samples_key(accelerator, p);
+    format!("{level:?} {bytes} {room_bytes} {home:?} {line} {ways} {samples}")
 }
 
 /// Looks the lines of a level up that belong to the sample.
@@ -512,6 +556,7 @@ mod tests {
                     .map(|r| (Arc::clone(&r.samples), elements(r)))
                     .collect(),
                 places: walked.rounds.iter().map(|r| Arc::clone(&r.places)).collect(),
+                memo: None,
             };
             assert!(NetworkUse::of(&a, &queries.networks).is_ok());
             let placement = Placement::of(&a, &grid).unwrap();

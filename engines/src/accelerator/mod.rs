@@ -49,6 +49,8 @@ pub struct Queries {
     pub launches: Vec<(Arc<SampleSet>, f64)>,
     /// Short runs from places all over the frame, in the order of time.
     pub places: Vec<Arc<SampleSet>>,
+    /// What other design points of the same frame have looked up.
+    pub memo: Option<Arc<dyn encode::Memo>>,
 }
 
 /// Which of the things that cost time in reality are counted.

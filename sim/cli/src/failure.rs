@@ -62,6 +62,12 @@ pub enum Failure {
     #[error("cannot write {}: {reason}", path.display())]
     #[diagnostic(help("nothing was left behind; choose another place with --output"))]
     Output { path: PathBuf, reason: String },
+    #[error("{what}")]
+    Kept {
+        what: String,
+        #[help]
+        help: String,
+    },
     #[error("the result is outside the requested bound: {what}")]
     Bound { what: String },
     #[error("{what}")]
@@ -92,7 +98,7 @@ impl Failure {
             | Self::BadScene { .. }
             | Self::BadText { .. }
             | Self::Input { .. } => 3,
-            Self::Output { .. } => 5,
+            Self::Output { .. } | Self::Kept { .. } => 5,
             Self::Internal { .. } => 70,
             Self::ClosedPipe => 0,
         }

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Kernel(args) => commands::kernel::run(&args),
         Command::Run(args) => commands::run::run(&args),
         Command::Study(args) => commands::study::run(&args),
+        Command::Explore(args) => commands::explore::run(&args),
         Command::Trace(args) => commands::trace::run(args),
         Command::Catalog(args) => commands::catalog::run(args),
         Command::Validate(args) => commands::validate::run(&args),

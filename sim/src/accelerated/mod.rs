@@ -136,6 +136,7 @@ impl GpuFrame<'_> {
             answer_bytes: f64::from(outputs) * 2.0,
             launches,
             places,
+            memo: self.memo.clone(),
         }
     }
 
@@ -143,7 +144,7 @@ impl GpuFrame<'_> {
         let mut before: Vec<(Stretch, Visit)> = Vec::new();
         let mut open = Stretch::default();
         let mut all_rest_ns = 0.0;
-        for (launch, priced) in self.frame.launches.iter().zip(&self.launches) {
+        for (launch, priced) in self.frame.launches.iter().zip(self.launches.iter()) {
             let Some(priced) = priced else { continue };
             match launch.part {
                 Part::Encoding => {

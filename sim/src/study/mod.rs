@@ -6,8 +6,9 @@
 //! finding. Left out: search, sampling and constraints; the grid is run in full.
 
 pub mod figure;
-mod point;
-mod spec;
+mod lookups;
+pub(crate) mod point;
+pub(crate) mod spec;
 mod tensorf;
 
 use std::collections::BTreeMap;
@@ -61,7 +62,8 @@ impl Study {
     pub fn run(&self, resolution: Option<[u32; 2]>) -> Result<Outcome, StudyError> {
         let mut systems = Vec::new();
         for settings in self.points() {
-            let mut system = System::of(self, &settings)?;
+            let varied = settings.0.iter().flat_map(|step| &step.settings);
+            let mut system = System::of(&self.system, varied.map(|(path, value)| (path, value)))?;
             if let Some(size) = resolution {
                 system.resolution = size;
             }

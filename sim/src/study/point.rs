@@ -1,15 +1,19 @@
 //! One system of a study: what it is made of, and its metrics.
 
+use std::sync::Arc;
+
 use lumacycle_arch::{AcceleratorEntry, Catalog, Entry};
 use lumacycle_engines::Options;
-use lumacycle_workloads::apps::{Application, EncodingChoice, Rest, frame};
+use lumacycle_engines::accelerator::encode::Memo;
+use lumacycle_workloads::apps::{Application, EncodingChoice, Frame, Rest, frame};
 use lumacycle_workloads::rays::View;
 use lumacycle_workloads::scene::Scene;
 use serde::Serialize;
 
-use super::spec::{Settings, Study, StudyError, plain};
+use super::lookups::Lookups;
+use super::spec::{Base, StudyError, plain};
 use crate::accelerated::AcceleratedFrame;
-use crate::frame::{FrameResult, GpuFrame};
+use crate::frame::{FrameResult, GpuFrame, Priced};
 
 macro_rules! metrics {
     ($($(#[$meta:meta])* $name:ident,)+) => {
@@ -121,7 +125,7 @@ metrics! {
 
 /// What a system is made of.
 #[derive(Debug, Clone)]
-pub(super) struct System {
+pub(crate) struct System {
     pub(super) app: String,
     encoding: String,
     pub(super) scene: Option<String>,
@@ -140,25 +144,25 @@ pub(super) fn unknown(what: &str, name: &str, known: &str) -> StudyError {
 }
 
 impl System {
-    /// The study's base with the settings of a point.
-    pub fn of(study: &Study, settings: &Settings) -> Result<Self, StudyError> {
-        let base = study.system.clone();
+    /// A base with the settings of a point.
+    pub fn of<'a>(
+        base: &'a Base,
+        varied: impl Iterator<Item = (&'a String, &'a toml::Value)>,
+    ) -> Result<Self, StudyError> {
         let mut system = Self {
-            app: base.app,
-            encoding: base.encoding,
-            scene: base.scene,
-            rest: base.rest,
+            app: base.app.clone(),
+            encoding: base.encoding.clone(),
+            scene: base.scene.clone(),
+            rest: base.rest.clone(),
             at: base.at,
             prune: None,
             resolution: base.resolution,
-            gpu: base.gpu,
+            gpu: base.gpu.clone(),
             gpu_changes: Vec::new(),
-            accelerator: base.accelerator,
+            accelerator: base.accelerator.clone(),
             accelerator_changes: Vec::new(),
         };
-        let always = base.set.iter();
-        let varied = settings.0.iter().flat_map(|step| &step.settings);
-        for (path, value) in always.chain(varied.map(|(path, value)| (path, value))) {
+        for (path, value) in base.set.iter().chain(varied) {
             let text = || plain(value);
             match path.as_str() {
                 "app" => system.app = text(),
@@ -204,18 +208,26 @@ impl System {
 
     /// Systems with the same key have the same frame on the same GPU.
     pub fn frame_key(&self) -> String {
-        format!(
-            "{} {:?} {} {:?} {} {} {:?} {} {:?}",
-            self.app,
-            self.prune,
-            self.encoding,
-            self.scene,
-            self.rest,
-            self.at,
-            self.resolution,
-            self.gpu,
-            self.gpu_changes
-        )
+        format!("{} {} {:?}", self.work_key(), self.gpu, self.gpu_changes)
+    }
+
+    /// Systems with the same key have the same frame, whatever renders it.
+    pub fn work_key(&self) -> String {
+        let Self { app, encoding, scene, rest, at, prune, resolution, .. } = self;
+        format!("{app} {encoding} {scene:?} {rest} {at} {prune:?} {resolution:?}")
+    }
+
+    /// Whether all that it names exists and holds together, without pricing anything.
+    pub fn check(&self, catalog: &Catalog) -> Result<(), StudyError> {
+        let app = self.application()?;
+        self.scene(&app)?;
+        self.gpu(catalog)?;
+        self.accelerator(catalog).map(|_| ())
+    }
+
+    fn scene(&self, app: &Application) -> Result<Scene, StudyError> {
+        let name = self.scene.as_deref().unwrap_or_else(|| app.usual_scene());
+        Scene::shipped(name).ok_or_else(|| unknown("scene", name, &Scene::names().join(", ")))
     }
 
     fn application(&self) -> Result<Application, StudyError> {
@@ -242,10 +254,10 @@ impl System {
 
     pub(super) fn gpu(&self, catalog: &Catalog) -> Result<Entry, StudyError> {
         if self.gpu_changes.is_empty() {
-            return catalog.get(&self.gpu).map_err(told);
+            return catalog.get(&self.gpu).map_err(described);
         }
         let text = changed(&self.gpu, &self.gpu_changes)?;
-        catalog.parse(&self.gpu, "gpu of the study", &text).map_err(told)
+        catalog.parse(&self.gpu, "gpu of the study", &text).map_err(described)
     }
 
     fn accelerator(&self, catalog: &Catalog) -> Result<Option<AcceleratorEntry>, StudyError> {
@@ -253,12 +265,17 @@ impl System {
             return Ok(None);
         }
         if self.accelerator_changes.is_empty() {
-            return catalog.accelerator(&self.accelerator).map(Some).map_err(told);
+            return catalog.accelerator(&self.accelerator).map(Some).map_err(described);
         }
         let text = changed(&self.accelerator, &self.accelerator_changes)?;
         let entry = catalog.parse_accelerator(&self.accelerator, "accelerator of the study", &text);
-        entry.map(Some).map_err(told)
+        entry.map(Some).map_err(described)
     }
+}
+
+fn described(error: lumacycle_arch::Error) -> StudyError {
+    let contradicts = error.is_contradiction();
+    StudyError { contradicts, ..told(error) }
 }
 
 pub(super) fn told(error: impl std::fmt::Display) -> StudyError {
@@ -286,6 +303,82 @@ pub(super) fn changed(base: &str, changes: &[(String, String)]) -> Result<String
     Ok(text)
 }
 
+/// A frame, whatever renders it.
+#[derive(Debug)]
+pub(crate) struct Work {
+    app: Application,
+    scale: u32,
+    frame: Frame,
+    table_mib: f64,
+    lookups: Arc<Lookups>,
+}
+
+impl Work {
+    /// Walks the rays of a system's frame.
+    pub fn of(system: &System) -> Result<Self, StudyError> {
+        let app = system.application()?;
+        let scene = system.scene(&app)?;
+        let camera = scene.path.at(system.at).ok_or_else(|| told("the camera path is empty"))?;
+        let [width, height] = system.resolution;
+        let view = View { camera, width, height };
+        let frame = frame(&app, &scene, &view, None)
+            .map_err(|error| StudyError::new(error.what, error.help))?;
+        let table_mib = app.grid(scene.aabb_scale).table_bytes() as f64 / 1_048_576.0;
+        Ok(Self { app, scale: scene.aabb_scale, frame, table_mib, lookups: Arc::default() })
+    }
+}
+
+/// A frame that has been priced on a GPU: what design points of an accelerator share.
+#[derive(Debug)]
+pub(crate) struct Kit {
+    work: Arc<Work>,
+    gpu: Entry,
+    launches: Arc<[Option<Priced>]>,
+    alone: Arc<FrameResult>,
+}
+
+impl Kit {
+    /// Prices a system's frame on its GPU.
+    pub fn of(system: &System, work: Arc<Work>, catalog: &Catalog) -> Result<Self, StudyError> {
+        let gpu = system.gpu(catalog)?;
+        let priced = GpuFrame::new(&work.frame, &gpu, Options::default()).map_err(told)?;
+        let (launches, alone) = (Arc::clone(&priced.launches), Arc::clone(&priced.alone));
+        Ok(Self { work, gpu, launches, alone })
+    }
+
+    /// Metrics of a system with this frame and GPU, and what they take for granted.
+    pub fn metrics(
+        &self,
+        system: &System,
+        catalog: &Catalog,
+    ) -> Result<(Metrics, Vec<String>), StudyError> {
+        let die_mm2 = self.die_mm2();
+        let (mut metrics, assumptions) = match system.accelerator(catalog)? {
+            None => (of_gpu(&self.alone, die_mm2), self.alone.assumptions.clone()),
+            Some(entry) => {
+                let priced = GpuFrame {
+                    frame: &self.work.frame,
+                    entry: &self.gpu,
+                    options: Options::default(),
+                    launches: Arc::clone(&self.launches),
+                    alone: Arc::clone(&self.alone),
+                    memo: Some(Arc::clone(&self.work.lookups) as Arc<dyn Memo>),
+                };
+                let built = priced.accelerate(&self.work.app, self.work.scale, &entry);
+                let built = built.map_err(told)?;
+                (of_accelerator(&built, die_mm2), built.assumptions)
+            }
+        };
+        metrics.table_mib = Some(self.work.table_mib);
+        Ok((metrics, assumptions))
+    }
+
+    /// Die of the GPU, in mm².
+    pub fn die_mm2(&self) -> f64 {
+        self.gpu.gpu.gpu.die_area.mm2()
+    }
+}
+
 /// Metrics of systems that share a frame and a GPU.
 pub(super) fn run(systems: &[&System]) -> Result<Vec<Metrics>, StudyError> {
     let Some(first) = systems.first() else { return Ok(Vec::new()) };
@@ -293,33 +386,8 @@ pub(super) fn run(systems: &[&System]) -> Result<Vec<Metrics>, StudyError> {
         return super::tensorf::run(systems);
     }
     let catalog = Catalog::embedded();
-    let app = first.application()?;
-    let name = first.scene.as_deref().unwrap_or_else(|| app.usual_scene());
-    let scene =
-        Scene::shipped(name).ok_or_else(|| unknown("scene", name, &Scene::names().join(", ")))?;
-    let camera = scene.path.at(first.at).ok_or_else(|| told("the camera path is empty"))?;
-    let [width, height] = first.resolution;
-    let view = View { camera, width, height };
-    let frame = frame(&app, &scene, &view, None)
-        .map_err(|error| StudyError::new(error.what, error.help))?;
-    let gpu = first.gpu(&catalog)?;
-    let priced = GpuFrame::new(&frame, &gpu, Options::default()).map_err(told)?;
-    let alone = priced.result();
-    let tables = app.grid(scene.aabb_scale).table_bytes() as f64 / 1_048_576.0;
-    systems
-        .iter()
-        .map(|system| {
-            let mut metrics = match system.accelerator(&catalog)? {
-                None => of_gpu(&alone, gpu.gpu.gpu.die_area.mm2()),
-                Some(entry) => {
-                    let built = priced.accelerate(&app, scene.aabb_scale, &entry).map_err(told)?;
-                    of_accelerator(&built, gpu.gpu.gpu.die_area.mm2())
-                }
-            };
-            metrics.table_mib = Some(tables);
-            Ok(metrics)
-        })
-        .collect()
+    let kit = Kit::of(first, Arc::new(Work::of(first)?), &catalog)?;
+    systems.iter().map(|system| Ok(kit.metrics(system, &catalog)?.0)).collect()
 }
 
 pub(super) fn of_gpu(frame: &FrameResult, die_mm2: f64) -> Metrics {
@@ -380,7 +448,7 @@ fn of_accelerator(frame: &AcceleratedFrame, die_mm2: f64) -> Metrics {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::study::Study;
 
     const SMALL: &str = r#"
 name = "test"
@@ -436,5 +504,32 @@ over = { "accelerator.grid_sram.capacity" = "64 KiB" }
         assert!(run("take = \"max\"", "take = \"most\"").contains("most"));
         assert!(run("values = [\"64 KiB\", \"4 MiB\"]", "values = []").contains("neither values"));
         assert!(run("\"4 MiB\"]", "\"4 GHz\"]").contains("GHz is a frequency"));
+    }
+
+    /// What design points share changes nothing about them.
+    #[test]
+    fn shared_lookups_are_those_of_each_point() {
+        use super::{Catalog, Kit, System, Work};
+        let study = Study::parse(SMALL).unwrap();
+        let catalog = Catalog::embedded();
+        let systems: Vec<System> = ["8", "16"]
+            .iter()
+            .flat_map(|units| ["16 KiB", "64 KiB"].map(|size| (*units, size)))
+            .map(|(units, size)| {
+                let settings = [
+                    ("accelerator".to_owned(), format!("ngpc-{units}").into()),
+                    ("accelerator.grid_sram.capacity".to_owned(), toml::Value::from(size)),
+                ];
+                System::of(&study.system, settings.iter().map(|(k, v)| (k, v))).unwrap()
+            })
+            .collect();
+        let kit = |system| {
+            Kit::of(system, std::sync::Arc::new(Work::of(system).unwrap()), &catalog).unwrap()
+        };
+        let shared = kit(&systems[0]);
+        for system in systems.iter().chain(&systems) {
+            let alone = kit(system).metrics(system, &catalog).unwrap();
+            assert_eq!(shared.metrics(system, &catalog).unwrap(), alone);
+        }
     }
 }

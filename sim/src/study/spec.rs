@@ -17,18 +17,20 @@ pub struct StudyError {
     pub what: String,
     /// How to mend it.
     pub help: String,
+    /// Whether values that may each be set contradict each other.
+    pub contradicts: bool,
 }
 
 impl StudyError {
-    pub(super) fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { span: None, what: what.into(), help: help.into() }
+    pub(crate) fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { span: None, what: what.into(), help: help.into(), contradicts: false }
     }
 }
 
 /// Settings that systems start from.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Base {
+pub(crate) struct Base {
     #[serde(default = "nerf")]
     pub app: String,
     #[serde(default = "hashgrid")]
@@ -284,10 +286,12 @@ impl Study {
             span: error.span(),
             what: error.message().to_owned(),
             help: "see the studies that ship, in sim/studies".to_owned(),
+            contradicts: false,
         })?;
         let near = |word: &str, what: String, help: String| {
             let at = text.find(&format!("\"{word}\""));
-            Err(StudyError { span: at.map(|at| at..at + word.len() + 2), what, help })
+            let span = at.map(|at| at..at + word.len() + 2);
+            Err(StudyError { span, what, help, contradicts: false })
         };
         let plain_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if study.name.is_empty() || !study.name.chars().all(plain_name) {
@@ -359,7 +363,7 @@ impl Study {
 }
 
 /// A value without quotes.
-pub(super) fn plain(value: &toml::Value) -> String {
+pub(crate) fn plain(value: &toml::Value) -> String {
     match value {
         toml::Value::String(text) => text.clone(),
         other => other.to_string(),

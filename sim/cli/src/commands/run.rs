@@ -142,7 +142,7 @@ fn priced(
             with.push(built.map_err(|error| accelerated::refused(args, entry, error))?);
         }
     }
-    let mut result = priced.result();
+    let mut result = priced.result().clone();
     let (_, _, eyes) = inputs::resolution(args.size())?;
     if eyes > 1 {
         result.repeat(f64::from(eyes));

@@ -61,7 +61,7 @@ pub fn run(args: &StudyArgs) -> Result<(), Failure> {
     }
 }
 
-fn failed(file: &str, text: &str, error: StudyError) -> Failure {
+pub(super) fn failed(file: &str, text: &str, error: StudyError) -> Failure {
     match error.span.clone() {
         Some(span) => Failure::BadText {
             what: error.what,

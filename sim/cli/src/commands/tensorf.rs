@@ -210,7 +210,7 @@ fn on_gpus(
                             "choose another GPU",
                         )
                     })?;
-                    Ok(priced.result())
+                    Ok(priced.result().clone())
                 })
                 .collect()
         })

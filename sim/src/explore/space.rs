@@ -1,0 +1,429 @@
+//! What a space file says: a base system, parameters, what depends on them, what they must satisfy,
+//! what is wanted, and how to search. Read and checked as a whole before anything runs.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use lumacycle_arch::Catalog;
+use serde::Deserialize;
+
+use super::expression::{Expression, ExpressionError, Value};
+use super::metrics;
+use crate::study::StudyError;
+use crate::study::point::System;
+use crate::study::spec::{Base, plain};
+
+/// Most points of a search.
+pub const MOST_POINTS: u64 = 10_000_000;
+/// Points that the Sobol sequence is known for.
+pub(super) const MOST_SOBOL: u64 = 1 << 16;
+
+/// How points are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// All combinations.
+    Grid,
+    /// Independent uniform draws.
+    Random,
+    /// A scrambled Sobol sequence.
+    Sobol,
+    /// The base, then one parameter at a time through its values.
+    Oat,
+    /// The genetic algorithm NSGA-II.
+    Nsga2,
+    /// An optimiser outside asks, by JSON lines.
+    Ask,
+}
+
+/// Which way is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Goal {
+    /// Smaller.
+    Minimise,
+    /// Larger.
+    Maximise,
+}
+
+/// One of the listed values of a parameter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// As it is written in results.
+    pub label: String,
+    pub(super) settings: Vec<(String, toml::Value)>,
+}
+
+/// What a parameter may be.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Domain {
+    /// Listed values.
+    Listed(Vec<Choice>),
+    /// Numbers between two ends, both included.
+    Range {
+        /// Lower end, in the unit.
+        from: f64,
+        /// Upper end.
+        to: f64,
+        /// Unit as written, empty for plain numbers.
+        unit: String,
+        /// Whether equal ratios are equal distances.
+        log: bool,
+        /// Values along a grid.
+        steps: u32,
+        /// What values are multiples of, in the unit.
+        multiple: Option<f64>,
+    },
+}
+
+/// A parameter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameter {
+    /// Dotted path of the setting, or a name of one's own for settings that go together.
+    pub path: String,
+    /// What it may be.
+    pub domain: Domain,
+    /// Where one-at-a-time searches start from.
+    pub base: Setting,
+    pub(super) span: Range<usize>,
+}
+
+/// One value of a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, Deserialize)]
+pub enum Setting {
+    /// The listed value of this number.
+    #[serde(rename = "i")]
+    Choice(usize),
+    /// A number in the parameter's unit.
+    #[serde(rename = "x")]
+    Number(f64),
+}
+
+impl Domain {
+    /// Values along a grid.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Listed(choices) => choices.len() as u64,
+            Self::Range { steps, .. } => u64::from(*steps),
+        }
+    }
+
+    /// Whether there are none (never, once read).
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A value along the grid.
+    pub fn step(&self, index: u64) -> Setting {
+        match self {
+            Self::Listed(_) => Setting::Choice(index as usize),
+            Self::Range { steps, .. } => {
+                let way = if *steps < 2 { 0.0 } else { index as f64 / f64::from(steps - 1) };
+                self.between(way)
+            }
+        }
+    }
+
+    /// The value at a share of the domain in [0, 1).
+    pub fn at(&self, share: f64) -> Setting {
+        match self {
+            Self::Listed(choices) => {
+                Setting::Choice(((share * choices.len() as f64) as usize).min(choices.len() - 1))
+            }
+            Self::Range { .. } => self.between(share.clamp(0.0, 1.0)),
+        }
+    }
+
+    fn between(&self, way: f64) -> Setting {
+        let Self::Range { from, to, log, .. } = self else { return Setting::Choice(0) };
+        let number = if way <= 0.0 {
+            *from
+        } else if way >= 1.0 {
+            *to
+        } else if *log {
+            from * libm::pow(to / from, way)
+        } else {
+            from + (to - from) * way
+        };
+        Setting::Number(self.rounded(number))
+    }
+
+    /// The nearest multiple inside the range; nine digits otherwise.
+    pub fn rounded(&self, number: f64) -> f64 {
+        let Self::Range { from, to, multiple, .. } = self else { return number };
+        match multiple {
+            Some(step) => {
+                let (least, most) = ((from / step).ceil(), (to / step).floor());
+                (number / step).round().clamp(least, most.max(least)) * step
+            }
+            None => format!("{number:.9e}").parse().unwrap_or(number).clamp(*from, *to),
+        }
+    }
+}
+
+impl Parameter {
+    /// Value as written in results.
+    pub fn label(&self, setting: Setting) -> String {
+        match (&self.domain, setting) {
+            (Domain::Listed(choices), Setting::Choice(index)) => {
+                choices.get(index).map_or_else(String::new, |choice| choice.label.clone())
+            }
+            (Domain::Range { unit, .. }, Setting::Number(number)) if unit.is_empty() => {
+                number.to_string()
+            }
+            (Domain::Range { unit, .. }, Setting::Number(number)) => format!("{number} {unit}"),
+            _ => String::new(),
+        }
+    }
+
+    pub(super) fn settings(&self, setting: Setting) -> Vec<(String, toml::Value)> {
+        match (&self.domain, setting) {
+            (Domain::Listed(choices), Setting::Choice(index)) => {
+                choices.get(index).map_or_else(Vec::new, |choice| choice.settings.clone())
+            }
+            (Domain::Range { unit, .. }, Setting::Number(number)) => {
+                vec![(self.path.clone(), quantity(number, unit))]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// A number with its unit as TOML; whole plain numbers are integers.
+pub(super) fn quantity(number: f64, unit: &str) -> toml::Value {
+    if !unit.is_empty() {
+        toml::Value::String(format!("{number} {unit}"))
+    } else if number.fract() == 0.0 && number.abs() < 9e15 {
+        toml::Value::Integer(number as i64)
+    } else {
+        toml::Value::Float(number)
+    }
+}
+
+/// A value that depends on parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Derived {
+    /// Dotted path of the setting, or a name of one's own for later expressions.
+    pub path: String,
+    pub(super) value: Expression,
+    pub(super) unit: String,
+    pub(super) factor: f64,
+    pub(super) whole: bool,
+    pub(super) span: Range<usize>,
+}
+
+/// A bound on a metric.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limit {
+    /// Index of the metric.
+    pub metric: usize,
+    /// Largest value.
+    pub at_most: Option<f64>,
+    /// Smallest value.
+    pub at_least: Option<f64>,
+}
+
+impl Limit {
+    /// Whether a value lies within; unknown values don't.
+    pub fn holds(&self, value: f64) -> bool {
+        self.at_most.is_none_or(|most| value <= most)
+            && self.at_least.is_none_or(|least| value >= least)
+            && !value.is_nan()
+    }
+
+    /// As people write it.
+    pub fn text(&self) -> String {
+        let name = metrics::NAMES[self.metric];
+        let most = self.at_most.map(|most| format!("{name} ≤ {most}"));
+        let least = self.at_least.map(|least| format!("{name} ≥ {least}"));
+        [least, most].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// What is wanted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Objective {
+    /// Index of the metric.
+    pub metric: usize,
+    /// Which way is better.
+    pub goal: Goal,
+}
+
+/// A design space, whole and checked.
+#[derive(Debug, Clone)]
+pub struct Space {
+    /// Name.
+    pub name: String,
+    /// What it asks.
+    pub question: String,
+    /// How points are chosen.
+    pub method: Method,
+    /// Points to choose.
+    pub points: u64,
+    /// Seed of what is drawn.
+    pub seed: u32,
+    /// Designs of a generation.
+    pub population: u32,
+    /// What varies.
+    pub parameters: Vec<Parameter>,
+    /// What depends on it.
+    pub derived: Vec<Derived>,
+    pub(super) require: Requirements,
+    /// Bounds on metrics.
+    pub limits: Vec<Limit>,
+    /// What is wanted, most wanted first.
+    pub objectives: Vec<Objective>,
+    /// Hash of all that it says.
+    pub hash: String,
+    pub(super) system: Base,
+}
+
+/// A design's settings in full.
+#[derive(Debug, Clone)]
+pub(super) struct Spelled {
+    /// Values of derived parameters as written in results.
+    pub derived: Vec<String>,
+    pub system: System,
+}
+
+pub(super) fn wrong(
+    span: Range<usize>,
+    what: impl Into<String>,
+    help: impl Into<String>,
+) -> StudyError {
+    StudyError { span: Some(span), ..StudyError::new(what, help) }
+}
+
+/// The place of an expression's error: strings start behind their quote.
+pub(super) fn at_expression(span: &Range<usize>, error: &ExpressionError) -> StudyError {
+    let at = (span.start + 1 + error.at).min(span.end.saturating_sub(1));
+    let help = "numbers, 'quoted quantities', parameters by path, + - * / ^, comparisons, && || !, min max floor ceil round sqrt log2 exp2 abs";
+    wrong(at..(at + 1).max(at), error.what.clone(), help)
+}
+
+impl Space {
+    /// The middle or the given base of each parameter.
+    pub fn base(&self) -> Vec<Setting> {
+        self.parameters.iter().map(|parameter| parameter.base).collect()
+    }
+
+    /// Whether each value can be set at all, one after the other.
+    pub(super) fn check(&self, base_span: &Range<usize>) -> Result<(), StudyError> {
+        let catalog = Catalog::embedded();
+        let at = |span: &Range<usize>, error: StudyError| StudyError {
+            span: Some(span.clone()),
+            ..error
+        };
+        let start = System::of(&self.system, std::iter::empty())
+            .and_then(|system| system.check(&catalog))
+            .map_err(|error| at(base_span, error));
+        match start {
+            Err(error) if !error.contradicts => return Err(error),
+            _ => {}
+        }
+        for (number, parameter) in self.parameters.iter().enumerate() {
+            let settings: Vec<Setting> = match &parameter.domain {
+                Domain::Listed(choices) => (0..choices.len()).map(Setting::Choice).collect(),
+                range @ Domain::Range { .. } => vec![range.at(0.0), range.at(0.5), range.at(1.0)],
+            };
+            for setting in settings {
+                let mut design = self.base();
+                design[number] = setting;
+                // Other values of the point count: a value may only make sense beside them.
+                let spelled = self.spell(&design).map_err(|error| match error.span {
+                    None => at(&parameter.span, error),
+                    Some(_) => error,
+                })?;
+                match spelled.system.check(&catalog) {
+                    Err(error) if !error.contradicts => return Err(at(&parameter.span, error)),
+                    _ => {}
+                }
+            }
+        }
+        let names = self.names(&self.base())?;
+        for (expression, _, span) in &self.require {
+            expression.truth(&names).map_err(|error| at_expression(span, &error))?;
+        }
+        Ok(())
+    }
+
+    /// What expressions may refer to.
+    fn names(&self, design: &[Setting]) -> Result<BTreeMap<String, Value>, StudyError> {
+        let mut names = BTreeMap::new();
+        for (parameter, setting) in self.parameters.iter().zip(design) {
+            names.insert(parameter.path.clone(), Value::of(&parameter.label(*setting)));
+        }
+        for derived in &self.derived {
+            let number =
+                derived.value.number(&names).map_err(|e| at_expression(&derived.span, &e))?;
+            let number = if derived.whole {
+                (number / derived.factor).round() * derived.factor
+            } else {
+                number
+            };
+            names.insert(derived.path.clone(), Value::Number(number));
+        }
+        Ok(names)
+    }
+
+    /// A requirement that a design does not meet, if any.
+    ///
+    /// # Errors
+    /// When an expression has no value for this design.
+    pub fn unmet(&self, design: &[Setting]) -> Result<Option<&str>, StudyError> {
+        if self.require.is_empty() {
+            return Ok(None);
+        }
+        let names = self.names(design)?;
+        for (expression, text, span) in &self.require {
+            if !expression.truth(&names).map_err(|error| at_expression(span, &error))? {
+                return Ok(Some(text));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The system that a design describes.
+    pub(super) fn spell(&self, design: &[Setting]) -> Result<Spelled, StudyError> {
+        let mut settings = Vec::new();
+        for (parameter, setting) in self.parameters.iter().zip(design) {
+            settings.extend(parameter.settings(*setting));
+        }
+        let (mut labels, mut dependent) = (Vec::new(), Vec::new());
+        if !self.derived.is_empty() {
+            let names = self.names(design)?;
+            for derived in &self.derived {
+                let Some(Value::Number(number)) = names.get(&derived.path) else { continue };
+                let number = number / derived.factor;
+                let rounded = format!("{number:.6e}").parse().unwrap_or(number);
+                let value = quantity(rounded, &derived.unit);
+                labels.push(plain(&value));
+                if derived.path.contains('.') {
+                    dependent.push((derived.path.clone(), value));
+                }
+            }
+        }
+        settings.retain(|(path, _)| path.contains('.') || SIMPLE.contains(&path.as_str()));
+        settings.extend(dependent);
+        let system = System::of(&self.system, settings.iter().map(|(p, v)| (p, v)))?;
+        Ok(Spelled { derived: labels, system })
+    }
+
+    /// Values of derived parameters as written in results.
+    ///
+    /// # Errors
+    /// When an expression has no value for this design.
+    pub fn derived_labels(&self, design: &[Setting]) -> Result<Vec<String>, StudyError> {
+        if self.derived.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.spell(design)?.derived)
+    }
+}
+
+/// Settings without a dot.
+pub(super) const SIMPLE: &[&str] =
+    &["app", "encoding", "scene", "rest", "at", "gpu", "accelerator"];
+
+/// Expressions with their text and place.
+pub(super) type Requirements = Vec<(Expression, String, Range<usize>)>;
