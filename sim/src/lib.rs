@@ -9,6 +9,7 @@ pub mod accelerated;
 pub mod frame;
 pub mod replay;
 pub mod schedule;
+pub mod span;
 pub mod study;
 
 /// Version of the tool, as stated in results.

@@ -84,6 +84,19 @@ impl Table {
         )))
     }
 
+    /// Keeps rows whose column says this.
+    ///
+    /// # Errors
+    /// When the column is missing, or no row says so.
+    pub fn keep(&mut self, column: &str, value: &str) -> Result<(), FigureError> {
+        let at = self.need(&[column])?;
+        self.rows.retain(|row| row.1.get(at).is_some_and(|text| text == value));
+        if self.rows.is_empty() {
+            return Err(FigureError::Empty(format!("no row has \"{value}\" in \"{column}\"")));
+        }
+        Ok(())
+    }
+
     /// The first of these columns that is there.
     pub fn any(&self, names: &[&str]) -> Option<usize> {
         names.iter().find_map(|name| self.header.iter().position(|column| column == name))

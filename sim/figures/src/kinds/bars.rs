@@ -2,7 +2,7 @@
 //! across each bar; reads CSV of `run --accelerator`, `study`, or `application,scale,speedup` with
 //! `published` and `amdahl` as optional columns.
 
-use super::{Figure, Options, Series, data, numeric, titled};
+use super::{Figure, Options, Series, data, numeric};
 use crate::canvas::{Rect, Stroke};
 use crate::chart::{Axis, Chart, Entry, Key};
 use crate::scale::Scale;
@@ -47,8 +47,8 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         theme,
         2.2,
         &legend,
-        Axis::names("", groups.clone()),
-        Axis::numbers(titled(&table.header[y]), scale),
+        Axis::names(options.x_title.clone().unwrap_or_default(), groups.clone()),
+        Axis::numbers(options.titled_y(&table.header[y]), scale),
     );
     let width = chart.area.w / groups.len() as f64;
     let bar = width * FILLED / series.names.len() as f64;

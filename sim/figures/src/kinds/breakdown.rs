@@ -2,7 +2,7 @@
 //! or any table with a part and a metric.
 
 use super::bars::names;
-use super::{Figure, Options, Series, data, numeric, titled};
+use super::{Figure, Options, Series, data, numeric};
 use crate::canvas::Rect;
 use crate::chart::{Axis, Chart, Key};
 use crate::scale::Scale;
@@ -65,7 +65,7 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         theme,
         height,
         &series.legend(Key::Box),
-        Axis::numbers(titled(&table.header[y]), Scale::from_zero(most)),
+        Axis::numbers(options.titled_y(&table.header[y]), Scale::from_zero(most)),
         Axis::names("", order.clone()),
     );
     let thick = chart.area.h / bars.len() as f64 * FILLED;

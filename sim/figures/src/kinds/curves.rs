@@ -84,7 +84,7 @@ pub(super) fn dvfs(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         names,
         title: "Over the clock",
         x_title: "SM clock (MHz)".to_owned(),
-        y_title: titled(&table.header[y]),
+        y_title: options.titled_y(&table.header[y]),
         from_zero: true,
         height_in: 2.2,
     };

@@ -53,7 +53,7 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         theme,
         1.0 + 0.22 * ys.len().clamp(4, 20) as f64,
         &[],
-        Axis::names(titled(&table.header[x]), xs.clone()),
+        Axis::names(options.titled_x(&table.header[x]), xs.clone()),
         Axis::names(titled(&table.header[y]), ys.clone()),
         KEY,
     );
@@ -69,7 +69,7 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
             value(&mut chart, (cx, cy), *mean, share(*mean) > 0.5);
         }
     }
-    key(&mut chart, &titled(&table.header[z]), low, high);
+    key(&mut chart, &options.titled_y(&table.header[z]), low, high);
     let (xs, ys, means) = (&xs, &ys, &means);
     let data = data(
         &[&table.header[x], &table.header[y], &table.header[z]],

@@ -61,8 +61,7 @@ impl Kind {
     ];
 
     /// Arrays of a JSON result whose records are drawn, the wanted ones first.
-    pub const fn records(self, metric: Option<&str>) -> &'static [&'static str] {
-        let _ = metric;
+    pub const fn records(self) -> &'static [&'static str] {
         match self {
             Self::Roofline => &["kernels", "results"],
             Self::Breakdown => &["parts", "classes"],
@@ -81,12 +80,26 @@ pub struct Options {
     pub y: Option<String>,
     /// Column that tells series apart.
     pub by: Option<String>,
+    /// Title of the x axis instead of one made from the column.
+    pub x_title: Option<String>,
+    /// Title of the y axis (or of what is stacked or coloured).
+    pub y_title: Option<String>,
     /// Logarithmic axes where the kind leaves it open.
     pub log: bool,
     /// Labels of points: how many at most.
     pub labels: usize,
     /// Roofs by GPU.
     pub roofs: Vec<Roof>,
+}
+
+impl Options {
+    fn titled_x(&self, column: &str) -> String {
+        self.x_title.clone().unwrap_or_else(|| titled(column))
+    }
+
+    fn titled_y(&self, column: &str) -> String {
+        self.y_title.clone().unwrap_or_else(|| titled(column))
+    }
 }
 
 /// The peaks of a GPU.

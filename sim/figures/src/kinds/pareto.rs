@@ -1,7 +1,7 @@
 //! Design points over two metrics, with the front through those that nothing beats and labels at picks
 //! along it; reads `results.csv` of an exploration, or any table with two metrics.
 
-use super::{Figure, Options, Series, data, numeric, titled};
+use super::{Figure, Options, Series, data, numeric};
 use crate::canvas::Stroke;
 use crate::chart::{Axis, Chart, Entry, Key, MARK};
 use crate::scale::Scale;
@@ -37,8 +37,8 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         theme,
         2.5,
         &legend,
-        Axis::numbers(titled(&table.header[x]), scale(|p| p.0)),
-        Axis::numbers(titled(&table.header[y]), scale(|p| p.1)),
+        Axis::numbers(options.titled_x(&table.header[x]), scale(|p| p.0)),
+        Axis::numbers(options.titled_y(&table.header[y]), scale(|p| p.1)),
     );
     for (index, (name, place)) in series.names.iter().zip(&series.places).enumerate() {
         // One series stands back behind the front.
