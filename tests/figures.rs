@@ -6,9 +6,13 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use support::{lumacycle, text};
+use support::lumacycle;
 
 const TRANSFORMER: &str = "docs/examples/transformer.jsonl";
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
 
 fn plot(kind: &str, csv: &str, name: &str, extra: &[&str]) -> (Option<i32>, String, Vec<u8>) {
     let folder = tempfile::tempdir().unwrap();
@@ -117,7 +121,6 @@ fn every_kind_draws_the_same_bytes_twice_with_text_and_no_overlong_line() {
     }
 }
 
-/// What lies where, for labels: x, y, width (from the size and the letters), anchor.
 #[cfg(feature = "plots")]
 #[test]
 fn pdfs_embed_their_font_and_keep_their_text() {
@@ -281,4 +284,31 @@ fn explanations_name_the_bound_and_what_more_buys() {
     assert!(frame.contains("The frame takes"), "{frame}");
     let wrong = lumacycle().args(["explain", "run", "nothing"]).output().unwrap();
     assert_eq!(wrong.status.code(), Some(4), "{}", text(&wrong.stderr));
+}
+
+#[test]
+fn reports_are_whole_pages_without_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs: [&[&str]; 2] = [
+        &["replay", TRANSFORMER, "--gpu", "rtx3090", "--gpu", "h100-sxm"],
+        &["run", "gia", "--resolution", "160x90", "--path-frames", "3"],
+    ];
+    for words in runs {
+        let ran = lumacycle().args(words).arg("--report").arg(folder.path()).output().unwrap();
+        assert!(ran.status.success(), "{}", text(&ran.stderr));
+        let page = fs::read_to_string(folder.path().join("index.html")).unwrap();
+        assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>\n"));
+        for word in ["<svg", "<table class=\"sortable\"", "Assumptions", "How to reproduce"] {
+            assert!(page.contains(word), "{word}");
+        }
+        // The only address is the name of the SVG namespace.
+        assert_eq!(
+            page.matches("http").count(),
+            page.matches("http://www.w3.org/2000/svg").count()
+        );
+        let ids: Vec<&str> =
+            page.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let distinct: std::collections::BTreeSet<&str> = ids.iter().copied().collect();
+        assert_eq!(ids.len(), distinct.len(), "ids of figures on one page clash");
+    }
 }

@@ -116,14 +116,14 @@ impl<'a> Chart<'a> {
         let rows = legend_rows(theme, &ruler, legend, width);
         let legend_height = rows.len() as f64 * (theme.font_pt * 1.35);
         let base = if theme.height_in > 0.0 { theme.height_in } else { height_in } * POINTS;
-        // A long legend makes the figure higher rather than the plot smaller.
-        let grows = theme.height_in == 0.0;
-        let height =
-            base + if grows { (legend_height - theme.font_pt * 1.35).max(0.0) } else { 0.0 };
         let left = GAP + theme.font_pt + GAP + tick_width(theme, &ruler, &y, width) + 3.0;
         let plot_width = (width - left - right - 2.0 * GAP).max(20.0);
         let below = names_height(theme, &ruler, &x, plot_width) + theme.font_pt + 2.0 * GAP;
         let top = legend_height + 2.0 * GAP;
+        // Long legends and names make the figure higher rather than the plot smaller.
+        let usual = theme.font_pt * 1.35 + theme.tick_pt + 4.0;
+        let more = (legend_height + names_height(theme, &ruler, &x, plot_width) - usual).max(0.0);
+        let height = base + if theme.height_in == 0.0 { more } else { 0.0 };
         let area = Rect { x: left, y: top, w: plot_width, h: (height - top - below).max(20.0) };
         let canvas = Canvas::new(width, height, &theme.ink);
         let mut chart = Self { canvas, theme, ruler, area, x, y, labels: Vec::new() };
@@ -168,7 +168,7 @@ impl<'a> Chart<'a> {
                     let at = x + scale.place(value) * w;
                     self.stroke(&[(at, bottom), (at, bottom + 1.5)], false);
                 }
-                for (value, label) in scale.ticks((w / 36.0) as usize) {
+                for (value, label) in scale.ticks((w / 30.0) as usize) {
                     let at = x + scale.place(value) * w;
                     self.stroke(&[(at, top), (at, bottom)], true);
                     self.stroke(&[(at, bottom), (at, bottom + 2.5)], false);
@@ -192,8 +192,11 @@ impl<'a> Chart<'a> {
                         let from = (at + size * 0.35, bottom + 4.0);
                         self.canvas.text(from, &text, size, Anchor::End, -90.0);
                     } else {
-                        let base = bottom + 3.5 + size * CAP_HEIGHT + 1.0;
-                        self.canvas.text((at, base), name, size, Anchor::Middle, 0.0);
+                        let mut base = bottom + 3.5 + size * CAP_HEIGHT + 1.0;
+                        for line in wrapped(&self.ruler, name, size, cell - 3.0) {
+                            self.canvas.text((at, base), &line, size, Anchor::Middle, 0.0);
+                            base += size * 1.15;
+                        }
                     }
                 }
             }
@@ -220,7 +223,7 @@ impl<'a> Chart<'a> {
                     self.stroke(&[(x - 1.5, at), (x, at)], false);
                 }
                 let mut free = f64::INFINITY;
-                for (value, label) in scale.ticks((h / 24.0) as usize) {
+                for (value, label) in scale.ticks((h / 17.0) as usize) {
                     let at = y + h - scale.place(value) * h;
                     self.stroke(&[(x, at), (x + w, at)], true);
                     self.stroke(&[(x - 2.5, at), (x, at)], false);
@@ -243,9 +246,11 @@ impl<'a> Chart<'a> {
         }
         self.stroke(&[(x, y), (x, y + h)], false);
         let font = self.theme.font_pt;
-        let title = self.ruler.fitted(&self.y.title, font, h + y);
+        // Below the plot there is room beside the labels of x, above it stands the legend.
+        let below = names_height(self.theme, &self.ruler, &self.x, w) + font;
+        let title = self.ruler.fitted(&self.y.title, font, h + below);
         let half = self.ruler.width(&title, font) / 2.0;
-        let middle = (y + h / 2.0).max(half + 2.0);
+        let middle = (y + h / 2.0).max(y + half);
         let at = (GAP + font * CAP_HEIGHT, middle);
         self.canvas.text(at, &title, font, Anchor::Middle, -90.0);
     }
@@ -326,6 +331,7 @@ impl<'a> Chart<'a> {
                         Stroke { colour: "#666666", width: 0.4, dash: "" },
                     );
                 }
+                self.canvas.fill(rect, "#ffffff");
                 let base = cy + size * CAP_HEIGHT / 2.0;
                 self.canvas.text((left, base), &text, size, Anchor::Start, 0.0);
                 self.labels.push(rect);
@@ -337,7 +343,26 @@ impl<'a> Chart<'a> {
 }
 
 fn turned(theme: &Theme, ruler: &Ruler, names: &[String], cell: f64) -> bool {
-    names.iter().any(|name| ruler.width(name, theme.tick_pt) > cell - 3.0)
+    let size = theme.tick_pt;
+    names.iter().any(|name| {
+        let lines = wrapped(ruler, name, size, cell - 3.0);
+        lines.len() > 3 || lines.iter().any(|line| ruler.width(line, size) > cell - 3.0)
+    })
+}
+
+/// A name broken at spaces into lines that fit, as far as its words do.
+fn wrapped(ruler: &Ruler, name: &str, size: f64, most: f64) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in name.split(' ') {
+        match lines.last_mut() {
+            Some(line) if ruler.width(&format!("{line} {word}"), size) <= most => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// Height of tick labels along x.
@@ -347,7 +372,12 @@ fn names_height(theme: &Theme, ruler: &Ruler, x: &Axis, width: f64) -> f64 {
             let longest = names.iter().map(|n| ruler.width(n, theme.tick_pt)).fold(0.0, f64::max);
             longest.min(TURNED) + 5.0
         }
-        _ => theme.tick_pt + 4.0,
+        Along::Names(names) => {
+            let cell = width / names.len().max(1) as f64;
+            let lines = names.iter().map(|n| wrapped(ruler, n, theme.tick_pt, cell - 3.0).len());
+            theme.tick_pt * (1.15 * lines.max().unwrap_or(1) as f64 - 0.15) + 4.0
+        }
+        Along::Numbers(_) => theme.tick_pt + 4.0,
     }
 }
 

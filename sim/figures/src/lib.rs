@@ -10,6 +10,7 @@ pub mod canvas;
 pub mod chart;
 pub mod font;
 pub mod kinds;
+pub mod page;
 #[cfg(feature = "print")]
 pub mod print;
 pub mod scale;

@@ -90,7 +90,7 @@ const RECIPES: &[Recipe] = &[
         by: "class",
         y: "predicted",
         y_title: "frames per second",
-        wide: true,
+        log: true,
         ..PLAIN
     },
     Recipe {
@@ -244,6 +244,13 @@ fn rows(recipe: &Recipe, size: &str) -> Result<Table, Failure> {
         }
         for (line, mut cells) in table.rows {
             cells.push(word.clone());
+            for (cell, name) in cells.iter_mut().zip(&table.header) {
+                if name == "units" {
+                    *cell = format!("NGPC-{cell}");
+                } else if let Some(rest) = cell.strip_prefix("frames a second of ") {
+                    *cell = rest.to_owned();
+                }
+            }
             let of = |name: &String| {
                 let at = table.header.iter().position(|known| known == name);
                 at.and_then(|at| cells.get(at)).cloned().unwrap_or_default()

@@ -11,6 +11,7 @@ pub mod inputs;
 pub mod kernel;
 pub mod plot;
 pub mod replay;
+mod report;
 pub mod run;
 pub mod study;
 mod tables;

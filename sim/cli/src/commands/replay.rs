@@ -61,6 +61,9 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
     if let Some(path) = &args.timeline {
         super::timeline::write(path, &tracks)?;
     }
+    if let Some(folder) = &args.report {
+        super::report::replayed(folder, &results)?;
+    }
     print(args, &gpus, &results)
 }
 

@@ -115,6 +115,9 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         }
     }
     let heading = heading(args, &scene, (width, height, eyes));
+    if let Some(folder) = &args.report {
+        super::report::rendered(folder, &heading, &shares, &results)?;
+    }
     print(args, &heading, &shares, &Results { alone: &results, with: &with, paper: &paper })
 }
 

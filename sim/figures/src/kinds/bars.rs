@@ -38,6 +38,14 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
     let mut legend = series.legend(Key::Box);
     let has = |column: Option<usize>| rows.iter().any(|row| value(*row, column).is_some());
     if has(published) {
+        if legend.is_empty() {
+            let entry = series.names.iter().zip(&series.places).next();
+            legend.extend(entry.map(|(_, place)| Entry {
+                name: "modelled".to_owned(),
+                place: *place,
+                key: Key::Box,
+            }));
+        }
         legend.push(Entry { name: "published".to_owned(), place: 2, key: Key::Tick });
     }
     if has(amdahl) {

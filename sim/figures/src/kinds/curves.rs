@@ -130,7 +130,7 @@ pub(super) fn levels(
         title: "By level of the grid",
         x_title: "level of the grid (coarse to fine)".to_owned(),
         y_title: match table.header[y].as_str() {
-            "hit_pct" => "lookups that table memory answers (%)".to_owned(),
+            "hit_pct" => "lookups answered (%)".to_owned(),
             other => titled(other),
         },
         from_zero: true,

@@ -177,7 +177,7 @@ pub(crate) fn titled(column: &str) -> String {
         ("frames_per_j", "frames per joule"),
         ("frames_per_s_mm2", "frames per second and mm²"),
         ("speedup", "speedup over the GPU alone (×)"),
-        ("conflict_cycles", "clocks lost to banks per sample"),
+        ("conflict_cycles", "clocks for banks per sample"),
         ("at", "share of the camera path"),
     ];
     if let Some((_, title)) = special.iter().find(|(name, _)| *name == column) {
