@@ -89,7 +89,6 @@ pub struct Canvas {
     ink: String,
     definitions: String,
     body: String,
-    patterns: Vec<(String, usize)>,
     clips: usize,
 }
 
@@ -102,7 +101,6 @@ impl Canvas {
             ink: ink.to_owned(),
             definitions: String::new(),
             body: String::new(),
-            patterns: Vec::new(),
             clips: 0,
         }
     }
@@ -138,14 +136,28 @@ impl Canvas {
         );
     }
 
-    /// A bar: filled, hatched by its place, with a thin edge.
+    /// A bar: filled, hatched by its place, with a thin edge. Hatching is drawn line by line: as an SVG pattern
+    /// it reaches the PDF in an order that changes from run to run.
     pub fn bar(&mut self, rect: Rect, colour: &str, place: usize) {
-        let fill = self.hatched(colour, place);
+        self.fill(rect, colour);
+        let mut path = String::new();
+        for ((x1, y1), (x2, y2)) in hatching(rect, place) {
+            let ends = [x1, y1, x2, y2].map(number);
+            let _ = write!(path, "M{} {}L{} {}", ends[0], ends[1], ends[2], ends[3]);
+        }
+        if !path.is_empty() {
+            let dark = crate::theme::luminance(colour).is_some_and(|l| l < 0.2);
+            let over = if dark { "#cccccc" } else { "#333333" };
+            let _ = writeln!(
+                self.body,
+                "<path d=\"{path}\" fill=\"none\" stroke=\"{over}\" stroke-width=\"0.4\"/>"
+            );
+        }
+        let (x, y) = (number(rect.x), number(rect.y));
         let _ = writeln!(
             self.body,
-            "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{fill}\" stroke=\"{}\" stroke-width=\"0.4\"/>",
-            number(rect.x),
-            number(rect.y),
+            "<rect x=\"{x}\" y=\"{y}\" width=\"{}\" height=\"{}\" fill=\"none\" stroke=\"{}\" \
+             stroke-width=\"0.4\"/>",
             number(rect.w.max(0.0)),
             number(rect.h.max(0.0)),
             self.ink
@@ -162,31 +174,6 @@ impl Canvas {
             number(rect.w.max(0.0)),
             number(rect.h.max(0.0))
         );
-    }
-
-    /// A fill with lines across it, so that areas differ without colour.
-    fn hatched(&mut self, colour: &str, place: usize) -> String {
-        let lines = match place % 4 {
-            0 => return colour.to_owned(),
-            1 => "M-1 1L1 -1M0 4L4 0M3 5L5 3",
-            2 => "M-1 3L1 5M0 0L4 4M3 -1L5 1",
-            _ => "M0 2L4 2",
-        };
-        let key = (colour.to_owned(), place % 4);
-        let index = self.patterns.iter().position(|known| *known == key).unwrap_or_else(|| {
-            self.patterns.push(key);
-            let index = self.patterns.len() - 1;
-            let dark = crate::theme::luminance(colour).is_some_and(|l| l < 0.2);
-            let over = if dark { "#ffffff" } else { "#111111" };
-            let _ = writeln!(
-                self.definitions,
-                "<pattern id=\"h{index}\" width=\"4\" height=\"4\" patternUnits=\"userSpaceOnUse\"><rect \
-                 width=\"4\" height=\"4\" fill=\"{colour}\"/><path d=\"{lines}\" stroke=\"{over}\" \
-                 stroke-width=\"0.5\" stroke-opacity=\"0.75\"/></pattern>"
-            );
-            index
-        });
-        format!("url(#h{index})")
     }
 
     /// A mark whose shape belongs to a place; white edge so that crowded marks stay apart.
@@ -315,6 +302,39 @@ impl Canvas {
             self.body
         )
     }
+}
+
+/// Distance of the lines of hatching, in points along an axis.
+const HATCH: f64 = 4.0;
+
+/// Lines across a rectangle, so that areas differ without colour: none, rising, falling, level in turn.
+fn hatching(rect: Rect, place: usize) -> Vec<((f64, f64), (f64, f64))> {
+    let mut lines = Vec::new();
+    let (left, top, right, bottom) = (rect.x, rect.y, rect.right(), rect.bottom());
+    let (low, high) = match place % 4 {
+        0 => return lines,
+        1 => (left + top, right + bottom),
+        2 => (left - bottom, right - top),
+        _ => (top, bottom),
+    };
+    let (first, last) = (libm::ceil(low / HATCH) as i64, libm::floor(high / HATCH) as i64);
+    for index in first..=last {
+        let c = index as f64 * HATCH;
+        let (from, to) = match place % 4 {
+            1 => (left.max(c - bottom), right.min(c - top)),
+            2 => (left.max(c + top), right.min(c + bottom)),
+            _ => (left, right),
+        };
+        let y = |x: f64| match place % 4 {
+            1 => c - x,
+            2 => x - c,
+            _ => c,
+        };
+        if to > from {
+            lines.push(((from, y(from)), (to, y(to))));
+        }
+    }
+    lines
 }
 
 /// Two decimals of a point at most: a hundredth is finer than any printer.
