@@ -29,7 +29,10 @@ fn plot(kind: &str, csv: &str, name: &str, extra: &[&str]) -> (Option<i32>, Stri
         .unwrap();
     let drawn = fs::read(&out).unwrap_or_default();
     if ran.status.success() {
-        assert!(fs::metadata(out.with_extension("csv")).unwrap().len() > 0, "data beside {kind}");
+        assert!(
+            fs::metadata(out.with_extension("data.csv")).unwrap().len() > 0,
+            "data beside {kind}"
+        );
     }
     (ran.status.code(), text(&ran.stderr), drawn)
 }

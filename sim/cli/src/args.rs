@@ -506,7 +506,7 @@ pub struct PlotArgs {
     /// A CSV or JSON file that another command wrote; - reads standard input
     #[arg(value_name = "INPUT")]
     pub input: PathBuf,
-    /// Where to write: .svg, .pdf or .png; the data go beside it as .csv
+    /// Where to write: .svg, .pdf or .png; the data go beside it as .data.csv
     #[arg(long, short, value_name = "FILE")]
     pub output: PathBuf,
     /// Column along x (for bars: what groups them)

@@ -67,8 +67,11 @@ impl Page {
     /// A table that can be sorted.
     pub fn table(&mut self, header: &[&str], rows: impl Iterator<Item = Vec<String>>) {
         let cells = |tag: &str, cells: &[String]| {
-            let each = cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escaped(cell)));
-            each.collect::<String>()
+            let mut text = String::new();
+            for cell in cells {
+                text.push_str(&format!("<{tag}>{}</{tag}>", escaped(cell)));
+            }
+            text
         };
         let names: Vec<String> = header.iter().map(|name| (*name).to_owned()).collect();
         self.body.push_str(&format!(
@@ -83,7 +86,9 @@ impl Page {
 
     /// A list.
     pub fn list(&mut self, items: impl Iterator<Item = String>) {
-        let items: String = items.map(|item| format!("<li>{}</li>\n", escaped(&item))).collect();
+        let lines: Vec<String> =
+            items.map(|item| format!("<li>{}</li>\n", escaped(&item))).collect();
+        let items = lines.concat();
         self.body.push_str(&format!("<ul>\n{items}</ul>\n"));
     }
 

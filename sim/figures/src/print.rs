@@ -22,8 +22,7 @@ fn fonts() -> Arc<usvg::fontdb::Database> {
 /// When the SVG is none of ours.
 pub fn pdf(svg: &str) -> Result<Vec<u8>, FigureError> {
     let failed = |error: String| FigureError::Print(format!("PDF: {error}"));
-    let mut options = svg2pdf::usvg::Options::default();
-    options.fontdb = fonts();
+    let options = svg2pdf::usvg::Options { fontdb: fonts(), ..svg2pdf::usvg::Options::default() };
     let tree = svg2pdf::usvg::Tree::from_str(svg, &options).map_err(|e| failed(e.to_string()))?;
     // usvg counts in CSS pixels of 1/96 in; a page in points keeps the size in inches.
     let page = svg2pdf::PageOptions { dpi: 96.0 };

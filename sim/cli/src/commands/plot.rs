@@ -95,11 +95,11 @@ impl Format {
     }
 }
 
-/// Writes a figure, and its data beside it.
+/// Writes a figure, and its data beside it, under a name that no input has by chance.
 pub fn save(path: &Path, format: Format, figure: &Figure) -> Result<(), Failure> {
     let bytes = printed(format, figure)?;
     output::write(Some(path), &bytes)?;
-    output::write(Some(&path.with_extension("csv")), figure.data.as_bytes())
+    output::write(Some(&path.with_extension("data.csv")), figure.data.as_bytes())
 }
 
 #[cfg(feature = "plots")]
