@@ -101,11 +101,14 @@ pub(super) fn dvfs(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
                     .collect();
                 chart.guide(&ring, "");
                 chart.keep_clear((cx, cy), MARK * 2.0);
-                if !ringed {
-                    ringed = chart.label((cx, cy), "ringed: least energy");
-                }
+                ringed = true;
             }
         }
+    }
+    if ringed {
+        // Curves start at zero, so that the corner is free.
+        let corner = (chart.area.right() - 2.0, chart.area.bottom() - 4.0);
+        chart.label(corner, "ringed: least energy");
     }
     Ok(Figure { svg: chart.canvas.finish(plan.title), data, notes })
 }

@@ -71,8 +71,7 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         }
     }
     chart.canvas.unclip();
-    chart
-        .label((area.right() - 4.0, area.bottom() - 4.0), "grey: within 25 %; dashed: factor of 2");
+    chart.label((area.right() - 4.0, area.bottom() - 4.0), "grey: ±25 %; dashed: ×2 or ÷2");
     let title = "Predicted against measured";
     let by_name = by.map_or("series", |by| table.header[by].as_str());
     let data = data(
