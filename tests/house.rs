@@ -19,7 +19,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engines", &["arch", "workloads"]),
     ("sim", &["arch", "workloads", "traces", "engines"]),
     ("validate", &["arch", "workloads", "traces", "engines", "sim"]),
-    ("sim/cli", &["arch", "workloads", "traces", "engines", "sim", "validate"]),
+    ("sim/figures", &[]),
+    ("sim/cli", &["arch", "workloads", "traces", "engines", "sim", "validate", "figures"]),
 ];
 
 fn sources() -> Vec<PathBuf> {

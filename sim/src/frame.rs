@@ -19,6 +19,8 @@ use lumacycle_workloads::rays::Distribution;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::span::Span;
+
 /// Rounds whose encoding is simulated, of those with long launches.
 const SIMULATED_ROUNDS: usize = 6;
 /// Samples from which a launch counts as long.
@@ -255,6 +257,41 @@ impl<'a> GpuFrame<'a> {
         carry_over(frame, entry.gpu.launch.kernel.ns(), &mut launches);
         let alone = Arc::new(assemble(frame, entry, &engine, &launches));
         Ok(Self { frame, entry, options, launches: launches.into(), alone, memo: None })
+    }
+
+    /// Its launches in time on the GPU alone, each with its repetitions as one piece; waits of the host
+    /// are spread evenly over the ends of rounds.
+    pub fn spans(&self) -> Vec<Span> {
+        let launch = &self.entry.gpu.launch;
+        let rounds = self.frame.launches.windows(2).filter(|pair| pair[0].round != pair[1].round);
+        let waits_ns = self.frame.host_waits as f64 * launch.host_wait.ns();
+        let wait_ns = waits_ns / (rounds.count().max(1)) as f64;
+        let (mut spans, mut now_ns) = (Vec::new(), 0.0);
+        let mut round = self.frame.launches.first().map(|launch| launch.round);
+        for (work, priced) in self.frame.launches.iter().zip(self.launches.iter()) {
+            let Some(priced) = priced else { continue };
+            if round != Some(work.round) {
+                now_ns += wait_ns;
+                round = Some(work.round);
+            }
+            let took_ns = priced.time_ns() * work.times;
+            let energy_pj: f64 = priced.kernels.iter().map(|k| k.energy.total_pj()).sum();
+            let longest = priced.kernels.iter().max_by(|a, b| a.time_ns.total_cmp(&b.time_ns));
+            let ps = |ns: f64| (ns * 1e3).round() as i64;
+            spans.push(Span {
+                name: work.name.to_owned(),
+                device: 0,
+                stream: 0,
+                recorded_ps: None,
+                simulated_ps: (ps(now_ns), ps(now_ns + took_ns)),
+                shared: priced.shared,
+                occupancy: longest.map_or(0.0, |k| k.occupancy.share * k.sm_share),
+                power_w: energy_pj * work.times / (took_ns * 1e3).max(f64::MIN_POSITIVE),
+                bound_by: longest.map(|kernel| kernel.binding.name()),
+            });
+            now_ns += took_ns + work.times * priced.kernels.len() as f64 * launch.gap.ns();
+        }
+        spans
     }
 
     /// The frame on the GPU alone.

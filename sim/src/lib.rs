@@ -10,6 +10,7 @@ pub mod explore;
 pub mod frame;
 pub mod replay;
 pub mod schedule;
+pub mod span;
 pub mod study;
 pub mod tensorf;
 

@@ -73,6 +73,9 @@ pub enum Failure {
     #[error("{what}")]
     #[diagnostic(help("this is a defect of lumacycle; please report it with the command line"))]
     Internal { what: String },
+    /// What a command that was run for this one said; it has its own help.
+    #[error("{what}")]
+    Said { what: String, code: u8 },
     #[error("the reader of the output went away")]
     ClosedPipe,
 }
@@ -100,6 +103,7 @@ impl Failure {
             | Self::Input { .. } => 3,
             Self::Output { .. } | Self::Kept { .. } => 5,
             Self::Internal { .. } => 70,
+            Self::Said { code, .. } => *code,
             Self::ClosedPipe => 0,
         }
     }

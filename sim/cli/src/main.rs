@@ -31,6 +31,9 @@ fn main() -> ExitCode {
         Command::Validate(args) => commands::validate::run(&args),
         Command::Diff(args) => commands::diff::run(&args),
         Command::Calibrate(args) => commands::calibrate::run(&args),
+        Command::Plot(args) => commands::plot::run(&args),
+        Command::Figures(args) => commands::figures::run(&args),
+        Command::Explain(args) => commands::explain::run(&args),
         Command::Completions(args) => commands::completions::run(&args),
     };
     match result {

@@ -18,6 +18,7 @@ use lumacycle_workloads::ops::Operation;
 use rayon::prelude::*;
 
 use crate::schedule;
+use crate::span::Span;
 pub use result::{ClassRow, KernelRow, KnownRow, ReplayResult, Totals};
 pub use select::{Selection, SelectionError};
 
@@ -94,6 +95,18 @@ pub fn replay(
     entry: &Entry,
     options: ReplayOptions<'_>,
 ) -> Result<ReplayResult, ReplayError> {
+    Ok(replay_with_spans(recording, entry, options)?.0)
+}
+
+/// The same with every event in time, recorded and simulated, in the order of the recording.
+///
+/// # Errors
+/// When the work does not fit in the GPU's memory.
+pub fn replay_with_spans(
+    recording: &Recording,
+    entry: &Entry,
+    options: ReplayOptions<'_>,
+) -> Result<(ReplayResult, Vec<Span>), ReplayError> {
     let engine = GpuEngine::new(&entry.gpu).with(options.engine);
     check_capacity(recording, entry)?;
     // Only what is run is priced: a selection may have left launches without events.
@@ -133,7 +146,36 @@ pub fn replay(
     }
     let graph = graph::build(recording, &priced);
     let ran = schedule::run(&graph);
-    Ok(result::assemble(recording, entry, &engine, &options, &priced, &ran))
+    let result = result::assemble(recording, entry, &engine, &options, &priced, &ran);
+    Ok((result, spans(recording, &priced, &ran)))
+}
+
+/// Events with their places in time.
+fn spans(recording: &Recording, priced: &[Option<Priced>], ran: &[schedule::Ran]) -> Vec<Span> {
+    let of = |(event, ran): (&lumacycle_traces::Event, &schedule::Ran)| {
+        let piece = priced[event.signature as usize].as_ref();
+        let cost = piece.and_then(|piece| piece.cost.as_ref());
+        let took_ps = ran.end_ps - ran.start_ps;
+        let longest = cost
+            .and_then(|cost| cost.kernels.iter().max_by(|a, b| a.time_ns.total_cmp(&b.time_ns)));
+        let energy_pj = cost.map_or(0.0, |cost| cost.energy.total_pj())
+            + piece.map_or(0.0, |piece| piece.waiting_pj);
+        Span {
+            name: recording.signatures[event.signature as usize].name.to_string(),
+            device: event.device,
+            stream: event.stream,
+            recorded_ps: Some((event.start_ps, event.end_ps())),
+            simulated_ps: (ran.start_ps, ran.end_ps),
+            shared: cost.map_or_else(Default::default, |cost| {
+                Span::stretched(cost.shared_use, cost.time_ns * 1e3, took_ps)
+            }),
+            occupancy: longest.map_or(0.0, |kernel| kernel.occupancy.share * kernel.sm_share),
+            // A picojoule in a picosecond is a watt.
+            power_w: if took_ps > 0 { energy_pj / took_ps as f64 } else { 0.0 },
+            bound_by: cost.map(|cost| cost.binding.name()),
+        }
+    };
+    recording.events.iter().zip(ran).map(of).collect()
 }
 
 fn price(

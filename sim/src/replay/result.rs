@@ -164,6 +164,8 @@ pub struct KernelRow {
     pub occupancy_pct: f64,
     /// What limits it.
     pub occupancy_limit: &'static str,
+    /// Arithmetic, in GFLOP; 0 where the work is not known.
+    pub gflop: f64,
     /// DRAM traffic, in MB.
     pub dram_mb: f64,
     /// Share of L2 traffic that DRAM was spared, in percent.
@@ -407,6 +409,7 @@ fn row(
         waves: longest.map_or(0.0, |kernel| kernel.waves),
         occupancy_pct: longest.map_or(0.0, |kernel| kernel.occupancy.share * 100.0),
         occupancy_limit: longest.map_or("none", |kernel| kernel.occupancy.limit),
+        gflop: priced.classified.operation.as_ref().map_or(0.0, |work| work.flops() / 1e9),
         dram_mb: cost.map_or(0.0, |cost| {
             (cost.traffic.dram_read_bytes + cost.traffic.dram_write_bytes) / 1e6
         }),

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use lumacycle_arch::{Catalog, Entry};
-use lumacycle_sim::replay::{ReplayOptions, ReplayResult, Selection, replay};
+use lumacycle_sim::replay::{ReplayOptions, ReplayResult, Selection, replay_with_spans};
 use lumacycle_traces::{Recording, source};
 use regex::Regex;
 use serde_json::json;
 
 use super::catalog::{csv, json_out};
 use super::tables;
+use super::timeline::Track;
 use super::trace::read_options;
 use crate::args::{Format, ReadArgs, ReplayArgs, SelectArgs};
 use crate::failure::Failure;
@@ -31,13 +32,19 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
     }
     let input_hash = hash(&args.file)?;
     let mut results = Vec::new();
+    let mut tracks = Vec::new();
     for recording in &recordings {
         let own = recorded_gpu
             .clone()
             .or_else(|| recording.main_device().and_then(|device| catalog.get(&device.name).ok()));
         for entry in &gpus {
             let options = ReplayOptions { engine, recorded_on: own.as_ref() };
-            let mut result = replay(recording, entry, options)?;
+            let (mut result, spans) = replay_with_spans(recording, entry, options)?;
+            if args.timeline.is_some() {
+                let rank = recording.rank.map_or_else(String::new, |rank| format!(", rank {rank}"));
+                let name = format!("{}{rank}", entry.gpu.gpu.name);
+                tracks.push(Track { name, spans });
+            }
             result.input_hash = Some(input_hash.clone());
             if let Some(own) = &own {
                 result.recorded_gpu = Some(own.gpu.gpu.name.clone());
@@ -50,6 +57,12 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
     }
     for result in &results {
         tell_failures(result);
+    }
+    if let Some(path) = &args.timeline {
+        super::timeline::write(path, &tracks)?;
+    }
+    if let Some(folder) = &args.report {
+        super::report::replayed(folder, &results)?;
     }
     print(args, &gpus, &results)
 }

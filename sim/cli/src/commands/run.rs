@@ -7,6 +7,7 @@ use lumacycle_arch::{AcceleratorEntry, Entry};
 use lumacycle_engines::Options;
 use lumacycle_sim::accelerated::AcceleratedFrame;
 use lumacycle_sim::frame::{FrameResult, GpuFrame};
+use lumacycle_sim::span::Span;
 use lumacycle_workloads::apps::{
     Application, EncodingChoice, Frame, Rest, frame, splat, training_step,
 };
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 use super::accelerated::{self, PaperReading, With};
 use super::catalog::{csv, json_out};
 use super::inputs;
+use super::timeline::Track;
 use crate::args::{EncodingArg, Format, RestArg, RunArgs};
 use crate::failure::Failure;
 use crate::output::{self, short};
@@ -96,10 +98,17 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
             });
         }
     }
+    let mut tracks = Vec::new();
     for place in by_place {
-        for (results, (result, _)) in results.iter_mut().zip(place) {
+        for ((results, gpu), (result, _, spans)) in results.iter_mut().zip(&gpus).zip(place) {
+            if args.timeline.is_some() {
+                tracks.push(Track { name: gpu.gpu.gpu.name.clone(), spans });
+            }
             results.push(result);
         }
+    }
+    if let Some(path) = &args.timeline {
+        super::timeline::write(path, &tracks)?;
     }
     let mut paper = Vec::new();
     if args.as_published {
@@ -109,11 +118,14 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         }
     }
     let heading = heading(args, &scene, (width, height, eyes));
+    if let Some(folder) = &args.report {
+        super::report::rendered(folder, &heading, &shares, &results)?;
+    }
     print(args, &heading, &shares, &Results { alone: &results, with: &with, paper: &paper })
 }
 
 /// A frame on the GPU alone, and with each accelerator.
-type Place = (FrameResult, Vec<AcceleratedFrame>);
+type Place = (FrameResult, Vec<AcceleratedFrame>, Vec<Span>);
 
 /// What there is to print.
 struct Results<'a> {
@@ -151,7 +163,8 @@ fn priced(
         }
         result.assumptions.push(format!("{eyes} eyes, each rendered like the first"));
     }
-    Ok((result, with))
+    let spans = if args.timeline.is_some() { priced.spans() } else { Vec::new() };
+    Ok((result, with, spans))
 }
 
 fn unknown_app(name: &str) -> Failure {

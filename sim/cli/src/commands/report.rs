@@ -1,0 +1,201 @@
+//! Pages about a replay or a frame that open offline.
+
+use std::path::Path;
+
+use lumacycle_figures::page::Page;
+use lumacycle_figures::{Kind, Options, Table, Theme, draw};
+use lumacycle_sim::frame::FrameResult;
+use lumacycle_sim::replay::ReplayResult;
+use lumacycle_validate::expected;
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::output::{self, percent, short};
+
+/// Kernels in the table of a page.
+const KERNELS: usize = 500;
+
+fn save(folder: &Path, page: Page) -> Result<(), Failure> {
+    output::folder(folder)?;
+    output::write(Some(&folder.join("index.html")), page.finish().as_bytes())
+}
+
+/// Draws a figure from the JSON that the command would write; what has no data is left out.
+fn figure(page: &mut Page, kind: Kind, value: &Value, options: &Options, caption: &str) {
+    let drawn = serde_json::to_vec(value).ok().and_then(|bytes| {
+        let table = Table::parse(&bytes, kind.records()).ok()?;
+        let roofs = if kind == Kind::Roofline { super::plot::roofs(&table) } else { Vec::new() };
+        draw(kind, &table, &Options { roofs, ..options.clone() }, &Theme::default()).ok()
+    });
+    if let Some(figure) = drawn {
+        page.figure(&figure, caption);
+    }
+}
+
+/// The command line, with what a shell would take apart in quotes.
+fn how(page: &mut Page) {
+    page.heading("How to reproduce");
+    let quoted = |word: String| {
+        let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:,".contains(c));
+        if plain { word } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    };
+    let words: Vec<String> =
+        std::env::args_os().skip(1).map(|w| quoted(w.to_string_lossy().into_owned())).collect();
+    page.verbatim(&format!("lumacycle {}", words.join(" ")));
+}
+
+/// `replay --report`.
+pub fn replayed(folder: &Path, results: &[ReplayResult]) -> Result<(), Failure> {
+    let name = results.first().map_or("replay", |result| result.recording.as_str());
+    let line = format!("Replayed by Lumacycle {}.", lumacycle_sim::VERSION);
+    let mut page = Page::new(&format!("Replay of {name}"), &line);
+    let mut numbers = Vec::new();
+    for result in results {
+        let classes = result.classes.iter().map(|c| (c.class, c.events, c.predicted_ms * 1e3));
+        let (expected, known) = expected::interval_of_sum(&expected::table(), classes);
+        let beside = if known < 0.5 {
+            "interval not known".to_owned()
+        } else {
+            let (low, high) = (expected.low_us / 1e3, expected.high_us / 1e3);
+            format!("9 of 10 within {} to {} ms", short(low), short(high))
+        };
+        let sum = format!("{} ms", short(result.totals.predicted_sum_ms));
+        numbers.push((result.gpu_name.clone(), sum, beside));
+    }
+    page.headline(&numbers);
+    page.table(
+        &["GPU", "sum ms", "busy ms", "span ms", "recorded sum ms", "error", "energy mJ", "mean W"],
+        results.iter().map(|result| {
+            let t = &result.totals;
+            vec![
+                result.gpu_name.clone(),
+                short(t.predicted_sum_ms),
+                short(t.predicted_busy_ms),
+                short(t.predicted_span_ms),
+                short(t.recorded_sum_ms),
+                percent(t.error_pct),
+                short(t.energy_mj),
+                format!("{:.0}", t.mean_power_w),
+            ]
+        }),
+    );
+    let value = json!(results);
+    let options = Options::default();
+    page.heading("Figures");
+    figure(&mut page, Kind::Breakdown, &value, &options, "Predicted time by kind of work.");
+    figure(&mut page, Kind::Roofline, &value, &options, "Kernels under the roofs of their GPUs.");
+    page.heading("Kernels");
+    page.table(
+        &[
+            "kernel",
+            "GPU",
+            "class",
+            "launches",
+            "recorded us",
+            "predicted us",
+            "bound by",
+            "10 % more saves %",
+        ],
+        results.iter().flat_map(|result| {
+            result.kernels.iter().take(KERNELS).map(|kernel| {
+                vec![
+                    kernel.name.clone(),
+                    result.gpu.clone(),
+                    kernel.class.to_string(),
+                    kernel.count.to_string(),
+                    format!("{:.2}", kernel.recorded_us),
+                    format!("{:.2}", kernel.predicted_us),
+                    kernel.bound_by.map_or_else(|| "kept".to_owned(), |r| r.to_string()),
+                    format!("{:.1}", kernel.tenth_more_saves_pct),
+                ]
+            })
+        }),
+    );
+    page.heading("Assumptions");
+    page.list(results.first().map(|r| r.assumptions.clone()).unwrap_or_default().into_iter());
+    how(&mut page);
+    if let Some(hash) = results.first().and_then(|result| result.input_hash.as_ref()) {
+        page.verbatim(&format!("input, BLAKE3: {hash}"));
+    }
+    save(folder, page)
+}
+
+/// `run --report`.
+pub fn rendered(
+    folder: &Path,
+    heading: &str,
+    shares: &[f64],
+    results: &[Vec<FrameResult>],
+) -> Result<(), Failure> {
+    let line = format!("Simulated by Lumacycle {}, on the GPU alone.", lumacycle_sim::VERSION);
+    let mut page = Page::new(heading, &line);
+    let mut numbers = Vec::new();
+    for frames in results {
+        let mut times: Vec<f64> = frames.iter().map(|frame| frame.frame_ms).collect();
+        times.sort_by(f64::total_cmp);
+        let (Some(first), Some(last)) = (times.first(), times.last()) else { continue };
+        let name = frames.first().map(|f| f.gpu_name.clone()).unwrap_or_default();
+        let beside = if times.len() > 1 {
+            format!("{} to {} ms along the path", short(*first), short(*last))
+        } else {
+            "no interval: see docs/accuracy.md".to_owned()
+        };
+        numbers.push((name, format!("{} ms", short(times[times.len() / 2])), beside));
+    }
+    page.headline(&numbers);
+    let value = json!(
+        results
+            .iter()
+            .map(|frames| {
+                let list: Vec<Value> = shares
+                    .iter()
+                    .zip(frames)
+                    .map(|(at, frame)| json!({"at": at, "frame": frame}))
+                    .collect();
+                json!({"gpu": frames.first().map(|frame| &frame.gpu), "frames": list})
+            })
+            .collect::<Vec<_>>()
+    );
+    page.heading("Figures");
+    let options = Options::default();
+    let caption = "Kernel time by part of the application, summed over the frames.";
+    figure(&mut page, Kind::Breakdown, &value, &options, caption);
+    if shares.len() > 1 {
+        let caption = "Frame time along the camera path.";
+        figure(&mut page, Kind::FrameTimes, &value, &options, caption);
+    }
+    page.heading("Kernels");
+    page.table(
+        &[
+            "kernel",
+            "GPU",
+            "part",
+            "time ms",
+            "share %",
+            "bound by",
+            "L2 hits %",
+            "DRAM GB",
+            "energy mJ",
+        ],
+        results.iter().filter_map(|frames| frames.first()).flat_map(|frame| {
+            frame.kernels.iter().map(|kernel| {
+                vec![
+                    kernel.name.to_owned(),
+                    frame.gpu.clone(),
+                    kernel.part.name().to_owned(),
+                    format!("{:.4}", kernel.time_ms),
+                    format!("{:.1}", kernel.share_pct),
+                    kernel.bound_by.to_string(),
+                    format!("{:.0}", kernel.l2_hit_pct),
+                    format!("{:.4}", kernel.dram_gb),
+                    format!("{:.3}", kernel.energy_mj),
+                ]
+            })
+        }),
+    );
+    page.heading("Assumptions");
+    let first = results.first().and_then(|frames| frames.first());
+    page.list(first.map(|frame| frame.assumptions.clone()).unwrap_or_default().into_iter());
+    how(&mut page);
+    save(folder, page)
+}

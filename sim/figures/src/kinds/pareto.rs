@@ -1,0 +1,148 @@
+//! Design points over two metrics, with the front through those that nothing beats and labels at picks
+//! along it; reads `results.csv` of an exploration, or any table with two metrics.
+
+use super::{Figure, Options, Series, data, numeric};
+use crate::canvas::Stroke;
+use crate::chart::{Axis, Chart, Entry, Key, MARK};
+use crate::scale::Scale;
+use crate::{FigureError, Table, Theme};
+
+/// Points up to which each has a mark.
+const MARKS: usize = 600;
+/// Metrics of which more is better.
+const MORE: [&str; 6] =
+    ["fps", "frames_per_s", "speedup", "as_published_speedup", "frames_per_j", "frames_per_s_mm2"];
+
+pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Figure, FigureError> {
+    let first = options.x.as_deref().map_or(vec!["area_mm2", "power_w", "energy_mj"], |x| vec![x]);
+    let second = options.y.as_deref().map_or(vec!["frame_time_ms", "frame_ms", "fps"], |y| vec![y]);
+    let (x, y) = (table.need(&first)?, table.need(&second)?);
+    let by = options.by.as_deref().map(|by| table.need(&[by])).transpose()?;
+    let mut notes = Vec::new();
+    let rows = numeric(table, &[x, y], &mut notes)?;
+    let value = |row: usize, column: usize| table.number(row, column).unwrap_or(0.0);
+    let points: Vec<(f64, f64)> = rows.iter().map(|row| (value(*row, x), value(*row, y))).collect();
+    let less = |column: usize| !MORE.contains(&table.header[column].as_str());
+    let front = front(&points, less(x), less(y));
+    let log =
+        |pick: fn(&(f64, f64)) -> f64| options.log && points.iter().all(|point| pick(point) > 0.0);
+    let scale = |pick: fn(&(f64, f64)) -> f64| {
+        let values = points.iter().map(pick);
+        if log(pick) { Scale::log(values) } else { Scale::around(values) }
+    };
+    let series = Series::by(table, by, theme);
+    let mut legend = series.legend(Key::Mark);
+    legend.push(Entry { name: "Pareto front".to_owned(), place: 4, key: Key::LineMark });
+    let mut chart = Chart::new(
+        theme,
+        2.5,
+        &legend,
+        Axis::numbers(options.titled_x(&table.header[x]), scale(|p| p.0)),
+        Axis::numbers(options.titled_y(&table.header[y]), scale(|p| p.1)),
+    );
+    for (index, (name, place)) in series.names.iter().zip(&series.places).enumerate() {
+        // One series stands back behind the front.
+        let colour =
+            if series.names.len() > 1 { chart.colour(name, *place) } else { "#9a9a9a".to_owned() };
+        let mine = rows.iter().zip(&points).filter(|(row, _)| series.of[**row] == index);
+        let drawn: Vec<(f64, f64)> = mine.map(|(_, point)| chart.at(point.0, point.1)).collect();
+        if points.len() <= MARKS {
+            for point in drawn {
+                chart.canvas.mark(point, *place, MARK * 0.8, &colour);
+            }
+        } else {
+            chart.canvas.dots(&drawn, 1.4, &colour, 0.6);
+        }
+    }
+    let line: Vec<(f64, f64)> =
+        front.iter().map(|index| chart.at(points[*index].0, points[*index].1)).collect();
+    let colour = chart.colour("Pareto front", 4);
+    // Between two designs of a front there is nothing: the line is a staircase.
+    let mut steps: Vec<(f64, f64)> = Vec::new();
+    for point in &line {
+        if let Some(last) = steps.last().copied() {
+            let corner = if less(x) { (point.0, last.1) } else { (last.0, point.1) };
+            steps.push(corner);
+        }
+        steps.push(*point);
+    }
+    chart.canvas.line(&steps, Stroke { colour: &colour, width: theme.line_pt * 0.8, dash: "" });
+    for point in &line {
+        chart.canvas.mark(*point, 4, MARK, &colour);
+        chart.keep_clear(*point, MARK);
+    }
+    let id = table.any(&["point", "name", "accelerator", "system"]).unwrap_or(0);
+    let wanted = if options.labels == 0 { 4 } else { options.labels };
+    let mut missing = 0;
+    for index in picks(front.len(), wanted) {
+        let row = rows[front[index]];
+        let text = named(table, row, id);
+        missing += usize::from(!chart.label(line[index], &text));
+    }
+    if missing > 0 {
+        notes.push(format!("{missing} labels had no room"));
+    }
+    let data = data(
+        &["point", &table.header[x], &table.header[y], "pareto"],
+        rows.iter().enumerate().map(|(index, row)| {
+            vec![
+                table.text(*row, id).to_owned(),
+                table.text(*row, x).to_owned(),
+                table.text(*row, y).to_owned(),
+                front.contains(&index).to_string(),
+            ]
+        }),
+    );
+    Ok(Figure { svg: chart.canvas.finish("Design points and their Pareto front"), data, notes })
+}
+
+fn named(table: &Table, row: usize, id: usize) -> String {
+    let text = table.text(row, id);
+    let number = text.parse::<u64>().is_ok() && table.header[id] == "point";
+    if number { format!("#{text}") } else { text.to_owned() }
+}
+
+/// Indices of points that no other beats in both, along x.
+fn front(points: &[(f64, f64)], less_x: bool, less_y: bool) -> Vec<usize> {
+    let good = |index: usize| {
+        let (x, y) = points[index];
+        (if less_x { x } else { -x }, if less_y { y } else { -y })
+    };
+    let mut order: Vec<usize> = (0..points.len()).collect();
+    order.sort_by(|a, b| {
+        let ((ax, ay), (bx, by)) = (good(*a), good(*b));
+        ax.total_cmp(&bx).then(ay.total_cmp(&by)).then(a.cmp(b))
+    });
+    let mut best = f64::INFINITY;
+    order.retain(|index| {
+        let y = good(*index).1;
+        let beats = y < best;
+        best = best.min(y);
+        beats
+    });
+    order
+}
+
+/// Evenly spread places, ends included.
+fn picks(count: usize, wanted: usize) -> Vec<usize> {
+    if count <= wanted {
+        return (0..count).collect();
+    }
+    let mut all: Vec<usize> = (0..wanted).map(|i| i * (count - 1) / (wanted - 1).max(1)).collect();
+    all.dedup();
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_front_is_what_nothing_beats() {
+        let points = [(1.0, 9.0), (2.0, 5.0), (3.0, 6.0), (4.0, 5.0), (5.0, 1.0)];
+        assert_eq!(front(&points, true, true), [0, 1, 4]);
+        assert_eq!(front(&points, true, false), [0]);
+        assert_eq!(picks(10, 4), [0, 3, 6, 9]);
+        assert_eq!(picks(2, 4), [0, 1]);
+    }
+}

@@ -1,0 +1,85 @@
+//! Predicted against measured times on logarithmic axes, with the diagonal and a band of 25 % either
+//! way; reads what `validate --rows` writes.
+
+use super::{Figure, Options, Series, data, numeric};
+use crate::chart::{Axis, Chart, Key, MARK};
+use crate::scale::Scale;
+use crate::{FigureError, Table, Theme};
+
+/// Bounds of the inner band, as a factor.
+const BAND: f64 = 1.25;
+/// Points up to which each has a mark of its own.
+const MARKS: usize = 400;
+
+pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Figure, FigureError> {
+    let x =
+        table.need(&[options.x.as_deref().unwrap_or("measured_us"), "recorded_us", "published"])?;
+    let y = table.need(&[options.y.as_deref().unwrap_or("predicted_us"), "predicted"])?;
+    let by = table.any(&[options.by.as_deref().unwrap_or("suite"), "class", "gpu"]);
+    let mut notes = Vec::new();
+    let mut rows = numeric(table, &[x, y], &mut notes)?;
+    let value = |row: usize, column: usize| table.number(row, column).unwrap_or(0.0);
+    let all = rows.len();
+    rows.retain(|row| value(*row, x) > 0.0 && value(*row, y) > 0.0);
+    if rows.len() < all {
+        notes.push(format!("{} rows left out: no positive time", all - rows.len()));
+    }
+    if rows.is_empty() {
+        return Err(FigureError::Empty("no row has two positive times".to_owned()));
+    }
+    let series = Series::by(table, by, theme);
+    let both = rows.iter().flat_map(|row| [value(*row, x), value(*row, y)]);
+    let scale = Scale::log(both);
+    let name = |what: &str, column: usize| {
+        let timed = table.header[column].ends_with("_us");
+        format!("{what}{}", if timed { " time (µs)" } else { "" })
+    };
+    let mut chart = Chart::new(
+        theme,
+        f64::min(theme.width_in, 3.6) * 0.86,
+        &series.legend(Key::Mark),
+        Axis::numbers(name("measured", x), scale),
+        Axis::numbers(name("predicted", y), scale),
+    );
+    let (low, high) = scale.ends();
+    let area = chart.area;
+    chart.canvas.clip(area);
+    let band = [
+        chart.at(low, low * BAND),
+        chart.at(high, high * BAND),
+        chart.at(high, high / BAND),
+        chart.at(low, low / BAND),
+    ];
+    chart.canvas.area(&band, "#bbbbbb", 0.45);
+    let diagonal = [chart.at(low, low), chart.at(high, high)];
+    chart.guide(&diagonal, "");
+    for factor in [2.0, 0.5] {
+        let line = [chart.at(low, low * factor), chart.at(high, high * factor)];
+        chart.guide(&line, "2 2");
+    }
+    for (index, (name, place)) in series.names.iter().zip(&series.places).enumerate() {
+        let colour = chart.colour(name, *place);
+        let mine = rows.iter().filter(|row| series.of[**row] == index);
+        let points: Vec<(f64, f64)> =
+            mine.map(|row| chart.at(value(*row, x), value(*row, y))).collect();
+        if rows.len() <= MARKS {
+            for point in points {
+                chart.canvas.mark(point, *place, MARK * 0.85, &colour);
+            }
+        } else {
+            chart.canvas.dots(&points, 1.5, &colour, 0.5);
+        }
+    }
+    chart.canvas.unclip();
+    chart.label((area.right() - 4.0, area.bottom() - 4.0), "grey: ±25 %; dashed: ×2 or ÷2");
+    let title = "Predicted against measured";
+    let by_name = by.map_or("series", |by| table.header[by].as_str());
+    let data = data(
+        &[by_name, "measured", "predicted"],
+        rows.iter().map(|row| {
+            let name = by.map_or("", |by| table.text(*row, by));
+            vec![name.to_owned(), table.text(*row, x).to_owned(), table.text(*row, y).to_owned()]
+        }),
+    );
+    Ok(Figure { svg: chart.canvas.finish(title), data, notes })
+}

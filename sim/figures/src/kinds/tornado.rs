@@ -1,0 +1,87 @@
+//! What ten per cent less and more of each parameter changes, the largest effect on top; reads
+//! `sensitivities.csv` of an exploration.
+
+use super::{Figure, Options, data, numeric};
+use crate::canvas::Rect;
+use crate::chart::{Axis, Chart, Entry, Key};
+use crate::scale::Scale;
+use crate::{FigureError, Table, Theme};
+
+/// Parameters shown, at most.
+const SHOWN: usize = 20;
+
+pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Figure, FigureError> {
+    let parameter = table.need(&["parameter"])?;
+    let metric = table.any(&["metric"]);
+    let (less, more) = (table.need(&["minus_10_pct"])?, table.need(&["plus_10_pct"])?);
+    let mut notes = Vec::new();
+    let mut rows = numeric(table, &[less, more], &mut notes)?;
+    let of = |row: usize| metric.map_or("", |metric| table.text(row, metric));
+    // One metric a figure: the one that is asked for, or the file's first.
+    let wanted = options.y.clone().unwrap_or_else(|| of(rows[0]).to_owned());
+    rows.retain(|row| metric.is_none() || of(*row) == wanted);
+    if rows.is_empty() {
+        return Err(FigureError::Empty(format!("no row is about the metric \"{wanted}\"")));
+    }
+    let value = |row: usize, column: usize| table.number(row, column).unwrap_or(0.0);
+    let size = |row: usize| f64::max(value(row, less).abs(), value(row, more).abs());
+    rows.sort_by(|a, b| {
+        size(*b)
+            .total_cmp(&size(*a))
+            .then_with(|| table.text(*a, parameter).cmp(table.text(*b, parameter)))
+    });
+    if rows.len() > SHOWN {
+        notes.push(format!("the {SHOWN} largest of {} parameters are shown", rows.len()));
+        rows.truncate(SHOWN);
+    }
+    let most = rows.iter().map(|row| size(*row)).fold(0.0, f64::max).max(0.1) * 1.08;
+    let names: Vec<String> =
+        rows.iter().rev().map(|row| table.text(*row, parameter).to_owned()).collect();
+    let legend = [("−10 %", 1), ("+10 %", 0)].map(|(name, place)| Entry {
+        name: name.to_owned(),
+        place,
+        key: Key::Box,
+    });
+    let title = if wanted.is_empty() { "metric".to_owned() } else { wanted.replace('_', " ") };
+    let mut chart = Chart::new(
+        theme,
+        0.75 + 0.17 * rows.len() as f64,
+        &legend,
+        Axis::numbers(format!("change of {} (%)", unitless(&title)), Scale::linear(-most, most)),
+        Axis::names("", names),
+    );
+    let thick = chart.area.h / rows.len() as f64 * 0.36;
+    for (index, row) in rows.iter().rev().enumerate() {
+        for (side, (column, place)) in [(less, 1), (more, 0)].into_iter().enumerate() {
+            let (zero, middle) = chart.at(0.0, index as f64);
+            let end = chart.at(value(*row, column), index as f64).0;
+            let y = middle + (side as f64 - 1.0) * thick;
+            let rect = Rect { x: zero.min(end), y, w: (end - zero).abs(), h: thick };
+            let colour = chart.colour(&legend[side].name, place);
+            chart.canvas.bar(rect, &colour, place);
+        }
+    }
+    let zero = chart.at(0.0, 0.0).0;
+    let line = [(zero, chart.area.y), (zero, chart.area.bottom())];
+    chart.guide(&line, "");
+    let data = data(
+        &["parameter", "metric", "minus_10_pct", "plus_10_pct"],
+        rows.iter().map(|row| {
+            vec![
+                table.text(*row, parameter).to_owned(),
+                of(*row).to_owned(),
+                table.text(*row, less).to_owned(),
+                table.text(*row, more).to_owned(),
+            ]
+        }),
+    );
+    Ok(Figure { svg: chart.canvas.finish("Sensitivities"), data, notes })
+}
+
+/// A metric without the unit that its column ends with: changes are in per cent.
+fn unitless(title: &str) -> &str {
+    [" ms", " us", " mj", " w", " mm2"]
+        .iter()
+        .find_map(|unit| title.strip_suffix(unit))
+        .unwrap_or(title)
+}

@@ -1,0 +1,110 @@
+//! A self-contained page: headline numbers, figures as SVG, tables that a small script sorts, assumptions
+//! and how to reproduce it. It needs no network, and no script except for sorting.
+
+use crate::Figure;
+use crate::canvas::escaped;
+
+const STYLE: &str = "body{font:15px/1.45 'Liberation Sans',Arial,Helvetica,sans-serif;color:#111;background:#fff;max-width:62em;\
+margin:1.5em auto;padding:0 1em}.scroll{overflow-x:auto}table{border-collapse:collapse;margin:.6em 0}\
+th,td{padding:.15em .7em;text-align:right;border-bottom:1px solid #ddd;white-space:nowrap}\
+th{border-bottom:1px solid #444}td:first-child,th:first-child{text-align:left}\
+td:first-child{max-width:24em;overflow:hidden;text-overflow:ellipsis}\
+.sortable th button{all:unset;cursor:pointer}.sortable th button:focus-visible{outline:2px solid #0064a8}\
+figure{margin:1em 0}figure svg{max-width:100%;height:auto}figcaption{color:#444;font-size:13px}\
+.big{display:flex;flex-wrap:wrap;gap:1em 2.5em;margin:1em 0}.big b{display:block;font-size:1.7em}\
+pre{overflow-x:auto;background:#f4f4f4;padding:.6em}";
+
+const SCRIPT: &str = "document.querySelectorAll('table.sortable').forEach(t=>{t.querySelectorAll('th').forEach((h,i)=>{\
+const b=document.createElement('button');b.textContent=h.textContent;h.textContent='';h.append(b);let up=false;\
+b.onclick=()=>{const r=[...t.tBodies[0].rows],k=x=>x.cells[i].textContent,n=s=>parseFloat(s.replace('\u{2212}','-')),\
+num=r.every(x=>k(x)===''||!isNaN(n(k(x))));r.sort((a,c)=>num?(n(k(a))||0)-(n(k(c))||0):k(a).localeCompare(k(c)));\
+up=!up;if(!up)r.reverse();t.querySelectorAll('th').forEach(o=>o.removeAttribute('aria-sort'));\
+h.setAttribute('aria-sort',up?'ascending':'descending');t.tBodies[0].append(...r)}})})";
+
+/// A page in the making.
+#[derive(Debug)]
+pub struct Page {
+    title: String,
+    body: String,
+    figures: usize,
+}
+
+impl Page {
+    /// A page with its title and a line below it.
+    pub fn new(title: &str, line: &str) -> Self {
+        let body = format!("<h1>{}</h1>\n<p>{}</p>\n", escaped(title), escaped(line));
+        Self { title: title.to_owned(), body, figures: 0 }
+    }
+
+    /// A heading.
+    pub fn heading(&mut self, text: &str) {
+        self.body.push_str(&format!("<h2>{}</h2>\n", escaped(text)));
+    }
+
+    /// Headline numbers: what, the number, and its interval or what else belongs to it.
+    pub fn headline(&mut self, numbers: &[(String, String, String)]) {
+        self.body.push_str("<div class=\"big\">\n");
+        for (what, number, beside) in numbers {
+            let (what, number, beside) = (escaped(what), escaped(number), escaped(beside));
+            self.body.push_str(&format!("<div>{what}<b>{number}</b>{beside}</div>\n"));
+        }
+        self.body.push_str("</div>\n");
+    }
+
+    /// A figure. Names inside it are made its own, since several share the page.
+    pub fn figure(&mut self, figure: &Figure, caption: &str) {
+        self.figures += 1;
+        let own = format!("f{}-", self.figures);
+        let svg = figure
+            .svg
+            .replace(" id=\"", &format!(" id=\"{own}"))
+            .replace("url(#", &format!("url(#{own}"));
+        let caption = escaped(caption);
+        self.body
+            .push_str(&format!("<figure>\n{svg}<figcaption>{caption}</figcaption>\n</figure>\n"));
+    }
+
+    /// A table that can be sorted.
+    pub fn table(&mut self, header: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+        let cells = |tag: &str, cells: &[String]| {
+            let mut text = String::new();
+            for cell in cells {
+                text.push_str(&format!("<{tag}>{}</{tag}>", escaped(cell)));
+            }
+            text
+        };
+        let names: Vec<String> = header.iter().map(|name| (*name).to_owned()).collect();
+        self.body.push_str(&format!(
+            "<div class=\"scroll\"><table class=\"sortable\">\n<thead><tr>{}</tr></thead>\n<tbody>\n",
+            cells("th", &names)
+        ));
+        for row in rows {
+            self.body.push_str(&format!("<tr>{}</tr>\n", cells("td", &row)));
+        }
+        self.body.push_str("</tbody></table></div>\n");
+    }
+
+    /// A list.
+    pub fn list(&mut self, items: impl Iterator<Item = String>) {
+        let lines: Vec<String> =
+            items.map(|item| format!("<li>{}</li>\n", escaped(&item))).collect();
+        let items = lines.concat();
+        self.body.push_str(&format!("<ul>\n{items}</ul>\n"));
+    }
+
+    /// A command line, or other text as it is.
+    pub fn verbatim(&mut self, text: &str) {
+        self.body.push_str(&format!("<pre>{}</pre>\n", escaped(text)));
+    }
+
+    /// The file.
+    pub fn finish(self) -> String {
+        format!(
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
+             content=\"width=device-width, initial-scale=1\">\n<title>{}</title>\n<link rel=\"icon\" \
+             href=\"data:,\">\n<style>{STYLE}</style>\n</head>\n<body>\n{}<script>{SCRIPT}</script>\n</body>\n</html>\n",
+            escaped(&self.title),
+            self.body
+        )
+    }
+}

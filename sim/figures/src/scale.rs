@@ -1,0 +1,228 @@
+//! Axes: from values to places, and the round values that are written on them.
+
+/// How values become places between 0 and 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scale {
+    low: f64,
+    high: f64,
+    log: bool,
+}
+
+/// Share of the range that is left free at either end.
+const ROOM: f64 = 0.05;
+
+impl Scale {
+    /// A linear axis that starts at zero where nothing is negative.
+    pub fn from_zero(values: impl Iterator<Item = f64>) -> Self {
+        let (low, high) = ends(values.chain([0.0]));
+        let room = (high - low) * ROOM;
+        let low = if low < 0.0 { low - room } else { 0.0 };
+        let high = if high > 0.0 { high + room } else { 0.0 };
+        Self::linear(low, high)
+    }
+
+    /// A linear axis around the values.
+    pub fn around(values: impl Iterator<Item = f64>) -> Self {
+        let (low, high) = ends(values);
+        let room = (high - low) * ROOM;
+        Self::linear(low - room, high + room)
+    }
+
+    /// A linear axis with given ends.
+    pub fn linear(low: f64, high: f64) -> Self {
+        if high - low > f64::EPSILON * high.abs().max(low.abs()) {
+            return Self { low, high, log: false };
+        }
+        // One value: something around it.
+        let half = if low == 0.0 { 1.0 } else { low.abs() * 0.5 };
+        Self { low: low - half, high: high + half, log: false }
+    }
+
+    /// A logarithmic axis around the positive ones of the values.
+    pub fn log(values: impl Iterator<Item = f64>) -> Self {
+        let (low, high) = ends(values.filter(|value| *value > 0.0));
+        let (low, high) = if low > 0.0 { (low, high) } else { (1.0, 10.0) };
+        let room = f64::max(1.15, libm::pow(high / low, ROOM));
+        let (mut low, mut high) = (low / room, high * room);
+        // Less than two octaves would leave the axis without round values.
+        if high / low < 4.0 {
+            let middle = libm::sqrt(low * high);
+            (low, high) = (middle / 2.2, middle * 2.2);
+        }
+        Self { low, high, log: true }
+    }
+
+    /// The place of a value: 0 at the low end, 1 at the high end.
+    pub fn place(&self, value: f64) -> f64 {
+        if self.log {
+            let value = value.max(self.low * 1e-3);
+            libm::log(value / self.low) / libm::log(self.high / self.low)
+        } else {
+            (value - self.low) / (self.high - self.low)
+        }
+    }
+
+    /// The ends.
+    pub const fn ends(&self) -> (f64, f64) {
+        (self.low, self.high)
+    }
+
+    /// Round values with their labels, about `wanted` of them.
+    pub fn ticks(&self, wanted: usize) -> Vec<(f64, String)> {
+        let values = if self.log { self.log_ticks(wanted) } else { self.linear_ticks(wanted) };
+        let step = values.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
+        values
+            .into_iter()
+            .map(|value| (value, if self.log { plain(value) } else { stepped(value, step) }))
+            .collect()
+    }
+
+    fn linear_ticks(&self, wanted: usize) -> Vec<f64> {
+        let raw = (self.high - self.low) / wanted.max(1) as f64;
+        let power = libm::pow(10.0, libm::floor(libm::log10(raw)));
+        let step = [1.0, 2.0, 5.0, 10.0]
+            .into_iter()
+            .map(|factor| factor * power)
+            .find(|step| *step >= raw * 0.999)
+            .unwrap_or(power * 10.0);
+        let first = libm::ceil(self.low / step - 1e-9) as i64;
+        let last = libm::floor(self.high / step + 1e-9) as i64;
+        (first..=last.min(first + 50)).map(|index| index as f64 * step).collect()
+    }
+
+    fn log_ticks(&self, wanted: usize) -> Vec<f64> {
+        let (first, last) =
+            (libm::floor(libm::log10(self.low)) as i32, libm::ceil(libm::log10(self.high)) as i32);
+        let within = |factors: &[f64], every: i32| -> Vec<f64> {
+            (first..=last)
+                .filter(|decade| decade.rem_euclid(every) == 0)
+                .flat_map(|decade| {
+                    let power = libm::pow(10.0, f64::from(decade));
+                    factors.iter().map(move |factor| factor * power)
+                })
+                .filter(|value| (self.low * 0.999..=self.high * 1.001).contains(value))
+                .collect()
+        };
+        let few = [&[1.0][..], &[1.0, 3.0], &[1.0, 2.0, 5.0]];
+        for factors in few {
+            let found = within(factors, 1);
+            if found.len() >= 3 && found.len() <= wanted + 2 {
+                return found;
+            }
+        }
+        let decades = within(&[1.0], 1);
+        if decades.len() > wanted + 2 {
+            let every = decades.len().div_ceil(wanted.max(1)) as i32;
+            return within(&[1.0], every);
+        }
+        let found = within(&[1.0, 2.0, 5.0], 1);
+        if found.is_empty() { vec![libm::sqrt(self.low * self.high)] } else { found }
+    }
+
+    /// Unlabelled lines between decades of a logarithmic axis.
+    pub fn minor(&self) -> Vec<f64> {
+        if !self.log || self.high / self.low > 1e5 {
+            return Vec::new();
+        }
+        let (first, last) =
+            (libm::floor(libm::log10(self.low)) as i32, libm::ceil(libm::log10(self.high)) as i32);
+        (first..=last)
+            .flat_map(|decade| {
+                (2..10).map(move |n| f64::from(n) * libm::pow(10.0, f64::from(decade)))
+            })
+            .filter(|value| (self.low..=self.high).contains(value))
+            .collect()
+    }
+}
+
+fn ends(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let ends = values
+        .filter(|value| value.is_finite())
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+            (low.min(value), high.max(value))
+        });
+    if ends.0 > ends.1 { (0.0, 1.0) } else { ends }
+}
+
+/// A value with as many decimals as the step between labels needs.
+fn stepped(value: f64, step: f64) -> String {
+    if !step.is_finite() || step <= 0.0 {
+        return plain(value);
+    }
+    if value.abs() >= 1e6 || step < 1e-4 {
+        return plain(value);
+    }
+    let decimals = (-libm::floor(libm::log10(step) + 1e-9)).max(0.0) as usize;
+    let value = if value.abs() < step * 1e-6 { 0.0 } else { value };
+    grouped(&format!("{value:.decimals$}"))
+}
+
+/// A value with about three digits, as it is written beside a point.
+pub fn plain(value: f64) -> String {
+    let size = value.abs();
+    if size == 0.0 {
+        return "0".to_owned();
+    }
+    if !(1e-3..1e6).contains(&size) {
+        let text = format!("{value:.1e}").replace(".0e", "e");
+        return text.replace('-', "−");
+    }
+    let decimals = (2.0 - libm::floor(libm::log10(size))).clamp(0.0, 5.0) as usize;
+    let text = format!("{value:.decimals$}");
+    let text =
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    grouped(text)
+}
+
+/// Thousands apart, and a true minus sign.
+fn grouped(text: &str) -> String {
+    let (sign, digits) = text.strip_prefix('-').map_or(("", text), |rest| ("−", rest));
+    let (whole, rest) = digits.split_once('.').map_or((digits, None), |(w, r)| (w, Some(r)));
+    let mut out = String::from(sign);
+    for (index, c) in whole.chars().enumerate() {
+        if index > 0 && (whole.len() - index).is_multiple_of(3) && whole.len() > 4 {
+            out.push('\u{a0}');
+        }
+        out.push(c);
+    }
+    if let Some(rest) = rest {
+        out.push('.');
+        out.push_str(rest);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn labels_are_round() {
+        let labels = |scale: Scale| scale.ticks(5).into_iter().map(|t| t.1).collect::<Vec<_>>();
+        assert_eq!(labels(Scale::from_zero([3.0, 9.5].into_iter())), ["0", "2", "4", "6", "8"]);
+        assert_eq!(labels(Scale::log([1.0, 900.0].into_iter())), ["1", "10", "100", "1000"]);
+        assert_eq!(labels(Scale::linear(0.0, 0.3)), ["0.0", "0.1", "0.2", "0.3"]);
+        assert_eq!(plain(-12345.0), "−12\u{a0}345");
+    }
+
+    proptest! {
+        #[test]
+        fn every_axis_has_labels_and_holds_its_values(
+            a in -1e9f64..1e9, b in 1e-9f64..1e9, log in any::<bool>()
+        ) {
+            let values = if log { [b, b * 3.0] } else { [a, a + b] };
+            let scale = if log {
+                Scale::log(values.into_iter())
+            } else {
+                Scale::around(values.into_iter())
+            };
+            prop_assert!(!scale.ticks(5).is_empty());
+            prop_assert!(scale.ticks(5).len() < 12);
+            for value in values {
+                let place = scale.place(value);
+                prop_assert!((-1e-6..=1.0 + 1e-6).contains(&place), "{place}");
+            }
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Figures, timelines and explanations, from outside: what a user runs, and what a viewer needs.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::format_collect,
+    reason = "a test that cannot go on should stop there"
+)]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use support::lumacycle;
+
+const TRANSFORMER: &str = "docs/examples/transformer.jsonl";
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn plot(kind: &str, csv: &str, name: &str, extra: &[&str]) -> (Option<i32>, String, Vec<u8>) {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("in.csv");
+    fs::write(&input, csv).unwrap();
+    let out = folder.path().join(name);
+    let ran = lumacycle()
+        .args(["plot", kind])
+        .arg(&input)
+        .arg("-o")
+        .arg(&out)
+        .args(extra)
+        .output()
+        .unwrap();
+    let drawn = fs::read(&out).unwrap_or_default();
+    if ran.status.success() {
+        assert!(
+            fs::metadata(out.with_extension("data.csv")).unwrap().len() > 0,
+            "data beside {kind}"
+        );
+    }
+    (ran.status.code(), text(&ran.stderr), drawn)
+}
+
+/// A small input of each kind, with the flags that it needs.
+fn inputs() -> Vec<(&'static str, String, Vec<&'static str>)> {
+    let sweep: String = (0..12)
+        .map(|i| {
+            let mhz = 600 + i * 100;
+            format!(
+                "rtx3090,gemm,{mhz},9751,{},{},{},{}\n",
+                9e5 / f64::from(mhz),
+                90 + i * 20,
+                300 - i * 20 + i * i * 3,
+                i == 3
+            )
+        })
+        .collect();
+    vec![
+        (
+            "roofline",
+            "gpu,kernel,flops,dram_bytes,time_us\nrtx3090,gemm,1e12,1e9,20000\nrtx3090,copy,1e6,1e9,1300\n"
+                .to_owned(),
+            vec![],
+        ),
+        (
+            "speedup",
+            "application,scale,speedup,published,amdahl\nnerf,8,3,3.5,9\nnerf,64,6,,9\nnvr,8,2,2.5,4\n"
+                .to_owned(),
+            vec![],
+        ),
+        (
+            "breakdown",
+            "gpu,part,time_ms\na,encoding,3\na,MLP,2\na,rest,1\nb,encoding,1\nb,MLP,1\n".to_owned(),
+            vec![],
+        ),
+        (
+            "pareto",
+            "point,status,frame_time_ms,area_mm2,pareto\n1,ok,9,10,true\n2,ok,7,20,true\n3,ok,8,40,false\n"
+                .to_owned(),
+            vec![],
+        ),
+        (
+            "scatter",
+            "suite,measured_us,predicted_us\ngemm,10,11\ngemm,100,80\nattention,1000,1500\n".to_owned(),
+            vec![],
+        ),
+        (
+            "errors",
+            "suite,measured_us,predicted_us\ngemm,10,11\ngemm,100,80\nattention,1000,1500\n".to_owned(),
+            vec![],
+        ),
+        (
+            "dvfs",
+            format!("gpu,kernel,clock_mhz,mem_clock_mhz,time_us,power_w,energy_mj,optimal\n{sweep}"),
+            vec![],
+        ),
+        (
+            "tornado",
+            "parameter,metric,base,minus_10_pct,plus_10_pct\ngpu.l2,fps,30,-4,3\ngpu.dram,fps,30,-9,8\n"
+                .to_owned(),
+            vec![],
+        ),
+        ("levels", "level,hit_pct\n0,100\n1,99\n2,70\n".to_owned(), vec![]),
+        ("frame-times", "gpu,at,frame_ms\na,0,9\na,0.5,10\na,1,8\n".to_owned(), vec![]),
+        (
+            "heatmap",
+            "banks,ports,cycles\n2,1,9\n2,2,5\n4,1,4\n4,2,2.5\n".to_owned(),
+            vec!["--x", "banks", "--by", "ports", "--y", "cycles"],
+        ),
+    ]
+}
+
+#[test]
+fn every_kind_draws_the_same_bytes_twice_with_text_and_no_overlong_line() {
+    for (kind, csv, extra) in inputs() {
+        let (code, said, first) = plot(kind, &csv, "f.svg", &extra);
+        assert_eq!(code, Some(0), "{kind}: {said}");
+        let (_, _, second) = plot(kind, &csv, "f.svg", &extra);
+        assert_eq!(first, second, "{kind}");
+        let svg = text(&first);
+        assert!(svg.contains("width=\"239.76pt\""), "{kind}: one column is 3.33 in");
+        assert!(svg.matches("<text").count() >= 4, "{kind}");
+        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{kind}");
+        for size in svg.split("font-size=\"").skip(1) {
+            let size: f64 = size.split('"').next().unwrap().parse().unwrap();
+            assert!((7.0..=9.0).contains(&size), "{kind}: {size} pt");
+        }
+    }
+}
+
+#[cfg(feature = "plots")]
+#[test]
+fn pdfs_embed_their_font_and_keep_their_text() {
+    for (kind, csv, extra) in inputs() {
+        let (code, said, pdf) = plot(kind, &csv, "f.pdf", &extra);
+        assert_eq!(code, Some(0), "{kind}: {said}");
+        assert!(pdf.starts_with(b"%PDF-"), "{kind}");
+        let raw = String::from_utf8_lossy(&pdf);
+        assert!(raw.contains("/FontFile") && raw.contains("/ToUnicode"), "{kind}");
+        assert!(!raw.contains("/Subtype /Image"), "{kind}: vectors only");
+        // 3.33 in are 239.76 pt.
+        assert!(raw.contains("239.7"), "{kind}: page width");
+        let (_, _, again) = plot(kind, &csv, "f.pdf", &extra);
+        assert!(pdf == again, "{kind}: not the same bytes twice");
+    }
+    let (_, _, png) = plot("levels", "level,hit_pct\n0,100\n1,99\n", "f.png", &[]);
+    assert!(png.starts_with(b"\x89PNG"));
+}
+
+#[test]
+fn bad_input_is_one_clear_error() {
+    for (csv, says) in [
+        ("", "empty"),
+        ("level,hit_pct\n", "no row"),
+        ("level,hit_pct\n0,NaN\n1,NaN\n", "no finite number"),
+        ("a,b\n1,2\n", "no column \"level\""),
+        ("level,hit_pct\n0\n", "no CSV"),
+        ("{\"results\": 3", "no JSON"),
+    ] {
+        let (code, said, drawn) = plot("levels", csv, "f.svg", &[]);
+        assert_eq!(code, Some(3), "{csv:?}: {said}");
+        assert!(said.contains(says), "{csv:?}: {said}");
+        assert!(drawn.is_empty());
+    }
+    let (code, said, _) = plot("levels", "level,hit_pct\n0,1\n", "f.jpg", &[]);
+    assert_eq!(code, Some(2), "{said}");
+}
+
+#[test]
+fn one_point_ten_thousand_points_and_very_long_names_are_drawn() {
+    for (kind, csv, extra) in inputs() {
+        let mut lines = csv.lines();
+        let one = format!("{}\n{}\n", lines.next().unwrap(), lines.next().unwrap());
+        let (code, said, svg) = plot(kind, &one, "f.svg", &extra);
+        assert_eq!(code, Some(0), "{kind}: {said}");
+        assert!(!text(&svg).contains("NaN"), "{kind}");
+    }
+    let mut many = "suite,measured_us,predicted_us\n".to_owned();
+    for i in 1..=10_000 {
+        many.push_str(&format!(
+            "s{},{},{}\n",
+            i % 11,
+            i,
+            f64::from(i) * (0.8 + f64::from(i % 7) * 0.1)
+        ));
+    }
+    for kind in ["scatter", "errors"] {
+        let (code, said, svg) = plot(kind, &many, "f.svg", &[]);
+        assert_eq!(code, Some(0), "{kind}: {said}");
+        assert!(svg.len() < 400_000, "{kind}: {} bytes", svg.len());
+        assert!(text(&svg).contains("others"), "eleven series are more than colours");
+    }
+    let long = "a_very_long_kernel_name_with_template_arguments_".repeat(20);
+    let csv = format!("gpu,part,time_ms\n{long},{long}x,3\n{long}2,{long}y,2\n");
+    let (code, said, svg) = plot("breakdown", &csv, "f.svg", &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(text(&svg).contains('…'));
+}
+
+fn events(path: &Path) -> Vec<Value> {
+    let value: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    value["traceEvents"].as_array().unwrap().clone()
+}
+
+/// What the Chrome trace format asks of each event.
+fn check_schema(events: &[Value]) {
+    for event in events {
+        let phase = event["ph"].as_str().unwrap();
+        assert!(event["pid"].is_u64() && event["tid"].is_u64() && event["name"].is_string());
+        match phase {
+            "M" => assert!(event["args"].is_object()),
+            "X" => {
+                assert!(event["ts"].is_number() && event["dur"].as_f64().unwrap() >= 0.0);
+            }
+            "C" => {
+                let value = event["args"]["value"].as_f64().unwrap();
+                assert!(event["ts"].is_number() && value >= 0.0);
+                if event["name"].as_str().unwrap().contains('%') {
+                    assert!(value <= 100.0, "{event}");
+                }
+            }
+            other => assert_eq!(other, "X", "no phase that is written"),
+        }
+    }
+}
+
+#[test]
+fn timelines_hold_recorded_and_predicted_and_their_counters() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.json");
+    let replay = |path: &Path| {
+        let mut command = lumacycle();
+        command.args(["replay", TRANSFORMER, "--gpu", "rtx3090", "--timeline"]).arg(path);
+        assert!(command.output().unwrap().status.success());
+    };
+    replay(&path);
+    let events = events(&path);
+    check_schema(&events);
+    let count = |phase: &str, pid: u64| {
+        events.iter().filter(|e| e["ph"] == phase && e["pid"] == pid).count()
+    };
+    assert!(count("X", 1) > 10);
+    assert_eq!(count("X", 1), count("X", 2));
+    for name in ["SM busy %", "SM occupancy %", "L2 bandwidth %", "DRAM bandwidth %", "power W"] {
+        let values = events.iter().filter(|e| e["name"] == name);
+        let most = values.filter_map(|e| e["args"]["value"].as_f64()).fold(0.0, f64::max);
+        assert!(most > 0.0, "{name} never moves");
+    }
+    // Counters end where nothing runs.
+    let last = events.iter().rfind(|e| e["name"] == "power W").unwrap();
+    assert_eq!(last["args"]["value"].as_f64(), Some(0.0));
+    let (packed, again) = (folder.path().join("a.json.gz"), folder.path().join("b.json.gz"));
+    replay(&packed);
+    replay(&again);
+    assert_eq!(fs::read(&packed).unwrap(), fs::read(&again).unwrap());
+    assert!(fs::read(&packed).unwrap().starts_with(&[0x1f, 0x8b]));
+}
+
+#[test]
+fn the_timeline_of_a_frame_adds_up_to_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.json");
+    let ran = lumacycle()
+        .args(["run", "gia", "--resolution", "160x90", "--format", "json", "--timeline"])
+        .arg(&path)
+        .output()
+        .unwrap();
+    let result: Value = serde_json::from_slice(&ran.stdout).unwrap();
+    let frame = &result["results"][0]["frames"][0]["frame"];
+    let events = events(&path);
+    check_schema(&events);
+    let sum: f64 =
+        events.iter().filter(|e| e["ph"] == "X").map(|e| e["dur"].as_f64().unwrap()).sum();
+    let kernels = frame["kernels_ms"].as_f64().unwrap() * 1e3;
+    assert!((sum / kernels - 1.0).abs() < 1e-3, "{sum} {kernels}");
+}
+
+#[test]
+fn explanations_name_the_bound_and_what_more_buys() {
+    let explain = |words: &[&str]| {
+        let ran = lumacycle().arg("explain").args(words).output().unwrap();
+        assert!(ran.status.success(), "{}", text(&ran.stderr));
+        text(&ran.stdout)
+    };
+    let gemm = explain(&["kernel", "gemm", "4096", "4096", "4096", "--gpu", "rtx3090"]);
+    assert!(gemm.contains("bound by tensor: the tensor cores are busy"), "{gemm}");
+    assert!(gemm.contains("A tenth more of one resource saves: tensor"), "{gemm}");
+    let trace = explain(&["replay", TRANSFORMER, "--gpu", "rtx3090"]);
+    assert!(trace.contains("% of the time is bound by"), "{trace}");
+    let frame = explain(&["run", "gia", "--resolution", "160x90"]);
+    assert!(frame.contains("The frame takes"), "{frame}");
+    let wrong = lumacycle().args(["explain", "run", "nothing"]).output().unwrap();
+    assert_eq!(wrong.status.code(), Some(4), "{}", text(&wrong.stderr));
+}
+
+#[test]
+fn reports_are_whole_pages_without_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs: [&[&str]; 2] = [
+        &["replay", TRANSFORMER, "--gpu", "rtx3090", "--gpu", "h100-sxm"],
+        &["run", "gia", "--resolution", "160x90", "--path-frames", "3"],
+    ];
+    for words in runs {
+        let ran = lumacycle().args(words).arg("--report").arg(folder.path()).output().unwrap();
+        assert!(ran.status.success(), "{}", text(&ran.stderr));
+        let page = fs::read_to_string(folder.path().join("index.html")).unwrap();
+        assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>\n"));
+        for word in ["<svg", "<table class=\"sortable\"", "Assumptions", "How to reproduce"] {
+            assert!(page.contains(word), "{word}");
+        }
+        // The only address is the name of the SVG namespace.
+        assert_eq!(
+            page.matches("http").count(),
+            page.matches("http://www.w3.org/2000/svg").count()
+        );
+        let ids: Vec<&str> =
+            page.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let distinct: std::collections::BTreeSet<&str> = ids.iter().copied().collect();
+        assert_eq!(ids.len(), distinct.len(), "ids of figures on one page clash");
+    }
+}
