@@ -408,7 +408,7 @@ impl Gpu {
     }
 
     fn broken_rule(&self) -> Option<(&'static str, String)> {
-        self.not_positive().or_else(|| self.contradicting())
+        self.not_positive().or_else(|| self.contradicting()).or_else(|| self.impossible_power())
     }
 
     fn not_positive(&self) -> Option<(&'static str, String)> {
@@ -464,8 +464,44 @@ impl Gpu {
             .map(|(path, value)| (*path, format!("must be greater than zero, is {value}")))
     }
 
+    fn impossible_power(&self) -> Option<(&'static str, String)> {
+        let rules: [(bool, &'static str, String); 6] = [
+            (
+                !(0.0..=3.0).contains(&self.power.voltage_slope),
+                "power.voltage_slope",
+                "must lie between 0 and 3".to_owned(),
+            ),
+            (
+                !(0.1..=1.5).contains(&self.power.voltage_floor),
+                "power.voltage_floor",
+                "must lie between 0.1 and 1.5".to_owned(),
+            ),
+            (
+                !(0.1..=1.5).contains(&self.power.voltage_floor_light),
+                "power.voltage_floor_light",
+                "must lie between 0.1 and 1.5".to_owned(),
+            ),
+            (
+                !(0.0..=1.0).contains(&self.power.idle_sm_share),
+                "power.idle_sm_share",
+                "is a share and must lie between 0 and 1".to_owned(),
+            ),
+            (
+                !(0.0..=1.0).contains(&self.power.constant_operand_share),
+                "power.constant_operand_share",
+                "is a share and must lie between 0 and 1".to_owned(),
+            ),
+            (
+                !(0.0..=1.0).contains(&self.power.constant_data_share),
+                "power.constant_data_share",
+                "is a share and must lie between 0 and 1".to_owned(),
+            ),
+        ];
+        rules.into_iter().find(|(broken, ..)| *broken).map(|(_, path, why)| (path, why))
+    }
+
     fn contradicting(&self) -> Option<(&'static str, String)> {
-        let rules: [(bool, &'static str, String); 20] = [
+        let rules: [(bool, &'static str, String); 14] = [
             (
                 self.dram.mixed_efficiency > self.dram.efficiency,
                 "dram.mixed_efficiency",
@@ -525,36 +561,6 @@ impl Gpu {
                 !(0.01..=1.0).contains(&self.pipes.achieved_share),
                 "pipes.achieved_share",
                 "is a share and must lie between 0.01 and 1".to_owned(),
-            ),
-            (
-                !(0.0..=3.0).contains(&self.power.voltage_slope),
-                "power.voltage_slope",
-                "must lie between 0 and 3".to_owned(),
-            ),
-            (
-                !(0.1..=1.5).contains(&self.power.voltage_floor),
-                "power.voltage_floor",
-                "must lie between 0.1 and 1.5".to_owned(),
-            ),
-            (
-                !(0.1..=1.5).contains(&self.power.voltage_floor_light),
-                "power.voltage_floor_light",
-                "must lie between 0.1 and 1.5".to_owned(),
-            ),
-            (
-                !(0.0..=1.0).contains(&self.power.idle_sm_share),
-                "power.idle_sm_share",
-                "is a share and must lie between 0 and 1".to_owned(),
-            ),
-            (
-                !(0.0..=1.0).contains(&self.power.constant_operand_share),
-                "power.constant_operand_share",
-                "is a share and must lie between 0 and 1".to_owned(),
-            ),
-            (
-                !(0.0..=1.0).contains(&self.power.constant_data_share),
-                "power.constant_data_share",
-                "is a share and must lie between 0 and 1".to_owned(),
             ),
             (
                 !(1.0..=100.0).contains(&self.sm.overlap_order),

@@ -47,6 +47,8 @@ pub struct Options {
     /// Memory clock in Hz, as drivers report it, instead of the one that the catalogue's
     /// bandwidth belongs to.
     pub mem_clock_hz: Option<f64>,
+    /// Board power limit in watts instead of the catalogue's.
+    pub power_limit_w: Option<f64>,
     /// A resource that is to be this much faster (1.1 = 10 % more of it), for sensitivities.
     pub relief: Option<(Resource, f64)>,
 }

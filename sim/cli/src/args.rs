@@ -103,6 +103,9 @@ pub struct EngineArgs {
     /// belongs to, e.g. "810 MHz"
     #[arg(long, value_name = "CLOCK")]
     pub mem_clock: Option<String>,
+    /// Board power limit instead of the catalogue's, e.g. "250 W": what would exceed it runs slower
+    #[arg(long, value_name = "POWER", conflicts_with = "clock")]
+    pub power_limit: Option<String>,
     /// Start every kernel with an empty L2 instead of one that holds what was just touched
     #[arg(long)]
     pub cold_l2: bool,
@@ -235,6 +238,10 @@ pub struct KernelCommon {
     /// Element type
     #[arg(long, default_value = "fp16")]
     pub dtype: String,
+    /// Print time, power and energy at N SM clocks up to the boost clock (16 if not said)
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "16",
+        value_parser = clap::value_parser!(u32).range(2..=1000), conflicts_with = "clock")]
+    pub sweep_clock: Option<u32>,
     #[command(flatten)]
     pub gpu: GpuArgs,
     #[command(flatten)]

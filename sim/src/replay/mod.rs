@@ -121,8 +121,13 @@ pub fn replay_with_spans(
         |own| own.gpu.gpu.compute_capability,
     );
     // Inference sees the caches as the simulation does; the clock is the recording GPU's own.
-    let own_options =
-        Options { clock_hz: None, mem_clock_hz: None, relief: None, ..options.engine };
+    let own_options = Options {
+        clock_hz: None,
+        mem_clock_hz: None,
+        power_limit_w: None,
+        relief: None,
+        ..options.engine
+    };
     let own = options.recorded_on.map(|entry| GpuEngine::new(&entry.gpu).with(own_options));
     let priced: Vec<Option<Priced>> = recording
         .signatures

@@ -59,7 +59,7 @@ pub(super) fn run(systems: &[&System]) -> Result<Vec<Metrics>, StudyError> {
                 return Ok(Metrics {
                     shaded_m: Some(frame.queries / 1e6),
                     power_w: Some(alone.mean_power_w),
-                    ..of_gpu(&alone, gpu.gpu.gpu.die_area.mm2())
+                    ..of_gpu(alone, gpu.gpu.gpu.die_area.mm2())
                 });
             };
             let prepared = Prepared::new(factors.clone(), &entry);

@@ -144,6 +144,9 @@ pub fn run(args: &KernelArgs) -> Result<(), Failure> {
         Failure::usage(format!("impossible shape: {reason}"), "choose smaller sizes")
     })?;
     let (gpus, options) = super::engines(&common.gpu)?;
+    if let Some(steps) = common.sweep_clock {
+        return super::sweep::run(&operation, (&gpus, options), steps, &common.output);
+    }
     let header = [
         "GPU",
         "time us",
@@ -156,6 +159,7 @@ pub fn run(args: &KernelArgs) -> Result<(), Failure> {
         "waves",
         "occupancy",
         "L2 hits",
+        "power W",
         "energy mJ",
         "kernel",
     ];
@@ -192,6 +196,7 @@ pub fn run(args: &KernelArgs) -> Result<(), Failure> {
             longest.map_or_else(String::new, |k| short(k.waves)),
             longest.map_or_else(String::new, |k| format!("{:.0} %", k.occupancy.share * 100.0)),
             format!("{:.0} %", cost.traffic.l2_hit_rate() * 100.0),
+            short(cost.energy.total_pj() / cost.time_ns * 1e-3),
             short(cost.energy.total_pj() / 1e9),
             longest.map_or_else(String::new, |k| k.variant.clone()),
         ]);

@@ -17,6 +17,7 @@ pub mod replay;
 mod report;
 pub mod run;
 pub mod study;
+mod sweep;
 mod tables;
 mod tensorf;
 mod timeline;
@@ -35,6 +36,13 @@ use lumacycle_engines::{L2Start, Options};
 
 use crate::args::{EngineArgs, GpuArgs};
 use crate::failure::Failure;
+
+/// SM clocks that a part may be set to, as shares of its boost clock: application clocks go far
+/// down, and overclocking a little up.
+const SM_CLOCKS: std::ops::RangeInclusive<f64> = 0.05..=1.5;
+
+/// Board power limits, as shares of the usual one.
+const POWER_LIMITS: std::ops::RangeInclusive<f64> = 0.3..=1.3;
 
 /// Clocks that an SM may be asked to run at.
 const SM_CLOCK_HZ: std::ops::RangeInclusive<f64> = 1e7..=1e10;
@@ -102,7 +110,47 @@ pub fn chosen(names: &[String], args: &EngineArgs) -> Result<(Vec<Entry>, Option
     let gpus = gpus?;
     let mem_clock_hz =
         args.mem_clock.as_deref().map(|text| memory_clock(text, &gpus)).transpose()?;
-    Ok((gpus, Options { l2, clock_hz, mem_clock_hz, relief: None }))
+    let power_limit_w =
+        args.power_limit.as_deref().map(|text| power_limit(text, &gpus)).transpose()?;
+    if let Some(clock) = clock_hz {
+        gpus.iter().try_for_each(|entry| reaches(entry, clock))?;
+    }
+    Ok((gpus, Options { l2, clock_hz, mem_clock_hz, power_limit_w, relief: None }))
+}
+
+/// Refuses an SM clock that a GPU could not be set to.
+fn reaches(entry: &Entry, clock_hz: f64) -> Result<(), Failure> {
+    let boost = entry.gpu.clocks.boost.hz();
+    let (least, most) = (SM_CLOCKS.start() * boost, SM_CLOCKS.end() * boost);
+    if (least..=most).contains(&clock_hz) {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        format!("--clock: {:.0} MHz is no SM clock of {}", clock_hz / 1e6, entry.id),
+        format!(
+            "it boosts to {:.0} MHz; give {:.0} to {:.0} MHz",
+            boost / 1e6,
+            least / 1e6,
+            most / 1e6
+        ),
+    ))
+}
+
+/// A power limit that all of these boards could be given.
+fn power_limit(text: &str, gpus: &[Entry]) -> Result<f64, Failure> {
+    let limit = lumacycle_arch::units::Power::parse(text)
+        .map_err(|e| Failure::usage(format!("--power-limit: {e}"), "write it with its unit"))?;
+    for entry in gpus {
+        let own = entry.gpu.power.limit.watts();
+        let (least, most) = (POWER_LIMITS.start() * own, POWER_LIMITS.end() * own);
+        if !(least..=most).contains(&limit.watts()) {
+            return Err(Failure::usage(
+                format!("--power-limit: {text} is no limit of {}", entry.id),
+                format!("its own is {own:.0} W; give {least:.0} to {most:.0} W"),
+            ));
+        }
+    }
+    Ok(limit.watts())
 }
 
 /// A memory clock that all of these GPUs could be asked for.

@@ -209,6 +209,7 @@ fn kernels_csv(results: &[ReplayResult]) -> Result<Vec<u8>, Failure> {
         "dram_mb",
         "l2_hit_pct",
         "energy_mj",
+        "mean_power_w",
         "note",
     ];
     let number = |value: f64| format!("{value:.6}");
@@ -238,9 +239,15 @@ fn kernels_csv(results: &[ReplayResult]) -> Result<Vec<u8>, Failure> {
                 number(k.dram_mb),
                 number(k.l2_hit_pct),
                 number(k.energy_mj),
+                number(mean_power_w(k.energy_mj, k.predicted_us)),
                 k.note.clone().unwrap_or_default(),
             ]
         })
     });
     csv(&header, rows)
+}
+
+/// Power in watts: 1 mJ / 1 us = 1 kW. Nothing that takes no time.
+fn mean_power_w(energy_mj: f64, time_us: f64) -> f64 {
+    if time_us > 0.0 { energy_mj / time_us * 1e3 } else { 0.0 }
 }

@@ -193,7 +193,7 @@ pub fn one_gpu(result: &ReplayResult, top: usize) -> String {
     if own {
         header.extend(["error", "roofline's error"]);
     }
-    header.push("energy mJ");
+    header.extend(["energy mJ", "mean W"]);
     let mut table = output::table(&header, 1);
     for class in &result.classes {
         let mut row = vec![class.class.to_string(), class.events.to_string()];
@@ -205,6 +205,8 @@ pub fn one_gpu(result: &ReplayResult, top: usize) -> String {
             row.extend([percent(class.error_pct), percent(class.roofline_error_pct)]);
         }
         row.push(short(class.energy_mj));
+        // 1 mJ / 1 ms = 1 W.
+        row.push(short(class.energy_mj / class.predicted_ms));
         table.add_row(row);
     }
     let mut text = output::render(&table);
