@@ -295,7 +295,7 @@ fn powered(
 ) -> Result<Vec<Sample>, ValidateError> {
     let ids: Vec<String> = entries.keys().cloned().collect();
     let mut groups: BTreeMap<String, Vec<Sample>> = BTreeMap::new();
-    for case in power::cases(request.data, &ids, false)?.cases {
+    for case in power::cases(request.data, &ids, false)?.used {
         let group = format!("{} {} {}", case.gpu, power::SUITE, case.benchmark);
         groups.entry(group.clone()).or_default().push(Sample {
             gpu: case.gpu.clone(),

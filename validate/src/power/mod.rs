@@ -136,7 +136,7 @@ pub struct PowerReport {
 
 /// Cases of a table, with the GPUs they ran on and the rows left out by reason.
 pub(crate) struct Cases {
-    pub cases: Vec<Case>,
+    pub used: Vec<Case>,
     pub entries: BTreeMap<String, Entry>,
     pub left_out: BTreeMap<String, usize>,
 }
@@ -178,7 +178,7 @@ pub(crate) fn cases(data: &Path, gpus: &[String], unclean: bool) -> Result<Cases
         }
     }
     let entries = found.into_values().flatten().map(|entry| (entry.id.clone(), entry)).collect();
-    Ok(Cases { cases, entries, left_out })
+    Ok(Cases { used: cases, entries, left_out })
 }
 
 /// The board behind a name that says less: the V100 of NV-DVFS-Benchmark goes up to 1380 MHz, which
@@ -192,7 +192,7 @@ fn board(name: &str) -> &str {
 /// # Errors
 /// When the data cannot be read.
 pub fn run(data: &Path, gpus: &[String], unclean: bool) -> Result<PowerReport, ValidateError> {
-    let Cases { cases, entries, mut left_out } = cases(data, gpus, unclean)?;
+    let Cases { used: cases, entries, mut left_out } = cases(data, gpus, unclean)?;
     let results: Vec<Result<PowerRow, String>> = cases
         .par_iter()
         .map(|case| {
@@ -258,8 +258,11 @@ fn groups(rows: &[PowerRow]) -> Vec<PowerGroup> {
 /// Steps of a curve: clock, measured energy, predicted energy.
 type Curve = Vec<(f64, f64, f64)>;
 
+/// Curves by kernel and memory clock.
+type Curves<'a> = BTreeMap<(&'a str, u64), Curve>;
+
 fn clocks(rows: &[PowerRow]) -> Vec<ClockCurves> {
-    let mut curves: BTreeMap<(&str, &str, bool), BTreeMap<(&str, u64), Curve>> = BTreeMap::new();
+    let mut curves: BTreeMap<(&str, &str, bool), Curves<'_>> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.measured_us > 0.0) {
         let time_us = row.predicted_us.unwrap_or(row.measured_us);
         let group = (row.gpu.as_str(), row.benchmark.as_str(), row.predicted_us.is_some());

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::*;
+use super::{OutputArgs, shard};
 
 #[derive(Debug, Args)]
 pub struct StudyArgs {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::*;
+use super::OutputArgs;
 
 /// Kinds of figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
