@@ -240,11 +240,23 @@ pub struct GpuFrame<'a> {
 }
 
 impl<'a> GpuFrame<'a> {
-    /// Prices all launches.
+    /// Prices all launches: at the usual clock, unless the frame as a whole would exceed the board's
+    /// power limit; then each launch at the clock at which it alone would not.
     ///
     /// # Errors
     /// When a launch does not run on this GPU.
     pub fn new(frame: &'a Frame, entry: &'a Entry, options: Options) -> Result<Self, FrameError> {
+        let free = Self::priced(frame, entry, options.unlimited())?;
+        let limit_w = GpuEngine::new(&entry.gpu).with(options).power_limit_w();
+        // 1 mJ / 1 ms = 1 W.
+        let mean_w = free.alone.energy_mj / free.alone.frame_ms.max(f64::MIN_POSITIVE);
+        if options.clock_hz.is_some() || mean_w <= limit_w {
+            return Ok(free);
+        }
+        Self::priced(frame, entry, options)
+    }
+
+    fn priced(frame: &'a Frame, entry: &'a Entry, options: Options) -> Result<Self, FrameError> {
         let engine = GpuEngine::new(&entry.gpu).with(options);
         let chosen = representatives(frame);
         let exact: Result<Vec<Option<Priced>>, FrameError> = frame

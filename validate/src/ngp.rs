@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use lumacycle_arch::{Catalog, Entry};
 use lumacycle_engines::gpu::roofline;
-use lumacycle_engines::{Engine, GpuEngine};
+use lumacycle_engines::{Engine, GpuEngine, Options};
 use lumacycle_traces::{ReadOptions, Recording, Signature, read};
 use lumacycle_workloads::DType;
 use lumacycle_workloads::ops::Operation;
@@ -266,7 +266,8 @@ fn overlapped(recording: &Recording) -> Vec<bool> {
 
 /// Prediction and roofline of each distinct launch, in us.
 fn price(recording: &Recording, entry: &Entry) -> Vec<Option<(f64, f64)>> {
-    let engine = GpuEngine::new(&entry.gpu);
+    // Each launch is one of many of which the board holds the average power.
+    let engine = GpuEngine::new(&entry.gpu).with(Options::default().unlimited());
     let one = |work: &Operation| {
         let roofline = roofline::time_ns(&entry.gpu, work, DType::Fp16) / 1e3;
         engine.price(work).ok().map(|cost| (cost.time_ns / 1e3, roofline))

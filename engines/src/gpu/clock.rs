@@ -42,5 +42,5 @@ pub(super) fn settle(
 fn within(engine: &GpuEngine<'_>, cost: &KernelCost) -> bool {
     // 1 pJ / 1 ns = 1 mW.
     let watts = cost.energy.total_pj() / cost.time_ns * 1e-3;
-    watts <= engine.options.power_limit_w.unwrap_or_else(|| engine.gpu.power.limit.watts())
+    watts <= engine.power_limit_w()
 }

@@ -53,6 +53,16 @@ pub struct Options {
     pub relief: Option<(Resource, f64)>,
 }
 
+impl Options {
+    /// The same without a power limit: how kernels run that are a part of many. A board holds its
+    /// average power, over far longer than a kernel takes.
+    #[must_use]
+    pub const fn unlimited(mut self) -> Self {
+        self.power_limit_w = Some(f64::INFINITY);
+        self
+    }
+}
+
 /// Prices work on one GPU.
 #[derive(Debug, Clone, Copy)]
 pub struct GpuEngine<'a> {
@@ -78,6 +88,11 @@ impl<'a> GpuEngine<'a> {
     /// SM clock of the simulation, in Hz.
     pub fn clock_hz(&self) -> f64 {
         self.options.clock_hz.unwrap_or_else(|| self.gpu.clocks.typical.hz())
+    }
+
+    /// Board power limit of the simulation, in watts.
+    pub fn power_limit_w(&self) -> f64 {
+        self.options.power_limit_w.unwrap_or_else(|| self.gpu.power.limit.watts())
     }
 
     /// Memory clock of the simulation over the catalogue's.

@@ -98,11 +98,27 @@ pub fn replay(
     Ok(replay_with_spans(recording, entry, options)?.0)
 }
 
-/// The same with every event in time, recorded and simulated, in the order of the recording.
+/// The same with every event in time, recorded and simulated, in the order of the recording. The
+/// clock gives way where the kernels together would exceed the board's power limit; then each runs
+/// at the clock at which it alone would not.
 ///
 /// # Errors
 /// When the work does not fit in the GPU's memory.
 pub fn replay_with_spans(
+    recording: &Recording,
+    entry: &Entry,
+    options: ReplayOptions<'_>,
+) -> Result<(ReplayResult, Vec<Span>), ReplayError> {
+    let limit_w = GpuEngine::new(&entry.gpu).with(options.engine).power_limit_w();
+    let unlimited = ReplayOptions { engine: options.engine.unlimited(), ..options };
+    let free = replay_at(recording, entry, unlimited)?;
+    if options.engine.clock_hz.is_some() || free.0.totals.mean_power_w <= limit_w {
+        return Ok(free);
+    }
+    replay_at(recording, entry, options)
+}
+
+fn replay_at(
     recording: &Recording,
     entry: &Entry,
     options: ReplayOptions<'_>,
@@ -124,7 +140,7 @@ pub fn replay_with_spans(
     let own_options = Options {
         clock_hz: None,
         mem_clock_hz: None,
-        power_limit_w: None,
+        power_limit_w: Some(f64::INFINITY),
         relief: None,
         ..options.engine
     };
