@@ -66,8 +66,17 @@ fn joined(table: &Table, columns: &[Option<usize>]) -> Vec<String> {
         .filter(|c| (1..table.rows.len()).any(|row| table.text(row, *c) != table.text(0, *c)))
         .collect();
     (0..table.rows.len())
-        .map(|row| telling.iter().map(|c| table.text(row, *c)).collect::<Vec<_>>().join(", "))
+        .map(|row| telling.iter().map(|c| named(table, row, *c)).collect::<Vec<_>>().join(", "))
         .collect()
+}
+
+/// A cell as a name: a memory clock says what it is.
+fn named(table: &Table, row: usize, column: usize) -> String {
+    let text = table.text(row, column);
+    match text.parse::<f64>() {
+        Ok(mhz) if table.header[column] == "mem_clock_mhz" => format!("memory {mhz:.0} MHz"),
+        _ => text.to_owned(),
+    }
 }
 
 /// Clock sweeps: `--y` chooses power, time or energy.
