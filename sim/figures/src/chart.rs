@@ -69,6 +69,9 @@ pub struct Entry {
     pub key: Key,
 }
 
+/// From one line of text to the next, in sizes of its type.
+const LINE_HEIGHT: f64 = 1.35;
+
 /// Space between parts, in points.
 const GAP: f64 = 4.0;
 /// Width of a sample in the legend.
@@ -114,14 +117,14 @@ impl<'a> Chart<'a> {
         let ruler = Ruler::default();
         let width = theme.width_in * POINTS;
         let rows = legend_rows(theme, &ruler, legend, width);
-        let legend_height = rows.len() as f64 * (theme.font_pt * 1.35);
+        let legend_height = rows.len() as f64 * (theme.font_pt * LINE_HEIGHT);
         let base = if theme.height_in > 0.0 { theme.height_in } else { height_in } * POINTS;
         let left = GAP + theme.font_pt + GAP + tick_width(theme, &ruler, &y, width) + 3.0;
         let plot_width = (width - left - right - 2.0 * GAP).max(20.0);
         let below = names_height(theme, &ruler, &x, plot_width) + theme.font_pt + 2.0 * GAP;
         let top = legend_height + 2.0 * GAP;
         // Long legends and names make the figure higher rather than the plot smaller.
-        let usual = theme.font_pt * 1.35 + theme.tick_pt + 4.0;
+        let usual = theme.font_pt * LINE_HEIGHT + theme.tick_pt + 4.0;
         let more = (legend_height + names_height(theme, &ruler, &x, plot_width) - usual).max(0.0);
         let height = base + if theme.height_in == 0.0 { more } else { 0.0 };
         let area = Rect { x: left, y: top, w: plot_width, h: (height - top - below).max(20.0) };
@@ -258,7 +261,7 @@ impl<'a> Chart<'a> {
     fn legend(&mut self, rows: &[Vec<(f64, Entry)>]) {
         let font = self.theme.font_pt;
         for (line, row) in rows.iter().enumerate() {
-            let middle = GAP + (line as f64 + 0.5) * font * 1.35;
+            let middle = GAP + (line as f64 + 0.5) * font * LINE_HEIGHT;
             for (x, entry) in row {
                 let colour = self.colour(&entry.name, entry.place);
                 let (from, to) = (*x, *x + SAMPLE - 3.0);

@@ -85,6 +85,21 @@ fn write_pages(folder: &std::path::Path, reports: &[SuiteReport]) -> Result<(), 
     Ok(())
 }
 
+/// Refuses options that choose data, for a suite whose figures ship with the program.
+pub(super) fn ships_with_figures(
+    args: &ValidateArgs,
+    suite: &str,
+    whose: &str,
+) -> Result<(), Failure> {
+    if args.data.is_none() && args.rows.is_none() && args.gpus.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        format!("{suite} compares with figures that ship with the program, {whose}"),
+        "leave --data, --rows and --gpu out; --format csv lists every figure",
+    ))
+}
+
 /// Holds a suite's error against the bound that was asked for. Nothing compared holds no bound.
 pub(super) fn within(args: &ValidateArgs, suite: &str, overall: &Figures) -> Result<(), Failure> {
     let Some(bound) = args.max_mape else { return Ok(()) };

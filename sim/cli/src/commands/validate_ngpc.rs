@@ -6,18 +6,13 @@ use lumacycle_validate::NgpcReport;
 use lumacycle_validate::ngpc::{Meaning, NgpcRow};
 
 use super::catalog::{csv, json_out};
-use super::validate::within;
+use super::validate::{ships_with_figures, within};
 use crate::args::{Format, ValidateArgs};
 use crate::failure::Failure;
 use crate::output::{self, short};
 
 pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
-    if args.data.is_some() || args.rows.is_some() || !args.gpus.is_empty() {
-        return Err(Failure::usage(
-            "ngpc compares with figures that ship with the program, all of one GPU",
-            "leave --data, --rows and --gpu out; --format csv lists every figure",
-        ));
-    }
+    ships_with_figures(args, "ngpc", "all of one GPU")?;
     let report = lumacycle_validate::ngpc::run()?;
     match args.output.format {
         Format::Json => json_out(&args.output, &serde_json::json!(report))?,

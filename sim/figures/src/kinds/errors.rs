@@ -1,6 +1,6 @@
 //! How errors are distributed in each class: the share of rows whose error is at most so large.
 
-use super::{Figure, Options, Series, data, numeric};
+use super::{Figure, Options, Pairs, Series, data, numeric};
 use crate::canvas::Stroke;
 use crate::chart::{Axis, Chart, Key};
 use crate::scale::Scale;
@@ -11,10 +11,7 @@ use crate::{FigureError, Table, Theme};
 const MOST_PCT: f64 = 100.0;
 
 pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Figure, FigureError> {
-    let x =
-        table.need(&[options.x.as_deref().unwrap_or("measured_us"), "recorded_us", "published"])?;
-    let y = table.need(&[options.y.as_deref().unwrap_or("predicted_us"), "predicted"])?;
-    let by = table.any(&[options.by.as_deref().unwrap_or("suite"), "class", "gpu"]);
+    let Pairs { x, y, by } = Pairs::of(table, options)?;
     let mut notes = Vec::new();
     let mut rows = numeric(table, &[x, y], &mut notes)?;
     let measured = |row: usize| table.number(row, x).unwrap_or(0.0);

@@ -290,3 +290,23 @@ pub(crate) fn curve(chart: &mut Chart<'_>, points: &[(f64, f64)], name: &str, pl
         }
     }
 }
+
+/// Columns of measured and predicted values, and of what tells their kinds apart.
+struct Pairs {
+    x: usize,
+    y: usize,
+    by: Option<usize>,
+}
+
+impl Pairs {
+    fn of(table: &Table, options: &Options) -> Result<Self, FigureError> {
+        let x = options.x.as_deref().unwrap_or("measured_us");
+        let y = options.y.as_deref().unwrap_or("predicted_us");
+        let by = options.by.as_deref().unwrap_or("suite");
+        Ok(Self {
+            x: table.need(&[x, "recorded_us", "published"])?,
+            y: table.need(&[y, "predicted"])?,
+            by: table.any(&[by, "class", "gpu"]),
+        })
+    }
+}

@@ -1,7 +1,7 @@
 //! Predicted against measured times on logarithmic axes, with the diagonal and a band of 25 % either
 //! way; reads what `validate --rows` writes.
 
-use super::{Figure, Options, Series, data, numeric};
+use super::{Figure, Options, Pairs, Series, data, numeric};
 use crate::chart::{Axis, Chart, Key, MARK};
 use crate::scale::Scale;
 use crate::{FigureError, Table, Theme};
@@ -12,10 +12,7 @@ const BAND: f64 = 1.25;
 const MARKS: usize = 400;
 
 pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Figure, FigureError> {
-    let x =
-        table.need(&[options.x.as_deref().unwrap_or("measured_us"), "recorded_us", "published"])?;
-    let y = table.need(&[options.y.as_deref().unwrap_or("predicted_us"), "predicted"])?;
-    let by = table.any(&[options.by.as_deref().unwrap_or("suite"), "class", "gpu"]);
+    let Pairs { x, y, by } = Pairs::of(table, options)?;
     let mut notes = Vec::new();
     let mut rows = numeric(table, &[x, y], &mut notes)?;
     let value = |row: usize, column: usize| table.number(row, column).unwrap_or(0.0);
