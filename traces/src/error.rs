@@ -51,6 +51,17 @@ pub enum TraceError {
         /// What the decoder said.
         reason: String,
     },
+    /// A packed file that has to be unpacked first, and cannot be.
+    #[error("{}: cannot be unpacked: {reason}", path.display())]
+    #[diagnostic(help(
+        "unpack it yourself and give the file that comes out; TMPDIR names the folder for temporary files"
+    ))]
+    Unpacked {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// Readable, but no trace.
     #[error("{}: this is no trace that can be replayed: {reason}", path.display())]
     NotATrace {

@@ -11,14 +11,12 @@ use std::sync::Arc;
 use lumacycle_workloads::ops::Operation;
 use serde::{Deserialize, Serialize};
 
-use crate::recording::{Device, Event, Mark, Recording, Signature};
-use crate::source::ParseProblem;
+use crate::recording::{Device, Event, LATEST_PS, Mark, Profiled, Recording, Signature};
+use crate::located::ParseProblem;
 
 /// The version that is written and read.
 pub const VERSION: u32 = 1;
 const FORMAT: &str = "lumacycle-trace";
-/// Times beyond a day would overflow sums of picoseconds.
-const LATEST_PS: u64 = 100_000_000_000_000_000;
 /// A line longer than this is no trace line.
 const LONGEST_LINE: u64 = 64 << 20;
 
@@ -31,6 +29,8 @@ struct Header {
     rank: Option<i64>,
     #[serde(default)]
     devices: Vec<Device>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    profiled: Option<Profiled>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -83,6 +83,7 @@ pub fn write(recording: &Recording, out: &mut impl Write) -> std::io::Result<()>
         version: VERSION,
         rank: recording.rank,
         devices: recording.devices.clone(),
+        profiled: recording.profiled,
     }))?;
     for (number, signature) in recording.signatures.iter().enumerate() {
         let launch = u32::try_from(number).unwrap_or(u32::MAX);
@@ -159,6 +160,13 @@ pub(crate) fn read(reader: impl Read, recording: &mut Recording) -> Result<(), P
             }
             recording.rank = header.rank;
             recording.devices = header.devices;
+            // A clock of nothing would divide by nothing later.
+            let possible = |clock: f64| (1e6..1e11).contains(&clock);
+            if header.profiled.and_then(|p| p.clock_hz).is_some_and(|clock| !possible(clock)) {
+                let help = "clock_hz is the SM clock in Hz, e.g. 1.41e9; leave it out if unknown";
+                return Err(problem("no GPU runs at that clock_hz".to_owned(), 1, help));
+            }
+            recording.profiled = header.profiled;
             continue;
         }
         // The first key says which kind of line it is; untagged enums would ruin the messages.

@@ -19,7 +19,7 @@ use lumacycle_workloads::Launch;
 use crate::recording::{
     CollectiveInfo, Device, Event, EventKind, Mark, Operator, Recording, Signature,
 };
-use crate::source::ParseProblem;
+use crate::located::ParseProblem;
 
 /// A day; longer recordings would overflow sums of picoseconds.
 const LONGEST_US: f64 = 1e11;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use lumacycle_workloads::Launch;
 
 use crate::recording::{Device, Event, EventKind, Operator, Recording, Signature};
-use crate::source::ParseProblem;
+use crate::located::ParseProblem;
 
 /// Columns that a list needs.
 const NEEDED: [&str; 12] = [
@@ -89,6 +89,42 @@ pub(crate) fn read(reader: impl Read, recording: &mut Recording) -> Result<(), P
         });
     }
     Ok(())
+}
+
+/// Gives the launches of an instant-ngp run their work, where a timeline holds one.
+pub(crate) fn understand(recording: &mut Recording) {
+    let is_one = |s: &Signature| s.kind == EventKind::Kernel && ngp::function(&s.name) == "kernel_grid";
+    if !recording.signatures.iter().any(is_one) {
+        return;
+    }
+    recording.events.sort_by_key(|event| event.start_ps);
+    let launched = |recording: &Recording, event: &Event| {
+        let signature = recording.signature(event);
+        let launch = signature.launch.filter(|_| signature.work.is_none())?;
+        Some(Row {
+            start_ns: event.start_ps / 1000,
+            dur_ns: event.duration_ps / 1000,
+            stream: event.stream,
+            kernel: Arc::clone(&signature.name),
+            launch,
+        })
+    };
+    let rows: Vec<Row> =
+        recording.events.iter().filter_map(|event| launched(recording, event)).collect();
+    let mut understood = ngp::understand(&rows).into_iter();
+    let signatures = recording.take_signatures();
+    for index in 0..recording.events.len() {
+        let mut signature = signatures[recording.events[index].signature as usize].clone();
+        if signature.launch.is_some()
+            && signature.work.is_none()
+            && let Some((role, work)) = understood.next()
+        {
+            signature.operator = role
+                .map(|name| Arc::new(Operator { name: name.into(), ..Operator::default() }));
+            signature.work = work;
+        }
+        recording.events[index].signature = recording.intern(signature);
+    }
 }
 
 /// The GPU that a file's name starts with (`rtx3070_render_….csv`), if it looks like one.

@@ -11,7 +11,6 @@ mod block;
 mod header;
 mod instruction;
 mod lanes;
-mod lines;
 mod opcode;
 mod reader;
 mod sample;
@@ -28,7 +27,7 @@ use lumacycle_workloads::ops::Operation;
 use crate::TraceError;
 use crate::recording::{Event, EventKind, Recording, Signature};
 use crate::source::ReadOptions;
-use lines::Lines;
+use crate::lines::Lines;
 use reader::{KernelFile, Reader};
 
 /// Words of eight bytes for the addresses of all kernels, and of one.

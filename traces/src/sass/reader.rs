@@ -9,7 +9,7 @@ use std::io::BufRead;
 use super::block::Work;
 use super::header::Header;
 use super::instruction::{Instruction, Prefix, decimal};
-use super::lines::Lines;
+use crate::lines::Lines;
 use super::opcode::{self, Opcode, Space};
 use crate::TraceError;
 

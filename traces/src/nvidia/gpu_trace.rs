@@ -1,0 +1,339 @@
+//! Timelines of GPU activities: Nsight Systems' `cuda_gpu_trace` (`gputrace` until 2022) with units
+//! in its header, and nvprof's `--print-gpu-trace --csv` with units in a row of their own.
+//!
+//! Columns are found by name, so variants that lack or add some are read alike. Used are start,
+//! duration, launch shape, registers, shared memory, sizes and ends of copies, device, stream and
+//! name. Left out are contexts, correlation numbers and throughputs, but for one use: Nsight rounds
+//! sizes to a kilobyte, and throughput × duration gives them back to the byte.
+
+use std::io::BufRead;
+
+use lumacycle_workloads::Launch;
+
+use super::activities::{Activities, Activity, copy_name, direction, fill_name};
+use super::cells;
+use super::rows::{Cells, Rows};
+use crate::TraceError;
+use crate::recording::{EventKind, Recording};
+
+/// Which program wrote the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tool {
+    NsightSystems,
+    Nvprof,
+}
+
+impl Tool {
+    /// What a K stands for: Nsight Systems counts in thousands, nvprof in 1024s.
+    const fn kilo(self) -> f64 {
+        match self {
+            Self::NsightSystems => 1000.0,
+            Self::Nvprof => 1024.0,
+        }
+    }
+}
+
+/// A column with a unit.
+#[derive(Debug, Clone, Copy)]
+struct Measured {
+    column: usize,
+    scale: f64,
+}
+
+/// Where in a row things stand.
+struct Columns {
+    tool: Tool,
+    start: Measured,
+    duration: Measured,
+    grid: [usize; 3],
+    block: [usize; 3],
+    registers: Option<usize>,
+    static_memory: Option<Measured>,
+    dynamic_memory: Option<Measured>,
+    bytes: Option<Measured>,
+    throughput: Option<Measured>,
+    from: Option<usize>,
+    to: Option<usize>,
+    device: Option<usize>,
+    stream: Option<usize>,
+    name: usize,
+    count: usize,
+}
+
+/// Which tool's table starts with such a header, if one does.
+pub(super) fn recognise(names: &[String]) -> Option<Tool> {
+    let starts = |word: &str| names.iter().any(|name| name.starts_with(word));
+    let has = |word: &str| names.iter().any(|name| name == word);
+    let timeline = starts("Start") && starts("Duration") && has("Name");
+    if timeline && has("GrdX") {
+        Some(Tool::NsightSystems)
+    } else if timeline && has("Grid X") {
+        Some(Tool::Nvprof)
+    } else {
+        None
+    }
+}
+
+/// Reads the rows behind the header `names`.
+pub(super) fn read<R: BufRead>(
+    rows: &mut Rows<R>,
+    names: &[String],
+    tool: Tool,
+    recording: &mut Recording,
+) -> Result<(), TraceError> {
+    let mut units: Vec<String> = names.iter().map(|name| unit_in(name).to_owned()).collect();
+    let mut columns = columns(rows, names, &units, tool);
+    if tool == Tool::Nvprof {
+        // The units are the first row.
+        if rows.next()?.is_none() {
+            return Ok(());
+        }
+        units = rows.cells().names();
+        columns = self::columns(rows, names, &units, tool);
+    }
+    let columns = columns?;
+    let mut activities = Activities::new(recording);
+    let mut label = String::new();
+    let mut result = Ok(());
+    loop {
+        match rows.next() {
+            Ok(None) => break,
+            Ok(Some(cells)) if cells.len() == columns.count => {}
+            Ok(Some(cells)) => {
+                let text = cells.whole();
+                // Another report of the same command follows.
+                if text.starts_with("Processing [") {
+                    let note = "only the first timeline of the file was read";
+                    activities.recording.notes.push(note.to_owned());
+                    break;
+                }
+                activities.recording.skip("line that is no row of the table", &text);
+                continue;
+            }
+            Err(error) => {
+                result = Err(error);
+                break;
+            }
+        }
+        if let Err(error) = columns.activity(rows, &mut activities, &mut label) {
+            result = Err(error);
+            break;
+        }
+    }
+    activities.finish();
+    result
+}
+
+/// What stands in brackets behind a column's name.
+fn unit_in(name: &str) -> &str {
+    name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or_default()
+}
+
+fn columns<R: BufRead>(
+    rows: &Rows<R>,
+    names: &[String],
+    units: &[String],
+    tool: Tool,
+) -> Result<Columns, TraceError> {
+    let bare = |name: &str| name.split('(').next().unwrap_or_default().trim().to_owned();
+    let bare: Vec<String> = names.iter().map(|name| bare(name)).collect();
+    let at = |spellings: [&str; 2]| bare.iter().position(|name| spellings.contains(&name.as_str()));
+    let need = |spellings: [&str; 2]| {
+        at(spellings).ok_or_else(|| {
+            rows.malformed(
+                &format!("the header has no column \"{}\"", spellings[0]),
+                "export the table with all its columns",
+            )
+        })
+    };
+    let unit = |column: usize| units.get(column).map_or("", String::as_str);
+    let time = |spellings: [&str; 2]| {
+        let column = need(spellings)?;
+        let scale = cells::time_unit_ps(unit(column)).ok_or_else(|| {
+            let unit = unit(column);
+            rows.malformed(
+                &format!("\"{}\" is in \"{unit}\", which is no unit of time", spellings[0]),
+                "times are in ns, us, ms or s: export the table again",
+            )
+        })?;
+        Ok::<_, TraceError>(Measured { column, scale })
+    };
+    let size = |spellings: [&str; 2]| {
+        let column = at(spellings)?;
+        let scale = cells::size_unit(unit(column), tool.kilo())?;
+        Some(Measured { column, scale })
+    };
+    // Sizes per second, in the spellings of both years: MB/s and MBps.
+    let throughput = at(["Throughput", "Throughput"]).and_then(|column| {
+        let of = unit(column).strip_suffix("/s").or_else(|| unit(column).strip_suffix("ps"))?;
+        Some(Measured { column, scale: cells::size_unit(of, tool.kilo())? })
+    });
+    Ok(Columns {
+        tool,
+        start: time(["Start", "Start"])?,
+        duration: time(["Duration", "Duration"])?,
+        grid: [need(["GrdX", "Grid X"])?, need(["GrdY", "Grid Y"])?, need(["GrdZ", "Grid Z"])?],
+        block: [need(["BlkX", "Block X"])?, need(["BlkY", "Block Y"])?, need(["BlkZ", "Block Z"])?],
+        registers: at(["Reg/Trd", "Registers Per Thread"]),
+        static_memory: size(["StcSMem", "Static SMem"]),
+        dynamic_memory: size(["DymSMem", "Dynamic SMem"]),
+        bytes: size(["Bytes", "Size"]),
+        throughput,
+        from: at(["SrcMemKd", "SrcMemType"]),
+        to: at(["DstMemKd", "DstMemType"]),
+        device: at(["Device", "Device"]),
+        stream: at(["Strm", "Stream"]),
+        name: need(["Name", "Name"])?,
+        count: names.len(),
+    })
+}
+
+impl Columns {
+    /// One row.
+    fn activity<R: BufRead>(
+        &self,
+        rows: &Rows<R>,
+        activities: &mut Activities<'_>,
+        label: &mut String,
+    ) -> Result<(), TraceError> {
+        let cells = rows.cells();
+        let name = String::from_utf8_lossy(cells.get(self.name));
+        let time = |measured: Measured| {
+            rows.read(measured.column, |cell| cells::picoseconds(cell, measured.scale))
+        };
+        let (Some(start_ps), Some(duration_ps)) = (time(self.start)?, time(self.duration)?) else {
+            let row = cells.whole();
+            activities.recording.skip("row without a readable start and duration", &row);
+            return Ok(());
+        };
+        let kind = kind(&name);
+        let Some(kind) = kind else {
+            activities.recording.skip("activity that is neither kernel nor copy nor fill", &name);
+            return Ok(());
+        };
+        let launch = if kind == EventKind::Kernel { self.launch(rows)? } else { None };
+        let bytes = if kind == EventKind::Kernel { None } else { self.size(rows, duration_ps)? };
+        let memory = |column: Option<usize>| column.map_or("", |column| present(cells, column));
+        let (from, to) = (memory(self.from), memory(self.to));
+        let name = match kind {
+            EventKind::Kernel => name.as_ref(),
+            EventKind::Memcpy => {
+                let unified = if name.contains("nified") { "Unified " } else { "" };
+                let direction = direction(&name).unwrap_or("of unknown direction");
+                *label = copy_name(&format!("{unified}{direction}"), from, to);
+                label.as_str()
+            }
+            EventKind::Memset => {
+                *label = fill_name(if from.is_empty() { to } else { from });
+                label.as_str()
+            }
+        };
+        let (device_name, device) = self.device.map_or(("", 0), |column| device(cells, column));
+        activities.device(device, device_name, 0);
+        let stream = self.stream.map_or(Ok(None), |column| rows.read(column, cells::small))?;
+        activities.push(&Activity {
+            kind,
+            name,
+            launch,
+            bytes,
+            stream: stream.unwrap_or(0),
+            device,
+            start_ps,
+            duration_ps,
+            launched_ps: None,
+        });
+        Ok(())
+    }
+
+    fn launch<R: BufRead>(&self, rows: &Rows<R>) -> Result<Option<Launch>, TraceError> {
+        let three = |columns: [usize; 3]| -> Result<Option<[u32; 3]>, TraceError> {
+            let mut sizes = [0; 3];
+            for (size, column) in sizes.iter_mut().zip(columns) {
+                match rows.read(column, cells::small)? {
+                    Some(found) => *size = found,
+                    None => return Ok(None),
+                }
+            }
+            Ok(Some(sizes))
+        };
+        let (Some(grid), Some(block)) = (three(self.grid)?, three(self.block)?) else {
+            return Ok(None);
+        };
+        let registers = self.registers.map_or(Ok(None), |column| rows.read(column, cells::small))?;
+        let memory = |measured: Option<Measured>| {
+            let Some(Measured { column, scale }) = measured else { return Ok(None) };
+            rows.read(column, |cell| cells::number(cell).map(|value| value * scale))
+        };
+        let shared =
+            memory(self.static_memory)?.unwrap_or(0.0) + memory(self.dynamic_memory)?.unwrap_or(0.0);
+        Ok(Some(Launch {
+            grid,
+            block,
+            registers: registers.unwrap_or(0),
+            shared_bytes: shared.round().clamp(0.0, f64::from(u32::MAX)) as u32,
+        }))
+    }
+
+    /// Bytes of a copy or fill.
+    fn size<R: BufRead>(
+        &self,
+        rows: &Rows<R>,
+        duration_ps: i64,
+    ) -> Result<Option<u64>, TraceError> {
+        let value = |measured: Option<Measured>| {
+            let Some(Measured { column, scale }) = measured else { return Ok(None) };
+            let found: Option<f64> = rows.read(column, cells::number)?;
+            Ok::<_, TraceError>(found.map(|value| value * scale))
+        };
+        let Some(rounded) = value(self.bytes)?.filter(|bytes| (0.0..9e15).contains(bytes)) else {
+            return Ok(None);
+        };
+        // Three places behind the point.
+        let step = self.bytes.map_or(1.0, |bytes| bytes.scale) * 1e-3;
+        if self.tool == Tool::NsightSystems
+            && step > 1.0
+            && let Some(per_second) = value(self.throughput)?
+        {
+            let exact = per_second * duration_ps as f64 * 1e-12;
+            if (exact - rounded).abs() <= step {
+                return Ok(Some(exact.round() as u64));
+            }
+        }
+        Ok(Some(rounded.round() as u64))
+    }
+}
+
+/// What kind of activity a name stands for; profilers put all but kernels in square brackets.
+fn kind(name: &str) -> Option<EventKind> {
+    if !name.starts_with('[') {
+        return Some(EventKind::Kernel);
+    }
+    let lower = name.to_ascii_lowercase();
+    if lower.contains("memcpy") {
+        Some(EventKind::Memcpy)
+    } else if lower.contains("memset") {
+        Some(EventKind::Memset)
+    } else {
+        None
+    }
+}
+
+/// A cell's text, empty where it says that there is none.
+fn present(cells: &Cells, column: usize) -> &str {
+    let text = cells.str(column);
+    if cells::is_empty(text) { "" } else { text }
+}
+
+/// Name and number of a device, as in `NVIDIA A100-PCIE-40GB (0)`.
+fn device(cells: &Cells, column: usize) -> (&str, i32) {
+    let text = present(cells, column);
+    let number = |text: &str| text.parse::<i32>().ok().filter(|id| (0..=1_000_000).contains(id));
+    if let Some(id) = number(text) {
+        return ("", id);
+    }
+    let numbered = text
+        .strip_suffix(')')
+        .and_then(|text| text.rsplit_once(" ("))
+        .and_then(|(name, id)| Some((name, number(id)?)));
+    numbered.unwrap_or((text, 0))
+}
