@@ -87,6 +87,14 @@ pub enum TraceError {
 }
 
 impl TraceError {
+    /// The same with other words on what to do, where the kind of error has some of its own.
+    pub(crate) fn with_help(mut self, words: String) -> Self {
+        if let Self::Malformed { help, .. } | Self::NotATrace { help, .. } = &mut self {
+            *help = words;
+        }
+        self
+    }
+
     pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Self {
         Self::Unreadable { path: path.to_owned(), reason: error.to_string() }
     }

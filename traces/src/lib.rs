@@ -22,6 +22,7 @@ mod utf16;
 pub use classify::{Classified, Known, classify};
 pub use error::TraceError;
 pub use recording::{
-    CollectiveInfo, Device, Event, EventKind, Mark, Operator, Profiled, Recording, Signature, Skipped,
+    CollectiveInfo, Device, Event, EventKind, Mark, Operator, Profiled, Recording, Signature,
+    Skipped,
 };
 pub use source::{ReadOptions, read};

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use lumacycle_workloads::ops::Operation;
 use serde::{Deserialize, Serialize};
 
-use crate::recording::{Device, Event, LATEST_PS, Mark, Profiled, Recording, Signature};
 use crate::located::ParseProblem;
+use crate::recording::{Device, Event, LATEST_PS, Mark, Profiled, Recording, Signature};
 
 /// The version that is written and read.
 pub const VERSION: u32 = 1;

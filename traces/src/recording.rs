@@ -215,6 +215,23 @@ impl Recording {
         std::mem::take(&mut self.signatures)
     }
 
+    /// Numbers distinct launches in the order in which they first run, so that one run gives one
+    /// recording whatever the order of its rows.
+    pub(crate) fn renumber(&mut self) {
+        self.events.sort_by_key(|event| (event.start_ps, event.device, event.stream));
+        let mut old: Vec<Option<Signature>> =
+            self.take_signatures().into_iter().map(Some).collect();
+        let mut numbers = vec![0; old.len()];
+        for event in &mut self.events {
+            let index = event.signature as usize;
+            if let Some(signature) = old[index].take() {
+                numbers[index] = u32::try_from(self.signatures.len()).unwrap_or(u32::MAX);
+                self.signatures.push(signature);
+            }
+            event.signature = numbers[index];
+        }
+    }
+
     /// Counts something that was left out.
     pub fn skip(&mut self, reason: &str, example: &str) {
         self.skip_many(reason, example, 1);

@@ -11,7 +11,7 @@ pub mod select;
 
 use lumacycle_arch::Entry;
 use lumacycle_engines::gpu::{energy, roofline};
-use lumacycle_engines::{Cost, Engine, EngineError, GpuEngine, Options, Resource};
+use lumacycle_engines::{Cost, Engine, EngineError, GpuEngine, L2Start, Options, Resource};
 use lumacycle_traces::{Classified, Known, Recording, Signature, classify};
 use lumacycle_workloads::KernelClass;
 use lumacycle_workloads::ops::Operation;
@@ -36,6 +36,13 @@ impl ReplayOptions<'_> {
     fn is_own(&self, entry: &Entry) -> bool {
         self.recorded_on.is_some_and(|own| own.id == entry.id)
     }
+
+    /// SM clock at which a profiler's counter runs were timed, in Hz: as recorded, else the base
+    /// clock of the GPU that recorded, to which the profiler locks it unless told otherwise.
+    fn profiled_clock_hz(&self, recording: &Recording) -> Option<f64> {
+        let base = || self.recorded_on.map(|own| own.gpu.clocks.base.hz());
+        recording.profiled.and_then(|profiled| profiled.clock_hz.or_else(base))
+    }
 }
 
 /// Why a replay is no prediction.
@@ -54,6 +61,17 @@ pub enum ReplayError {
         /// The GPU.
         gpu: String,
     },
+}
+
+/// Clocks that count as the same, as a share: recorded ones are means over a launch.
+const SAME_CLOCK: f64 = 0.03;
+
+/// Whether recorded durations can be held against those of `engine`: a profiler's counter runs only
+/// at the clock that they ran at.
+fn timed_alike(recording: &Recording, engine: &GpuEngine<'_>) -> bool {
+    let Some(profiled) = recording.profiled else { return true };
+    let clock_hz = engine.clock_hz();
+    profiled.clock_hz.is_some_and(|recorded| (recorded / clock_hz - 1.0).abs() < SAME_CLOCK)
 }
 
 /// A distinct launch with what it is and costs.
@@ -137,8 +155,11 @@ fn replay_at(
         |own| own.gpu.gpu.compute_capability,
     );
     // Inference sees the caches as the simulation does; the clock is the recording GPU's own.
+    // Profilers that count flush the caches first, and choose the clock.
+    let profiled = recording.profiled.is_some();
     let own_options = Options {
-        clock_hz: None,
+        clock_hz: options.profiled_clock_hz(recording),
+        l2: if profiled { L2Start::Cold } else { options.engine.l2 },
         mem_clock_hz: None,
         power_limit_w: Some(f64::INFINITY),
         relief: None,

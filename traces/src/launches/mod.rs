@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use lumacycle_workloads::Launch;
 
-use crate::recording::{Device, Event, EventKind, Operator, Recording, Signature};
 use crate::located::ParseProblem;
+use crate::recording::{Device, Event, EventKind, Operator, Recording, Signature};
 
 /// Columns that a list needs.
 const NEEDED: [&str; 12] = [
@@ -91,13 +91,13 @@ pub(crate) fn read(reader: impl Read, recording: &mut Recording) -> Result<(), P
     Ok(())
 }
 
-/// Gives the launches of an instant-ngp run their work, where a timeline holds one.
+/// Gives the launches of an instant-ngp run their work, where a timeline in order holds one.
 pub(crate) fn understand(recording: &mut Recording) {
-    let is_one = |s: &Signature| s.kind == EventKind::Kernel && ngp::function(&s.name) == "kernel_grid";
+    let is_one =
+        |s: &Signature| s.kind == EventKind::Kernel && ngp::function(&s.name) == "kernel_grid";
     if !recording.signatures.iter().any(is_one) {
         return;
     }
-    recording.events.sort_by_key(|event| event.start_ps);
     let launched = |recording: &Recording, event: &Event| {
         let signature = recording.signature(event);
         let launch = signature.launch.filter(|_| signature.work.is_none())?;
@@ -119,8 +119,8 @@ pub(crate) fn understand(recording: &mut Recording) {
             && signature.work.is_none()
             && let Some((role, work)) = understood.next()
         {
-            signature.operator = role
-                .map(|name| Arc::new(Operator { name: name.into(), ..Operator::default() }));
+            signature.operator =
+                role.map(|name| Arc::new(Operator { name: name.into(), ..Operator::default() }));
             signature.work = work;
         }
         recording.events[index].signature = recording.intern(signature);
@@ -187,7 +187,8 @@ fn rows(reader: impl Read) -> Result<Vec<Row>, ParseProblem> {
                 .parse::<i64>()
                 .ok()
                 .or_else(|| cell.parse::<f64>().ok().filter(|v| v.abs() < 9e15).map(|v| v as i64));
-            value.filter(|v| (0..=9_000_000_000_000_000).contains(v)).ok_or_else(|| {
+            // Two of them add up within the range of picoseconds.
+            value.filter(|v| (0..=4_000_000_000_000_000).contains(v)).ok_or_else(|| {
                 problem(
                     format!("\"{cell}\" is no number that can stand here"),
                     line,

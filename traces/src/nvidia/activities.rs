@@ -94,8 +94,9 @@ impl<'a> Activities<'a> {
         (at.unsigned_abs() <= LATEST_PS).then_some(at)
     }
 
-    /// Gives the launches of runs that are known further their work.
+    /// Puts launches in order, and gives those of runs that are known further their work.
     pub(super) fn finish(self) {
+        self.recording.renumber();
         launches::understand(self.recording);
     }
 }

@@ -25,7 +25,8 @@ pub(super) fn number(cell: &str) -> Result<f64, Odd> {
         return if value.is_finite() { Ok(value) } else { Err(Odd::NotANumber) };
     }
     let digits = cell.strip_prefix('-').unwrap_or(cell);
-    let numeric = |c: char| c.is_ascii_digit() || matches!(c, '.' | ',' | '\u{a0}' | '\u{202f}' | '’');
+    let numeric =
+        |c: char| c.is_ascii_digit() || matches!(c, '.' | ',' | '\u{a0}' | '\u{202f}' | '’');
     if digits.is_empty() || !digits.starts_with(|c: char| c.is_ascii_digit()) {
         return Err(Odd::NotANumber);
     }
@@ -111,8 +112,24 @@ pub(super) fn metric_scale(unit: &str) -> Option<f64> {
 
 fn base_scale(unit: &str) -> Option<f64> {
     const BASES: [&str; 18] = [
-        "", "byte", "B", "second", "s", "hz", "Hz", "cycle", "inst", "sector", "request", "warp",
-        "thread", "block", "register", "%", "wavefront", "SM",
+        "",
+        "byte",
+        "B",
+        "second",
+        "s",
+        "hz",
+        "Hz",
+        "cycle",
+        "inst",
+        "sector",
+        "request",
+        "warp",
+        "thread",
+        "block",
+        "register",
+        "%",
+        "wavefront",
+        "SM",
     ];
     if BASES.contains(&unit) {
         return Some(1.0);
@@ -130,6 +147,13 @@ fn base_scale(unit: &str) -> Option<f64> {
     };
     let base = &unit[prefix.len_utf8()..];
     (!base.is_empty() && BASES.contains(&base)).then_some(scale)
+}
+
+/// The roundest number in binary between two: sizes of buffers are such numbers, and exporters round
+/// them to a kilobyte.
+pub(super) fn roundest(low: f64, high: f64) -> u64 {
+    let (low, high) = (low.max(0.0).ceil() as u64, high.max(0.0).floor() as u64);
+    (0..64).rev().map(|bits| high >> bits << bits).find(|found| *found >= low).unwrap_or(high)
 }
 
 /// Three sizes as `(64, 2, 1)` or, padded, as `  64    2    1`.
@@ -193,6 +217,15 @@ mod tests {
         assert_eq!(metric_scale("furlong"), None);
         assert_eq!(metric_scale("m"), None);
         assert_eq!(size_unit("MB", 1024.0), Some(1_048_576.0));
+    }
+
+    #[test]
+    fn rounded_sizes_become_round_in_binary() {
+        for (thousands, exact) in [(0.0, 0), (16.0, 16_384), (82.0, 81_920), (49.0, 49_152)] {
+            assert_eq!(roundest(1e3 * thousands - 500.0, 1e3 * thousands + 500.0), exact);
+        }
+        assert_eq!(roundest(8.0, 8.0), 8);
+        assert_eq!(roundest(7.2, 7.8), 7);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! Columns are found by name, so variants that lack or add some are read alike. Used are start,
 //! duration, launch shape, registers, shared memory, sizes and ends of copies, device, stream and
 //! name. Left out are contexts, correlation numbers and throughputs, but for one use: Nsight rounds
-//! sizes to a kilobyte, and throughput × duration gives them back to the byte.
+//! sizes to a kilobyte, and throughput × duration gives those of copies more closely. Within what is
+//! left of the rounding, sizes are taken to be the roundest number in binary.
 
 use std::io::BufRead;
 
@@ -259,19 +260,27 @@ impl Columns {
         let (Some(grid), Some(block)) = (three(self.grid)?, three(self.block)?) else {
             return Ok(None);
         };
-        let registers = self.registers.map_or(Ok(None), |column| rows.read(column, cells::small))?;
+        let registers =
+            self.registers.map_or(Ok(None), |column| rows.read(column, cells::small))?;
         let memory = |measured: Option<Measured>| {
-            let Some(Measured { column, scale }) = measured else { return Ok(None) };
-            rows.read(column, |cell| cells::number(cell).map(|value| value * scale))
+            let Some(measured) = measured else { return Ok(0) };
+            let value: Option<f64> = rows.read(measured.column, cells::number)?;
+            Ok::<_, TraceError>(value.map_or(0, |value| self.exact(value, measured)))
         };
-        let shared =
-            memory(self.static_memory)?.unwrap_or(0.0) + memory(self.dynamic_memory)?.unwrap_or(0.0);
+        let shared = memory(self.static_memory)?.saturating_add(memory(self.dynamic_memory)?);
         Ok(Some(Launch {
             grid,
             block,
             registers: registers.unwrap_or(0),
-            shared_bytes: shared.round().clamp(0.0, f64::from(u32::MAX)) as u32,
+            shared_bytes: u32::try_from(shared).unwrap_or(u32::MAX),
         }))
+    }
+
+    /// Bytes of a value that Nsight Systems rounds to three places.
+    fn exact(&self, value: f64, of: Measured) -> u64 {
+        let bytes = value * of.scale;
+        let off = if self.tool == Tool::NsightSystems { 0.5e-3 * of.scale } else { 0.0 };
+        if off < 1.0 { bytes.round() as u64 } else { cells::roundest(bytes - off, bytes + off) }
     }
 
     /// Bytes of a copy or fill.
@@ -281,25 +290,35 @@ impl Columns {
         duration_ps: i64,
     ) -> Result<Option<u64>, TraceError> {
         let value = |measured: Option<Measured>| {
-            let Some(Measured { column, scale }) = measured else { return Ok(None) };
-            let found: Option<f64> = rows.read(column, cells::number)?;
-            Ok::<_, TraceError>(found.map(|value| value * scale))
+            let Some(measured) = measured else { return Ok(None) };
+            let found: Option<f64> = rows.read(measured.column, cells::number)?;
+            Ok::<_, TraceError>(found.zip(Some(measured)))
         };
-        let Some(rounded) = value(self.bytes)?.filter(|bytes| (0.0..9e15).contains(bytes)) else {
+        let Some((rounded, of)) =
+            value(self.bytes)?.filter(|(n, of)| (0.0..9e15).contains(&(n * of.scale)))
+        else {
             return Ok(None);
         };
-        // Three places behind the point.
-        let step = self.bytes.map_or(1.0, |bytes| bytes.scale) * 1e-3;
+        // A thousandth of the unit.
+        let step = of.scale * 1e-3;
         if self.tool == Tool::NsightSystems
             && step > 1.0
-            && let Some(per_second) = value(self.throughput)?
+            && let Some((rate, per)) = value(self.throughput)?
         {
-            let exact = per_second * duration_ps as f64 * 1e-12;
-            if (exact - rounded).abs() <= step {
-                return Ok(Some(exact.round() as u64));
+            let close = rate * per.scale * duration_ps as f64 * 1e-12;
+            // Exporters divide rounded numbers.
+            let off = 1e-4 * close;
+            if (close - rounded * of.scale).abs() <= step {
+                let exact = off < 0.5;
+                let bytes = close.round() as u64;
+                return Ok(Some(if exact {
+                    bytes
+                } else {
+                    cells::roundest(close - off, close + off)
+                }));
             }
         }
-        Ok(Some(rounded.round() as u64))
+        Ok(Some(self.exact(rounded, of)))
     }
 }
 

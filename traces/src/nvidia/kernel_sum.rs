@@ -40,7 +40,9 @@ pub(super) fn read<R: BufRead>(
     };
     let (instances, name) = (at("Instances").unwrap_or(0), at("Name").unwrap_or(0));
     let shapes = at("GridXYZ").zip(at("BlockXYZ"));
-    let mut note = "a kernel summary: each kernel runs with its mean duration, one after another without gaps".to_owned();
+    let mut note =
+        "a kernel summary: each kernel runs with its mean duration, one after another without gaps"
+            .to_owned();
     if shapes.is_none() {
         note += "; without launch shapes (cuda_gpu_kern_gb_sum has them, cuda_gpu_trace has all)";
     }

@@ -16,6 +16,8 @@ mod sqlite;
 #[cfg(not(feature = "sqlite"))]
 #[path = "no_sqlite.rs"]
 mod sqlite;
+#[cfg(all(test, feature = "sqlite"))]
+mod sqlite_tests;
 #[cfg(test)]
 mod tests;
 
@@ -60,7 +62,10 @@ pub(crate) fn looks_like(head: &[u8]) -> bool {
 }
 
 /// Reads the first table of a text; on an error, what was read so far stays in `recording`.
-pub(crate) fn read(lines: Lines<impl BufRead>, recording: &mut Recording) -> Result<(), TraceError> {
+pub(crate) fn read(
+    lines: Lines<impl BufRead>,
+    recording: &mut Recording,
+) -> Result<(), TraceError> {
     let mut rows = Rows::new(lines);
     let mut looks = Looks::default();
     for _ in 0..MOST_LINES {
@@ -183,10 +188,7 @@ impl Looks {
                 formats.to_owned(),
             )
         } else {
-            (
-                "it is neither JSON nor a table that a profiler writes".to_owned(),
-                formats.to_owned(),
-            )
+            ("it is neither JSON nor a table that a profiler writes".to_owned(), formats.to_owned())
         };
         TraceError::NotATrace { path: rows.lines().path().to_owned(), reason, help }
     }

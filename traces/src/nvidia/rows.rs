@@ -71,12 +71,8 @@ impl Cells {
 
 impl<R: BufRead> Rows<R> {
     pub(super) fn new(lines: Lines<R>) -> Self {
-        let cells = Cells {
-            parser: Reader::new(),
-            row: Vec::new(),
-            text: Vec::new(),
-            ends: Vec::new(),
-        };
+        let cells =
+            Cells { parser: Reader::new(), row: Vec::new(), text: Vec::new(), ends: Vec::new() };
         Self { lines: lines.up_to(LONGEST), cells }
     }
 

@@ -348,18 +348,21 @@ impl Reader<'_> {
                 Some(name) => name,
                 None => names.get(row, 7)?.unwrap_or_else(|| "kernel without a name".into()),
             };
-            let size = |index| integer(row, index).map(|size| size.and_then(|s| u32::try_from(s).ok()));
+            let size =
+                |index| integer(row, index).map(|size| size.and_then(|s| u32::try_from(s).ok()));
             let three = |first: usize| -> rusqlite::Result<Option<[u32; 3]>> {
                 let sizes = (size(first)?, size(first + 1)?, size(first + 2)?);
                 Ok(if let (Some(x), Some(y), Some(z)) = sizes { Some([x, y, z]) } else { None })
             };
             let (grid, block) = (three(8)?, three(11)?);
-            let shared =
-                size(15)?.unwrap_or(0).saturating_add(size(16)?.unwrap_or(0));
+            let shared = size(15)?.unwrap_or(0).saturating_add(size(16)?.unwrap_or(0));
             let registers = size(14)?.unwrap_or(0);
-            let launch = grid
-                .zip(block)
-                .map(|(grid, block)| Launch { grid, block, registers, shared_bytes: shared });
+            let launch = grid.zip(block).map(|(grid, block)| Launch {
+                grid,
+                block,
+                registers,
+                shared_bytes: shared,
+            });
             push(activities, launches, row, EventKind::Kernel, &name, launch, None)
         })
     }
@@ -369,7 +372,8 @@ impl Reader<'_> {
         activities: &mut Activities<'_>,
         launches: &Launches,
     ) -> rusqlite::Result<()> {
-        let common = ["start", "end", "deviceId", "streamId", "correlationId", "globalPid", "bytes"];
+        let common =
+            ["start", "end", "deviceId", "streamId", "correlationId", "globalPid", "bytes"];
         let bytes = |row: &Row<'_>| integer(row, 6).map(|b| b.and_then(|b| u64::try_from(b).ok()));
         let memory = |row: &Row<'_>, index: usize| -> rusqlite::Result<&str> {
             let kind = integer(row, index)?.and_then(|kind| usize::try_from(kind).ok());

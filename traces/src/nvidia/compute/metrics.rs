@@ -76,15 +76,22 @@ use Slot as S;
 
 /// Spellings of each, best first.
 const NAMES: &[(Slot, &[&str])] = &[
-    (S::Duration, &[
-        "gpu__time_duration.sum", "gpu__time_duration.avg", "gpu__time_duration", "Duration",
-    ]),
+    (
+        S::Duration,
+        &["gpu__time_duration.sum", "gpu__time_duration.avg", "gpu__time_duration", "Duration"],
+    ),
     // The graphics clock first: elapsed cycles of an SM leave out the start and end of a launch.
-    (S::Clock, &[
-        "gpc__cycles_elapsed.avg.per_second", "gpc__cycles_elapsed.max.per_second",
-        "gpc__frequency", "SM Frequency", "sm__cycles_elapsed.avg.per_second",
-        "smsp__cycles_elapsed.avg.per_second",
-    ]),
+    (
+        S::Clock,
+        &[
+            "gpc__cycles_elapsed.avg.per_second",
+            "gpc__cycles_elapsed.max.per_second",
+            "gpc__frequency",
+            "SM Frequency",
+            "sm__cycles_elapsed.avg.per_second",
+            "smsp__cycles_elapsed.avg.per_second",
+        ],
+    ),
     (S::Cycles, &["smsp__cycles_elapsed.avg", "sm__cycles_elapsed.avg", "sm__elapsed_cycles_avg"]),
     (S::GridX, &["launch__grid_dim_x"]),
     (S::GridY, &["launch__grid_dim_y"]),
@@ -96,71 +103,122 @@ const NAMES: &[(Slot, &[&str])] = &[
     (S::BlockSize, &["launch__block_size"]),
     (S::Registers, &["launch__registers_per_thread", "Registers Per Thread"]),
     (S::StaticMemory, &["launch__shared_mem_per_block_static", "Static Shared Memory Per Block"]),
-    (S::DynamicMemory, &["launch__shared_mem_per_block_dynamic", "Dynamic Shared Memory Per Block"]),
+    (
+        S::DynamicMemory,
+        &["launch__shared_mem_per_block_dynamic", "Dynamic Shared Memory Per Block"],
+    ),
     (S::Major, &["device__attribute_compute_capability_major"]),
     (S::Minor, &["device__attribute_compute_capability_minor"]),
-    (S::Instructions, &[
-        "smsp__inst_executed.sum", "sm__inst_executed.sum", "smsp__inst_executed_sum",
-        "Executed Instructions",
-    ]),
+    (
+        S::Instructions,
+        &[
+            "smsp__inst_executed.sum",
+            "sm__inst_executed.sum",
+            "smsp__inst_executed_sum",
+            "Executed Instructions",
+        ],
+    ),
     (S::Fp32Pipe, &["sm__inst_executed_pipe_fma.sum", "smsp__inst_executed_pipe_fma.sum"]),
-    (S::Integer, &[
-        "smsp__sass_thread_inst_executed_op_integer_pred_on.sum",
-        "sm__sass_thread_inst_executed_op_integer_pred_on.sum",
-    ]),
+    (
+        S::Integer,
+        &[
+            "smsp__sass_thread_inst_executed_op_integer_pred_on.sum",
+            "sm__sass_thread_inst_executed_op_integer_pred_on.sum",
+        ],
+    ),
     (S::Branches, &["smsp__inst_executed_op_branch.sum", "Branch Instructions"]),
     (S::Special, &["sm__inst_executed_pipe_xu.sum", "smsp__inst_executed_pipe_xu.sum"]),
-    (S::GlobalLoads, &[
-        "smsp__sass_inst_executed_op_global_ld.sum", "smsp__inst_executed_op_global_ld.sum",
-        "l1tex__t_requests_pipe_lsu_mem_global_op_ld.sum",
-    ]),
-    (S::GlobalStores, &[
-        "smsp__sass_inst_executed_op_global_st.sum", "smsp__inst_executed_op_global_st.sum",
-        "l1tex__t_requests_pipe_lsu_mem_global_op_st.sum",
-    ]),
-    (S::LocalLoads, &[
-        "smsp__sass_inst_executed_op_local_ld.sum", "smsp__inst_executed_op_local_ld.sum",
-        "l1tex__t_requests_pipe_lsu_mem_local_op_ld.sum",
-    ]),
-    (S::LocalStores, &[
-        "smsp__sass_inst_executed_op_local_st.sum", "smsp__inst_executed_op_local_st.sum",
-        "l1tex__t_requests_pipe_lsu_mem_local_op_st.sum",
-    ]),
-    (S::SharedLoads, &[
-        "smsp__sass_inst_executed_op_shared_ld.sum", "smsp__inst_executed_op_shared_ld.sum",
-    ]),
-    (S::SharedStores, &[
-        "smsp__sass_inst_executed_op_shared_st.sum", "smsp__inst_executed_op_shared_st.sum",
-    ]),
+    (
+        S::GlobalLoads,
+        &[
+            "smsp__sass_inst_executed_op_global_ld.sum",
+            "smsp__inst_executed_op_global_ld.sum",
+            "l1tex__t_requests_pipe_lsu_mem_global_op_ld.sum",
+        ],
+    ),
+    (
+        S::GlobalStores,
+        &[
+            "smsp__sass_inst_executed_op_global_st.sum",
+            "smsp__inst_executed_op_global_st.sum",
+            "l1tex__t_requests_pipe_lsu_mem_global_op_st.sum",
+        ],
+    ),
+    (
+        S::LocalLoads,
+        &[
+            "smsp__sass_inst_executed_op_local_ld.sum",
+            "smsp__inst_executed_op_local_ld.sum",
+            "l1tex__t_requests_pipe_lsu_mem_local_op_ld.sum",
+        ],
+    ),
+    (
+        S::LocalStores,
+        &[
+            "smsp__sass_inst_executed_op_local_st.sum",
+            "smsp__inst_executed_op_local_st.sum",
+            "l1tex__t_requests_pipe_lsu_mem_local_op_st.sum",
+        ],
+    ),
+    (
+        S::SharedLoads,
+        &["smsp__sass_inst_executed_op_shared_ld.sum", "smsp__inst_executed_op_shared_ld.sum"],
+    ),
+    (
+        S::SharedStores,
+        &["smsp__sass_inst_executed_op_shared_st.sum", "smsp__inst_executed_op_shared_st.sum"],
+    ),
     (S::Textures, &["smsp__inst_executed_op_texture.sum"]),
-    (S::Reductions, &[
-        "smsp__inst_executed_op_global_red.sum", "l1tex__t_requests_pipe_lsu_mem_global_op_red.sum",
-    ]),
-    (S::Atomics, &[
-        "smsp__inst_executed_op_global_atom.sum",
-        "l1tex__t_requests_pipe_lsu_mem_global_op_atom.sum",
-    ]),
+    (
+        S::Reductions,
+        &[
+            "smsp__inst_executed_op_global_red.sum",
+            "l1tex__t_requests_pipe_lsu_mem_global_op_red.sum",
+        ],
+    ),
+    (
+        S::Atomics,
+        &[
+            "smsp__inst_executed_op_global_atom.sum",
+            "l1tex__t_requests_pipe_lsu_mem_global_op_atom.sum",
+        ],
+    ),
     (S::WavefrontsLoad, &["l1tex__data_pipe_lsu_wavefronts_mem_shared_op_ld.sum"]),
     (S::WavefrontsStore, &["l1tex__data_pipe_lsu_wavefronts_mem_shared_op_st.sum"]),
     (S::L1GlobalSectors, &["l1tex__t_sectors_pipe_lsu_mem_global_op_ld.sum"]),
     (S::L1LocalSectors, &["l1tex__t_sectors_pipe_lsu_mem_local_op_ld.sum"]),
-    (S::L2ReadSectors, &[
-        "lts__t_sectors_srcunit_tex_op_read.sum", "lts__t_sectors_op_read.sum",
-        "l1tex__m_xbar2l1tex_read_sectors.sum",
-    ]),
-    (S::L2WriteSectors, &[
-        "lts__t_sectors_srcunit_tex_op_write.sum", "lts__t_sectors_op_write.sum",
-        "l1tex__m_l1tex2xbar_write_sectors.sum",
-    ]),
-    (S::L2ReductionSectors, &["lts__t_sectors_srcunit_tex_op_red.sum", "lts__t_sectors_op_red.sum"]),
+    (
+        S::L2ReadSectors,
+        &[
+            "lts__t_sectors_srcunit_tex_op_read.sum",
+            "lts__t_sectors_op_read.sum",
+            "l1tex__m_xbar2l1tex_read_sectors.sum",
+        ],
+    ),
+    (
+        S::L2WriteSectors,
+        &[
+            "lts__t_sectors_srcunit_tex_op_write.sum",
+            "lts__t_sectors_op_write.sum",
+            "l1tex__m_l1tex2xbar_write_sectors.sum",
+        ],
+    ),
+    (
+        S::L2ReductionSectors,
+        &["lts__t_sectors_srcunit_tex_op_red.sum", "lts__t_sectors_op_red.sum"],
+    ),
     (S::DramRead, &["dram__bytes_read.sum", "dram__bytes_op_read.sum", "dram__read_bytes"]),
     (S::DramReadSectors, &["dram__sectors_read.sum", "dram__sectors_op_read.sum"]),
     (S::DramWrite, &["dram__bytes_write.sum", "dram__bytes_op_write.sum", "dram__write_bytes"]),
     (S::DramWriteSectors, &["dram__sectors_write.sum", "dram__sectors_op_write.sum"]),
-    (S::Warps, &[
-        "sm__warps_active.avg.per_cycle_active", "sm__active_warps_avg_per_active_cycle",
-        "Achieved Active Warps Per SM",
-    ]),
+    (
+        S::Warps,
+        &[
+            "sm__warps_active.avg.per_cycle_active",
+            "sm__active_warps_avg_per_active_cycle",
+            "Achieved Active Warps Per SM",
+        ],
+    ),
 ];
 
 /// Kinds of arithmetic that are counted by thread, and what the metric calls them.

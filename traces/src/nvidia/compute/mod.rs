@@ -161,11 +161,7 @@ impl<'a> State<'a> {
         Ok(())
     }
 
-    fn long<R: BufRead>(
-        &mut self,
-        rows: &mut Rows<R>,
-        names: &[String],
-    ) -> Result<(), TraceError> {
+    fn long<R: BufRead>(&mut self, rows: &mut Rows<R>, names: &[String]) -> Result<(), TraceError> {
         let at = |word: &str| names.iter().position(|name| name == word).unwrap_or(0);
         let (metric, unit, value) = (at("Metric Name"), at("Metric Unit"), at("Metric Value"));
         // Rows without a rule may leave the rule's columns away.
@@ -186,11 +182,7 @@ impl<'a> State<'a> {
         Ok(())
     }
 
-    fn wide<R: BufRead>(
-        &mut self,
-        rows: &mut Rows<R>,
-        names: &[String],
-    ) -> Result<(), TraceError> {
+    fn wide<R: BufRead>(&mut self, rows: &mut Rows<R>, names: &[String]) -> Result<(), TraceError> {
         let Some(units) = rows.next()? else { return Ok(()) };
         let units = units.names();
         let wanted: Vec<(usize, Meaning, Option<f64>)> = names
@@ -404,16 +396,10 @@ fn alike(a: &Counters, b: &Counters) -> bool {
         [c.instructions(), c.fp32, c.memory, c.l1_bytes, c.l2_read_bytes, c.dram_bytes()]
     };
     // Differences below a thousand are noise.
-    amounts(a)
-        .iter()
-        .zip(amounts(b))
-        .all(|(a, b)| (a - b).abs() <= (0.05 * a.max(b)).max(1000.0))
+    amounts(a).iter().zip(amounts(b)).all(|(a, b)| (a - b).abs() <= (0.05 * a.max(b)).max(1000.0))
 }
 
 fn median(values: &mut [f64]) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()
 }
-
-#[cfg(test)]
-mod tests;
