@@ -33,6 +33,28 @@ struct Header {
     profiled: Option<Profiled>,
 }
 
+impl Header {
+    /// What it says of the whole recording; else what is wrong, and what to do.
+    fn tell(self, recording: &mut Recording) -> Result<(), (String, &'static str)> {
+        if self.version != VERSION {
+            return Err((
+                format!("this is version {} of the format", self.version),
+                "this build reads version 1: convert the trace again with a matching build",
+            ));
+        }
+        // A clock of nothing would divide by nothing later.
+        let clock = self.profiled.and_then(|profiled| profiled.clock_hz);
+        if clock.is_some_and(|clock| !(1e6..1e11).contains(&clock)) {
+            let help = "clock_hz is the SM clock in Hz, e.g. 1.41e9; leave it out if unknown";
+            return Err(("no GPU runs at that clock_hz".to_owned(), help));
+        }
+        recording.rank = self.rank;
+        recording.devices = self.devices;
+        recording.profiled = self.profiled;
+        Ok(())
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LaunchLine {
@@ -151,22 +173,7 @@ pub(crate) fn read(reader: impl Read, recording: &mut Recording) -> Result<(), P
         };
         if number == 1 {
             let header: Header = serde_json::from_slice(&text).map_err(parse_error)?;
-            if header.version != VERSION {
-                return Err(problem(
-                    format!("this is version {} of the format", header.version),
-                    1,
-                    "this build reads version 1: convert the trace again with a matching build",
-                ));
-            }
-            recording.rank = header.rank;
-            recording.devices = header.devices;
-            // A clock of nothing would divide by nothing later.
-            let possible = |clock: f64| (1e6..1e11).contains(&clock);
-            if header.profiled.and_then(|p| p.clock_hz).is_some_and(|clock| !possible(clock)) {
-                let help = "clock_hz is the SM clock in Hz, e.g. 1.41e9; leave it out if unknown";
-                return Err(problem("no GPU runs at that clock_hz".to_owned(), 1, help));
-            }
-            recording.profiled = header.profiled;
+            header.tell(recording).map_err(|(what, help)| problem(what, 1, help))?;
             continue;
         }
         // The first key says which kind of line it is; untagged enums would ruin the messages.

@@ -16,8 +16,6 @@ mod sqlite;
 #[cfg(not(feature = "sqlite"))]
 #[path = "no_sqlite.rs"]
 mod sqlite;
-#[cfg(all(test, feature = "sqlite"))]
-mod sqlite_tests;
 #[cfg(test)]
 mod tests;
 

@@ -12,6 +12,11 @@ use crate::lines::Lines;
 /// A row longer than this is no row: tables of 1,200 metrics have rows of 100 kB.
 pub(super) const LONGEST: u64 = 4 << 20;
 
+/// How often a byte stands in a text.
+fn count(text: &[u8], wanted: u8) -> usize {
+    text.iter().map(|byte| usize::from(*byte == wanted)).sum()
+}
+
 /// A table's rows, one at a time.
 pub(super) struct Rows<R> {
     lines: Lines<R>,
@@ -32,8 +37,7 @@ impl Cells {
         self.row.push(b'\n');
         // Neither can be more than this.
         self.text.resize(self.row.len() + 1, 0);
-        let commas = self.row.iter().filter(|byte| **byte == b',').count();
-        self.ends.resize(commas + 2, 0);
+        self.ends.resize(count(&self.row, b',') + 2, 0);
         self.parser.reset();
         let (result, _, _, count) =
             self.parser.read_record(&self.row, &mut self.text, &mut self.ends);
@@ -95,8 +99,7 @@ impl<R: BufRead> Rows<R> {
         }
         self.cells.row.clear();
         self.cells.row.extend_from_slice(self.lines.text());
-        let quotes = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'"').count();
-        let mut open = quotes(&self.cells.row) % 2 == 1;
+        let mut open = count(&self.cells.row, b'"') % 2 == 1;
         while open {
             self.cells.row.push(b'\n');
             let Some(line) = self.lines.next()? else {
@@ -106,7 +109,7 @@ impl<R: BufRead> Rows<R> {
                 ));
             };
             self.cells.row.extend_from_slice(line);
-            open ^= quotes(line) % 2 == 1;
+            open ^= count(line, b'"') % 2 == 1;
             if self.cells.row.len() as u64 > LONGEST {
                 return Err(self.malformed(
                     "a quoted cell goes on for megabytes",

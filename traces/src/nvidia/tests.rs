@@ -1,5 +1,8 @@
 //! Small exports of each kind, as the tools write them and as they should not be.
 
+#[cfg(feature = "sqlite")]
+mod databases;
+
 use std::path::PathBuf;
 
 use lumacycle_workloads::Launch;
@@ -61,7 +64,7 @@ const OF_2023: &str = "Start (ns),Duration (ns),CorrId,GrdX,GrdY,GrdZ,BlkX,BlkY,
 5000,9000,12,9,2,1,256,1,1,26,0.000,0.049,,,,,NVIDIA A100-PCIE-40GB (0),1,,19,\"void f<float, 2>(T1, int)\"\n\
 15000,800,13,,,,,,,,,,0.000,10.000,Device,,NVIDIA A100-PCIE-40GB (0),1,,19,[CUDA memset]\n";
 
-pub(super) const IN_BYTES: &str = "Start (ns),Duration (ns),CorrId,GrdX,GrdY,GrdZ,BlkX,BlkY,BlkZ,Reg/Trd,StcSMem (byte),DymSMem (byte),Bytes (byte),SrcMemKd,DstMemKd,Device,Ctx,Strm,Name\n\
+const IN_BYTES: &str = "Start (ns),Duration (ns),CorrId,GrdX,GrdY,GrdZ,BlkX,BlkY,BlkZ,Reg/Trd,StcSMem (byte),DymSMem (byte),Bytes (byte),SrcMemKd,DstMemKd,Device,Ctx,Strm,Name\n\
 1000,2500,11,,,,,,,,,,36864,Pageable,Device,NVIDIA A100-PCIE-40GB (0),1,20,[CUDA memcpy HtoD]\n\
 5000,9000,12,9,2,1,256,1,1,26,0,49152,,,,NVIDIA A100-PCIE-40GB (0),1,19,\"void f<float, 2>(T1, int)\"\n\
 15000,800,13,,,,,,,,,,8,Device,,NVIDIA A100-PCIE-40GB (0),1,19,[CUDA memset]\n";
@@ -220,7 +223,7 @@ fn long(metrics: &[(&str, &str, &str)], launches: u32) -> String {
 
 fn wide(metrics: &[(&str, &str, &str)], launches: u32) -> String {
     let list = |cell: fn(&(&str, &str, &str)) -> String| -> String {
-        metrics.iter().map(|m| format!(",\"{}\"", cell(m))).collect()
+        metrics.iter().fold(String::new(), |list, m| list + ",\"" + &cell(m) + "\"")
     };
     let blanks = ",\"\"".repeat(10);
     let mut out = format!("{HEAD}{}\n\"\"{blanks}{}\n", list(|m| m.0.into()), list(|m| m.1.into()));

@@ -7,8 +7,8 @@ use rusqlite::Connection;
 use crate::recording::Recording;
 use crate::source::{self, ReadOptions};
 
-/// The three activities of the timelines in `tests`, with an extra column as of 2024.
-pub(super) const EXPORT: &str = "
+/// The three activities of the timelines in the module above, with an extra column as of 2024.
+const EXPORT: &str = "
 CREATE TABLE StringIds (id INTEGER NOT NULL PRIMARY KEY, value TEXT NOT NULL);
 INSERT INTO StringIds VALUES (1, 'void f<float, 2>(T1, int)'), (2, 'f'), (3, 'step');
 CREATE TABLE TARGET_INFO_GPU (vmId INTEGER, id INTEGER NOT NULL, name TEXT, computeMajor INTEGER, computeMinor INTEGER);
@@ -58,7 +58,7 @@ fn a_database_says_what_the_table_says() {
     let path = folder.database("a b%?#é.sqlite", EXPORT);
     let found = read(&path).unwrap();
     let csv = folder.0.path().join("t.csv");
-    std::fs::write(&csv, super::tests::IN_BYTES).unwrap();
+    std::fs::write(&csv, super::IN_BYTES).unwrap();
     let table = read(&csv).unwrap();
     assert_eq!(found.signatures, table.signatures);
     assert_eq!(found.events, table.events);
