@@ -163,7 +163,6 @@ fn replay_at(
         mem_clock_hz: None,
         power_limit_w: Some(f64::INFINITY),
         relief: None,
-        ..options.engine
     };
     let own = options.recorded_on.map(|entry| GpuEngine::new(&entry.gpu).with(own_options));
     let priced: Vec<Option<Priced>> = recording

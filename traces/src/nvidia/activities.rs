@@ -89,6 +89,7 @@ impl<'a> Activities<'a> {
     }
 
     /// Time on the recording's axis, for ranges.
+    #[cfg(feature = "sqlite")]
     pub(super) fn on_axis(&self, ps: i64) -> Option<i64> {
         let at = ps.checked_sub(self.origin_ps.unwrap_or(ps))?;
         (at.unsigned_abs() <= LATEST_PS).then_some(at)
