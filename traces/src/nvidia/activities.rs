@@ -9,6 +9,10 @@ use lumacycle_workloads::Launch;
 use crate::launches;
 use crate::recording::{Device, Event, EventKind, LATEST_PS, Recording, Signature};
 
+/// Activities, and bytes of distinct names, that are kept of one file.
+const MOST_EVENTS: usize = 50_000_000;
+const MOST_NAMES: usize = 256 << 20;
+
 /// One activity as a row tells it.
 pub(super) struct Activity<'a> {
     pub(super) kind: EventKind,
@@ -26,12 +30,14 @@ pub(super) struct Activity<'a> {
 pub(super) struct Activities<'a> {
     pub(super) recording: &'a mut Recording,
     names: HashMap<String, Arc<str>>,
+    /// Bytes of all names.
+    named: usize,
     origin_ps: Option<i64>,
 }
 
 impl<'a> Activities<'a> {
     pub(super) fn new(recording: &'a mut Recording) -> Self {
-        Self { recording, names: HashMap::new(), origin_ps: None }
+        Self { recording, names: HashMap::new(), named: 0, origin_ps: None }
     }
 
     /// A name, kept once.
@@ -40,8 +46,20 @@ impl<'a> Activities<'a> {
             return Arc::clone(known);
         }
         let shared: Arc<str> = Arc::from(name);
+        self.named += name.len();
         self.names.insert(name.to_owned(), Arc::clone(&shared));
         shared
+    }
+
+    /// What there is more of than memory is spent on.
+    pub(super) fn full(&self) -> Option<&'static str> {
+        if self.recording.events.len() > MOST_EVENTS {
+            Some("the file holds more than fifty million activities")
+        } else if self.named > MOST_NAMES {
+            Some("the names of the kernels in the file add up to more than 256 MiB")
+        } else {
+            None
+        }
     }
 
     /// A device by number and name, kept once.

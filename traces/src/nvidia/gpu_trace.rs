@@ -82,45 +82,17 @@ pub(super) fn read<R: BufRead>(
     tool: Tool,
     recording: &mut Recording,
 ) -> Result<(), TraceError> {
-    let mut units: Vec<String> = names.iter().map(|name| unit_in(name).to_owned()).collect();
-    let mut columns = columns(rows, names, &units, tool);
-    if tool == Tool::Nvprof {
-        // The units are the first row.
-        if rows.next()?.is_none() {
-            return Ok(());
-        }
-        units = rows.cells().names();
-        columns = self::columns(rows, names, &units, tool);
-    }
-    let columns = columns?;
+    let units: Vec<String> = match tool {
+        Tool::NsightSystems => names.iter().map(|name| unit_in(name).to_owned()).collect(),
+        // A row of their own.
+        Tool::Nvprof => match rows.next()? {
+            Some(cells) => cells.names(),
+            None => return Ok(()),
+        },
+    };
+    let columns = columns(rows, names, &units, tool)?;
     let mut activities = Activities::new(recording);
-    let mut label = String::new();
-    let mut result = Ok(());
-    loop {
-        match rows.next() {
-            Ok(None) => break,
-            Ok(Some(cells)) if cells.len() == columns.count => {}
-            Ok(Some(cells)) => {
-                let text = cells.whole();
-                // Another report of the same command follows.
-                if text.starts_with("Processing [") {
-                    let note = "only the first timeline of the file was read";
-                    activities.recording.notes.push(note.to_owned());
-                    break;
-                }
-                activities.recording.skip("line that is no row of the table", &text);
-                continue;
-            }
-            Err(error) => {
-                result = Err(error);
-                break;
-            }
-        }
-        if let Err(error) = columns.activity(rows, &mut activities, &mut label) {
-            result = Err(error);
-            break;
-        }
-    }
+    let result = columns.all(rows, &mut activities);
     activities.finish();
     result
 }
@@ -190,6 +162,33 @@ fn columns<R: BufRead>(
 }
 
 impl Columns {
+    /// All rows.
+    fn all<R: BufRead>(
+        &self,
+        rows: &mut Rows<R>,
+        activities: &mut Activities<'_>,
+    ) -> Result<(), TraceError> {
+        let mut label = String::new();
+        while let Some(cells) = rows.next()? {
+            if cells.len() == self.count {
+                self.activity(rows, activities, &mut label)?;
+                if let Some(what) = activities.full() {
+                    return Err(rows.malformed(what, "record or export a part of the run"));
+                }
+                continue;
+            }
+            let text = cells.whole();
+            // Another report of the same command follows.
+            if text.starts_with("Processing [") {
+                let note = "only the first timeline of the file was read";
+                activities.recording.notes.push(note.to_owned());
+                break;
+            }
+            activities.recording.skip("line that is no row of the table", &text);
+        }
+        Ok(())
+    }
+
     /// One row.
     fn activity<R: BufRead>(
         &self,

@@ -65,6 +65,9 @@ pub(super) fn read<R: BufRead>(
             activities.recording.skip("row without a readable total time and instances", &row);
             continue;
         };
+        if let Some(what) = activities.full() {
+            return Err(rows.malformed(what, "cut rows out of the summary"));
+        }
         let so_far = activities.recording.events.len() as u64;
         if so_far.saturating_add(count) > MOST_LAUNCHES {
             return Err(rows.malformed(

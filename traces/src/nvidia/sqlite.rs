@@ -256,7 +256,7 @@ impl Reader<'_> {
         let mut left = self.most_rows;
         while let Some(row) = rows.next()? {
             if left == 0 {
-                return Err(rusqlite::Error::InvalidQuery);
+                return Err(unusable("a table has more rows than a file of this size can hold"));
             }
             left -= 1;
             each(row)?;
@@ -415,6 +415,11 @@ impl Reader<'_> {
     }
 }
 
+/// An error of our own among those of SQLite.
+fn unusable(what: &'static str) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(what.into())
+}
+
 /// Puts an activity in: the first six columns are alike in all tables.
 fn push(
     activities: &mut Activities<'_>,
@@ -446,7 +451,7 @@ fn push(
         duration_ps,
         launched_ps: launched.and_then(|ns| ps(*ns)),
     });
-    Ok(())
+    activities.full().map_or(Ok(()), |what| Err(unusable(what)))
 }
 
 /// The process of a thread's or process's global number, whose last three bytes are the thread.

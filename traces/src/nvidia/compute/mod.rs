@@ -9,6 +9,7 @@
 
 mod metrics;
 
+use std::collections::HashMap;
 use std::io::BufRead;
 use std::sync::Arc;
 
@@ -87,14 +88,20 @@ struct Head {
     block: Option<[u32; 3]>,
 }
 
+/// A launch known by its counters, and its number.
+type Counted = (u32, Counters);
+
+/// Launches of one kernel that a further one is compared with.
+const COMPARED: usize = 64;
+
 struct State<'a> {
     activities: Activities<'a>,
     columns: Columns,
     dictionary: Dictionary,
     head: Option<Head>,
     metrics: Metrics,
-    /// Launches known by counters, with the number of each.
-    counted: Vec<(u32, Counters)>,
+    /// Launches known by counters, with the number of each, by kernel and shape.
+    counted: HashMap<(Arc<str>, Launch), Vec<Counted>>,
     /// SM clocks of the launches, in Hz.
     clocks: Vec<f64>,
     at_ps: i64,
@@ -123,7 +130,7 @@ impl<'a> State<'a> {
             dictionary: Dictionary::new(),
             head: None,
             metrics: Metrics::default(),
-            counted: Vec::new(),
+            counted: HashMap::new(),
             clocks: Vec::new(),
             at_ps: 0,
             by_counters: 0,
@@ -133,6 +140,9 @@ impl<'a> State<'a> {
 
     /// Takes the columns that are no metrics; a launch that is not the one at hand ends that.
     fn head<R: BufRead>(&mut self, rows: &Rows<R>) -> Result<(), TraceError> {
+        if let Some(what) = self.activities.full() {
+            return Err(rows.malformed(what, "profile fewer kernels (--launch-count)"));
+        }
         let row = rows.cells();
         let of = |column: Option<usize>| column.map_or(&[][..], |column| row.get(column));
         let same = self.head.as_ref().is_some_and(|head| {
@@ -306,20 +316,16 @@ impl<'a> State<'a> {
     /// The number of a launch with such counters; those of the same kernel and shape that counted
     /// nearly the same are one.
     fn counted(&mut self, name: &Arc<str>, counters: Counters) -> u32 {
-        let signatures = &self.activities.recording.signatures;
-        let known = self.counted.iter().find(|(signature, known)| {
-            signatures[*signature as usize].name == *name
-                && known.launch == counters.launch
-                && alike(known, &counters)
-        });
-        if let Some((signature, _)) = known {
+        let launches = self.counted.entry((Arc::clone(name), counters.launch)).or_default();
+        let mut recent = launches.iter().rev().take(COMPARED);
+        if let Some((signature, _)) = recent.find(|(_, known)| alike(known, &counters)) {
             return *signature;
         }
+        let signatures = &mut self.activities.recording.signatures;
         let next = u32::try_from(signatures.len()).unwrap_or(u32::MAX);
         let work = Some(Operation::Counters(counters.clone()));
-        let launch = Some(counters.launch);
-        self.activities.recording.signatures.push(signature(Arc::clone(name), launch, work));
-        self.counted.push((next, counters));
+        signatures.push(signature(Arc::clone(name), Some(counters.launch), work));
+        launches.push((next, counters));
         next
     }
 
