@@ -9,9 +9,10 @@ use lumacycle_workloads::Launch;
 use crate::launches;
 use crate::recording::{Device, Event, EventKind, LATEST_PS, Recording, Signature};
 
-/// Activities, and bytes of distinct names, that are kept of one file.
+/// Activities, distinct launches, and bytes of distinct names that are kept of one file.
 const MOST_EVENTS: usize = 50_000_000;
-const MOST_NAMES: usize = 256 << 20;
+const MOST_LAUNCHES: usize = 500_000;
+const MOST_NAMES: usize = 128 << 20;
 
 /// One activity as a row tells it.
 pub(super) struct Activity<'a> {
@@ -55,8 +56,10 @@ impl<'a> Activities<'a> {
     pub(super) fn full(&self) -> Option<&'static str> {
         if self.recording.events.len() > MOST_EVENTS {
             Some("the file holds more than fifty million activities")
+        } else if self.recording.signatures.len() > MOST_LAUNCHES {
+            Some("the file holds more than half a million distinct launches")
         } else if self.named > MOST_NAMES {
-            Some("the names of the kernels in the file add up to more than 256 MiB")
+            Some("the names of the kernels in the file add up to more than 128 MiB")
         } else {
             None
         }

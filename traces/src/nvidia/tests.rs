@@ -372,6 +372,14 @@ fn containers_and_damage() {
 }
 
 #[test]
+fn distinct_launches_have_a_bound() {
+    let head = "Start (ns),Duration (ns),GrdX,GrdY,GrdZ,BlkX,BlkY,BlkZ,Name\n".to_owned();
+    let many = (0..600_000).fold(head, |text, i| text + &format!("{i},1,1,1,1,1,1,1,k{i}\n"));
+    let told = text(&many).unwrap_err();
+    assert!(told.contains("half a million") && told.contains("line 500002"), "{told}");
+}
+
+#[test]
 fn archives_are_read_as_streams_whatever_their_names() {
     let mut archive = tar::Builder::new(Vec::new());
     for (name, link) in [
