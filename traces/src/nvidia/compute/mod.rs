@@ -336,10 +336,11 @@ impl<'a> State<'a> {
             return;
         }
         recording.profiled = Some(Profiled { clock_hz });
-        recording.notes.push(
-            "profiled launches: one at a time, in the order of their numbers, without gaps"
-                .to_owned(),
-        );
+        let clock =
+            clock_hz.map_or_else(String::new, |hz| format!(", with SMs at {:.0} MHz", hz / 1e6));
+        recording.notes.push(format!(
+            "profiled launches: one at a time{clock}, in the order of their numbers, without gaps"
+        ));
         if self.by_counters > 0 {
             recording.notes.push(format!(
                 "{} launches are known by their counters, which hold for the caches of the GPU that recorded",
