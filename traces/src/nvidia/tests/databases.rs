@@ -1,7 +1,9 @@
 //! Databases as Nsight Systems exports them, made here, and as they should not be.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
+use proptest::prelude::*;
 use rusqlite::Connection;
 
 use crate::recording::Recording;
@@ -105,7 +107,6 @@ fn exports_that_lack_something() {
 
 #[test]
 fn damaged_and_packed_databases() {
-    use std::io::Write;
     let folder = Folder::new();
     let whole = std::fs::read(folder.database("t.sqlite", EXPORT)).unwrap();
     let write = |name: &str, bytes: &[u8]| {
@@ -117,11 +118,7 @@ fn damaged_and_packed_databases() {
     let told = read(&write("garbage.sqlite", &garbage)).unwrap_err();
     assert!(told.contains("SQLite data is damaged"), "{told}");
     assert!(read(&write("cut.sqlite", &whole[..whole.len() / 3])).is_err());
-    let packed = |bytes: &[u8]| {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    };
+    let packed = super::gzip;
     let plain = read(&folder.0.path().join("t.sqlite")).unwrap();
     let unpacked = read(&write("t.sqlite.gz", &packed(&whole))).unwrap();
     assert_eq!((plain.events, plain.signatures), (unpacked.events, unpacked.signatures));
@@ -136,4 +133,35 @@ fn damaged_and_packed_databases() {
     huge[28..32].copy_from_slice(&u32::MAX.to_be_bytes());
     let told = read(&write("huge.sqlite.gz", &packed(&huge))).unwrap_err();
     assert!(told.contains("cannot be unpacked"), "{told}");
+}
+
+proptest! {
+    /// Whatever a database holds, reading ends with a result or a message.
+    #[test]
+    fn changed_databases_do_no_harm(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..24),
+        at_start in any::<bool>(),
+        packed in any::<bool>(),
+    ) {
+        static WHOLE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+            std::fs::read(Folder::new().database("t.sqlite", EXPORT)).unwrap_or_default()
+        });
+        let mut bytes = WHOLE.clone();
+        // Headers and the schema decide most.
+        let most = if at_start { 4096 } else { bytes.len() };
+        for (at, byte) in changes {
+            let at = if at_start { 16 + at.index(most - 16) } else { at.index(most) };
+            bytes[at] = byte;
+        }
+        if packed {
+            bytes = super::gzip(&bytes);
+        }
+        let folder = Folder::new();
+        let path = folder.0.path().join("t.sqlite");
+        std::fs::write(&path, &bytes).unwrap();
+        if let Ok(recording) = read(&path) {
+            prop_assert!(recording.events.iter().all(|event| event.duration_ps >= 0));
+        }
+        prop_assert_eq!(folder.files(), 1);
+    }
 }
