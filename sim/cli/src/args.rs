@@ -142,8 +142,9 @@ pub struct SelectArgs {
 
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// Kineto (torch.profiler) JSON, a lumacycle trace, a CSV list of launches, or the kernelslist.g of
-    /// Accel-Sim's tracer; plain, gzip, zstd, or a tar of ranks
+    /// Kineto (torch.profiler) JSON, an export of Nsight Systems (CSV, SQLite), Nsight Compute (CSV) or
+    /// nvprof, a lumacycle trace, a CSV list of launches, or the kernelslist.g of Accel-Sim's tracer;
+    /// plain, gzip, zstd, or a tar of ranks (docs/trace-formats.md)
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     #[command(flatten)]

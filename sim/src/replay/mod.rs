@@ -11,7 +11,7 @@ pub mod select;
 
 use lumacycle_arch::Entry;
 use lumacycle_engines::gpu::{Prepared, energy, roofline, within_limit};
-use lumacycle_engines::{Cost, Engine, EngineError, GpuEngine, Options, Resource};
+use lumacycle_engines::{Cost, Engine, EngineError, GpuEngine, L2Start, Options, Resource};
 use lumacycle_traces::{Classified, Known, Recording, Signature, classify};
 use lumacycle_workloads::KernelClass;
 use lumacycle_workloads::ops::Operation;
@@ -36,6 +36,13 @@ impl ReplayOptions<'_> {
     fn is_own(&self, entry: &Entry) -> bool {
         self.recorded_on.is_some_and(|own| own.id == entry.id)
     }
+
+    /// SM clock at which a profiler's counter runs were timed, in Hz: as recorded, else the base
+    /// clock of the GPU that recorded, to which the profiler locks it unless told otherwise.
+    fn profiled_clock_hz(&self, recording: &Recording) -> Option<f64> {
+        let base = || self.recorded_on.map(|own| own.gpu.clocks.base.hz());
+        recording.profiled.and_then(|profiled| profiled.clock_hz.or_else(base))
+    }
 }
 
 /// Why a replay is no prediction.
@@ -54,6 +61,17 @@ pub enum ReplayError {
         /// The GPU.
         gpu: String,
     },
+}
+
+/// Clocks that count as the same, as a share: recorded ones are means over a launch.
+const SAME_CLOCK: f64 = 0.03;
+
+/// Whether recorded durations can be held against those of `engine`: a profiler's counter runs only
+/// at the clock that they ran at.
+fn timed_alike(recording: &Recording, engine: &GpuEngine<'_>) -> bool {
+    let Some(profiled) = recording.profiled else { return true };
+    let clock_hz = engine.clock_hz();
+    profiled.clock_hz.is_some_and(|recorded| (recorded / clock_hz - 1.0).abs() < SAME_CLOCK)
 }
 
 /// A distinct launch with what it is and costs.
@@ -112,7 +130,7 @@ pub fn replay_with_spans(
     check_capacity(recording, entry)?;
     let works = works(recording, options);
     let free = GpuEngine::new(&entry.gpu).with(options.engine.unlimited());
-    let own = own_engine(options);
+    let own = own_engine(recording, options);
     let priced = price_all(&works, &free, own.as_ref());
     let limit_w = free.with(options.engine).power_limit_w();
     if options.engine.clock_hz.is_some() || Sums::of(&works, &priced).mean_w() <= limit_w {
@@ -136,9 +154,12 @@ struct Work {
 }
 
 /// The GPU that recorded. Inference sees the caches as the simulation does; the clock is its own.
-fn own_engine(options: ReplayOptions<'_>) -> Option<GpuEngine<'_>> {
+/// Profilers that count flush the caches first, and choose the clock.
+fn own_engine<'a>(recording: &Recording, options: ReplayOptions<'a>) -> Option<GpuEngine<'a>> {
+    let l2 = if recording.profiled.is_some() { L2Start::Cold } else { options.engine.l2 };
+    let clock_hz = options.profiled_clock_hz(recording);
     let own_options =
-        Options { clock_hz: None, mem_clock_hz: None, relief: None, ..options.engine }.unlimited();
+        Options { clock_hz, l2, mem_clock_hz: None, relief: None, ..options.engine }.unlimited();
     options.recorded_on.map(|entry| GpuEngine::new(&entry.gpu).with(own_options))
 }
 
@@ -154,7 +175,7 @@ fn works(recording: &Recording, options: ReplayOptions<'_>) -> Vec<Option<Work>>
         || recording.main_device().map_or(0, |device| device.compute_capability),
         |own| own.gpu.gpu.compute_capability,
     );
-    let own = own_engine(options);
+    let own = own_engine(recording, options);
     let of = |(signature, &(count, total_ns)): (&Signature, &(u64, f64))| {
         if count == 0 {
             return None;
