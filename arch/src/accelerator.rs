@@ -43,6 +43,8 @@ impl TablePolicy {
 }
 
 impl Show for TablePolicy {
+    const WRITTEN: &'static str = "\"stream\", \"pool\", \"subset\" or \"refuse\"";
+
     fn show(&self) -> String {
         self.name().to_owned()
     }

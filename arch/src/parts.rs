@@ -19,6 +19,8 @@ pub enum Interleave {
 }
 
 impl Show for Interleave {
+    const WRITTEN: &'static str = "\"low\" or \"fold\"";
+
     fn show(&self) -> String {
         format!("{self:?}").to_lowercase()
     }
