@@ -11,7 +11,7 @@
 mod pages;
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use support::{code, root, run, stdout};
@@ -118,6 +118,50 @@ fn pages_made_by_the_program_are_fresh() {
         assert!(
             there == stdout(&output),
             "{path} is stale: cargo run -- reference {page} > {path}"
+        );
+    }
+}
+
+/// Names of all keys of a result, but for those below `operation`.
+fn keys_of(value: &serde_json::Value, out: &mut BTreeSet<String>) {
+    match value {
+        serde_json::Value::Object(map) => {
+            for (key, inner) in map {
+                out.insert(key.clone());
+                if key != "operation" {
+                    keys_of(inner, out);
+                }
+            }
+        }
+        serde_json::Value::Array(list) => list.iter().for_each(|inner| keys_of(inner, out)),
+        _ => {}
+    }
+}
+
+/// The tables of results name every key, and none that is not there.
+#[test]
+fn keys_of_results_are_documented() {
+    let text = std::fs::read_to_string(root().join("docs/reference/files.md")).unwrap();
+    let commands = [
+        ("kernel", "kernel gemm 512 512 512 --gpu a100"),
+        ("replay", "replay docs/examples/transformer.jsonl --gpu a100"),
+        ("run", "run gia --resolution 96x54 --gpu rtx3090 --accelerator ngpc-8 --as-published"),
+    ];
+    for (name, command) in commands {
+        let (_, rest) = text.split_once(&format!("### JSON of `{name}`\n")).unwrap();
+        let section = rest.split("\n### ").next().unwrap();
+        let rows = section.lines().filter(|line| line.starts_with("| `"));
+        let first = rows.filter_map(|row| row.split('|').nth(1));
+        let written: BTreeSet<String> =
+            first.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned)).collect();
+        let words: Vec<&str> = command.split(' ').chain(["--format", "json"]).collect();
+        let mut there = BTreeSet::new();
+        keys_of(&serde_json::from_str(&stdout(&run(&words))).unwrap(), &mut there);
+        let missing: Vec<_> = there.difference(&written).collect();
+        let gone: Vec<_> = written.difference(&there).collect();
+        assert!(
+            missing.is_empty() && gone.is_empty(),
+            "{name}: undocumented {missing:?}, gone {gone:?}"
         );
     }
 }

@@ -62,6 +62,8 @@ const PARSED: &[(&str, &str)] = &[
 const NOT_RUN: &[(&str, &str)] = &[
     ("cargo test", "this is what runs this test"),
     ("cargo bench", "takes minutes, and says nothing of right or wrong"),
+    ("cargo run -p lumacycle-api --example", "sim/api/tests/examples.rs runs all of them"),
+    ("cargo doc", "CI runs it"),
     ("cargo install", "builds the program again, optimised"),
     ("cargo run --release --", "stands for the program"),
     ("bash .ci/", "CI runs it"),
@@ -194,6 +196,8 @@ struct Tally {
     failed: Vec<String>,
     /// Commands with nothing behind their name.
     names: BTreeSet<String>,
+    /// Seconds of commands.
+    slowest: Vec<(f64, String)>,
     /// What commands without files of their page's own have printed.
     known: BTreeMap<String, String>,
 }
@@ -235,7 +239,7 @@ impl Tally {
             self.parsed += 1;
             ours.replacen("lumacycle ", "lumacycle reference parse ", 1)
         } else {
-            let small = smaller(&ours);
+            let small = if self.names.contains(&ours) { ours.clone() } else { smaller(&ours) };
             *(if small == ours { &mut self.as_written } else { &mut self.made_smaller }) += 1;
             small
         };
@@ -245,7 +249,9 @@ impl Tally {
         if alone && let Some(known) = self.known.get(&line) {
             return known.clone();
         }
+        let started = std::time::Instant::now();
         let mut output = shell(folder, &line);
+        self.slowest.push((started.elapsed().as_secs_f64(), line.clone()));
         // Named, without what it needs.
         if code(&output) == 2 && self.names.contains(&line) {
             self.mentioned += 1;
@@ -316,6 +322,10 @@ fn commands_of_the_documentation_run() {
     for one in pages::all() {
         page(&one, &mut tally);
     }
+    tally.slowest.sort_by(|a, b| b.0.total_cmp(&a.0));
+    for (seconds, line) in tally.slowest.iter().take(12) {
+        eprintln!("{seconds:5.1} s  {line}");
+    }
     assert!(tally.failed.is_empty(), "{}", tally.failed.join("\n"));
     let listed =
         PARSED.iter().chain(NOT_RUN).map(|(start, _)| *start).chain(MENTIONED.iter().copied());
@@ -339,7 +349,7 @@ fn wrong_commands_are_found() {
         ("lumacycle catalog list --wat", "ended with 2"),
         ("lumacycle replay missing.json --gpu a100", "ended with 3"),
         ("lumacycle calibrate a100 --wat x", "ended with 2"),
-        ("cargo doc", "neither run nor listed"),
+        ("cargo tree", "neither run nor listed"),
     ] {
         let mut tally = Tally::default();
         tally.command("here", folder.path(), command);

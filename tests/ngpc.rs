@@ -206,7 +206,7 @@ fn the_studies_that_ship() {
         .collect();
     files.retain(|file| !file.contains("studies/rt-"));
     files.sort();
-    assert_eq!(files.len(), 9);
+    assert_eq!(files.len(), 10);
     let args = [&["study", "--resolution", "96x54", "--out", &out], &as_str(&files)[..]].concat();
     let output = run(&args);
     assert_eq!(code(&output), 0, "{}", support::stderr(&output));

@@ -45,6 +45,20 @@ section! {
 }
 
 section! {
+    /// Buffers that hold those parts of tables that belong to one block of space at a time.
+    SubgridBuffer / SubgridBufferPartial {
+        /// Blocks of space along each axis; 1: there is no such buffer.
+        per_axis: u32,
+        /// First level that is kept by block, counted from 0; coarser ones lie in table memories.
+        first_level: u32,
+        /// Capacity of all copies together.
+        capacity: Bytes,
+        /// Copies that take turns: with two, the next parts are loaded while these are used.
+        copies: u32,
+    }
+}
+
+section! {
     /// Units that turn positions into addresses.
     LookupUnit / LookupUnitPartial {
         /// Units side by side.

@@ -25,7 +25,7 @@ goal = "minimise"
 "#;
 
 #[expect(clippy::print_stdout, reason = "an example shows what it found")]
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
     let explored = lumacycle::explore(SPACE, folder.path())?;
     for design in explored.front.iter().filter_map(|point| explored.design(*point)) {

@@ -12,7 +12,7 @@ capacity = "512 KiB"
 "#;
 
 #[expect(clippy::print_stdout, reason = "an example shows what it found")]
-fn main() -> Result<(), lumacycle::Error> {
+pub fn main() -> Result<(), lumacycle::Error> {
     let gpu = lumacycle::gpu("rtx3090")?;
     let scenario = Scenario::shipped("nerf")?.scene("statue")?.size(320, 180);
     let alone = scenario.frame(&gpu, Options::default())?;

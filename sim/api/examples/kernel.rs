@@ -5,7 +5,7 @@ use lumacycle::workloads::DType;
 use lumacycle::workloads::ops::{Gemm, Operation};
 
 #[expect(clippy::print_stdout, reason = "an example shows what it found")]
-fn main() -> Result<(), lumacycle::Error> {
+pub fn main() -> Result<(), lumacycle::Error> {
     let work = Operation::Gemm(Gemm::new(4096, 4096, 4096, DType::Fp16));
     for name in ["v100-sxm2-16gb", "a100-sxm4-80gb", "h100-sxm"] {
         let gpu = lumacycle::gpu(name)?;
