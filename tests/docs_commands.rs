@@ -288,7 +288,7 @@ fn page(page: &Page, tally: &mut Tally) {
         let place = format!("{}:{}", page.name(), code.line);
         if code.fence.as_deref() == Some("toml")
             && let Some(name) = code.text.lines().next().and_then(|line| line.strip_prefix("# "))
-            && name.ends_with(".toml")
+            && Path::new(name).extension().is_some_and(|end| end == "toml")
             && !name.contains(['/', ' '])
         {
             std::fs::write(folder.path().join(name), &code.text).unwrap();

@@ -249,35 +249,21 @@ impl Plan<'_> {
         let features = moved(2.0 * f64::from(self.queries.grid.outputs()) * HALF_BYTES);
         let buffer = own * features / parts::bytes_per_clock(&accelerator.feature_buffer);
         let other = mlp.max(gathers).max(input).max(output).max(exchange).max(buffer);
-        let waiting =
-            self.encoding.subgrid.as_ref().filter(|_| counted.tables).map_or(0.0, |used| {
-                let clocks_per_byte = 1.0 / accelerator.table_dma.bytes_per_clock;
-                own * used.waiting_cycles(clocks_per_byte, accelerator.subgrid.copies)
-            });
-        let encoding = waiting
-            + if counted.banks {
-                own * self.encoding.cycles_with(other / own.max(1.0))
-            } else {
-                own * self.encoding.ideal_cycles
-            };
+        let encoding = own * self.encoding_cycles(other / own.max(1.0), counted)
+            + own * self.waiting_cycles(counted);
 
         // What all processors share.
         let link_bytes = samples * (in_bytes + out_bytes + lines * line);
         let link = link_bytes / accelerator.link.bytes_per_clock;
         let table_dram = samples * lines * line * (1.0 - l2_hit);
         let streamed = if in_l2 { 0.0 } else { samples * (in_bytes + out_bytes) };
-        let scattered =
-            |level: &&LevelUse| level.missed_lines > 0.0 && level.placed.home != Home::Subgrid;
-        let missing = self.encoding.levels.iter().filter(scattered);
-        let rows = missing.map(|level| level.touched_bytes).sum::<f64>() / gpu.dram.row.bytes();
+        let scattered_dram = samples * gathered * line * (1.0 - l2_hit);
         let traffic = Traffic {
             l2_bytes: link_bytes,
             dram_read_bytes: table_dram + if in_l2 { 0.0 } else { samples * in_bytes },
             dram_write_bytes: if in_l2 { 0.0 } else { samples * out_bytes },
-            extra_activations: samples
-                * gathered
-                * (1.0 - l2_hit)
-                * dram::activations_per_request(gpu, rows),
+            extra_activations: scattered_dram / line
+                * dram::activations_per_request(gpu, self.scattered_rows()),
             ..Traffic::default()
         };
         let dram_ns = if streamed + table_dram > 0.0 {
@@ -301,21 +287,9 @@ impl Plan<'_> {
             (Unit::Link, (link * to_ns).max(l2_ns)),
             (Unit::Dram, dram_ns),
         ];
-        let (mut binding, mut longest) = (Unit::Mlp, 0.0);
-        for &(unit, time) in &times {
-            // With a limited buffer the encoding's time contains its waits for the network.
-            let margin = if unit == Unit::Encoding { 1.0 } else { 1.02 };
-            if time * margin > longest {
-                (binding, longest) = (unit, time * margin);
-            }
-        }
         let time_ns = times.iter().map(|(_, ns)| *ns).fold(0.0, f64::max) + fill * to_ns;
         let share = |ns: f64| if time_ns > 0.0 { (ns / time_ns).min(1.0) } else { 0.0 };
-        let own_encoding = if counted.banks {
-            own * self.encoding.cycles_with(0.0)
-        } else {
-            own * self.encoding.ideal_cycles
-        };
+        let own_encoding = own * self.encoding_cycles(0.0, counted);
         let busy = times
             .iter()
             .map(|&(unit, ns)| {
@@ -324,12 +298,33 @@ impl Plan<'_> {
             .collect();
         QueryCost {
             time_ns,
-            binding,
+            binding: binding_of(&times),
             busy,
             shared: SharedUse { l2: share(l2_ns), dram: share(dram_ns), ..SharedUse::default() },
             traffic,
             energy_pj: samples * self.sample_pj(lines * line, exchanged, in_bytes + out_bytes),
         }
+    }
+
+    /// Clocks of a sample in the encoding engines, where everything behind them takes `other`.
+    fn encoding_cycles(&self, other: f64, counted: Counted) -> f64 {
+        if counted.banks { self.encoding.cycles_with(other) } else { self.encoding.ideal_cycles }
+    }
+
+    /// Clocks of a sample that these wait for parts of tables.
+    fn waiting_cycles(&self, counted: Counted) -> f64 {
+        let accelerator = self.accelerator();
+        let clocks_per_byte = 1.0 / accelerator.table_dma.bytes_per_clock;
+        let used = self.encoding.subgrid.as_ref().filter(|_| counted.tables);
+        used.map_or(0.0, |used| used.waiting_cycles(clocks_per_byte, accelerator.subgrid.copies))
+    }
+
+    /// DRAM rows over which misses are scattered.
+    fn scattered_rows(&self) -> f64 {
+        let scattered =
+            |level: &&LevelUse| level.missed_lines > 0.0 && level.placed.home != Home::Subgrid;
+        let missing = self.encoding.levels.iter().filter(scattered);
+        missing.map(|level| level.touched_bytes).sum::<f64>() / self.engine.gpu.dram.row.bytes()
     }
 
     /// Clocks from the first position to the first answer.
@@ -401,6 +396,19 @@ impl Plan<'_> {
             tables.min(all) / gpu.stream_bytes_per_s(0.0) / self.engine.memory.memory_scale();
         dma.max(link).max(l2).max(dram) * 1e9
     }
+}
+
+/// The unit that takes longest.
+fn binding_of(times: &[(Unit, f64)]) -> Unit {
+    let (mut binding, mut longest) = (Unit::Mlp, 0.0);
+    for &(unit, time) in times {
+        // With a limited buffer the encoding's time contains its waits for the network.
+        let margin = if unit == Unit::Encoding { 1.0 } else { 1.02 };
+        if time * margin > longest {
+            (binding, longest) = (unit, time * margin);
+        }
+    }
+    binding
 }
 
 /// Bytes of an encoded direction: sixteen halves.

@@ -24,6 +24,7 @@ metric = "area_mm2"
 goal = "minimise"
 "#;
 
+/// Prints what it found.
 #[expect(clippy::print_stdout, reason = "an example shows what it found")]
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;

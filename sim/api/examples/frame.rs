@@ -11,6 +11,7 @@ default = "estimate: what if"
 capacity = "512 KiB"
 "#;
 
+/// Prints what it found.
 #[expect(clippy::print_stdout, reason = "an example shows what it found")]
 pub fn main() -> Result<(), lumacycle::Error> {
     let gpu = lumacycle::gpu("rtx3090")?;

@@ -4,6 +4,7 @@ use lumacycle::Options;
 use lumacycle::workloads::DType;
 use lumacycle::workloads::ops::{Gemm, Operation};
 
+/// Prints what it found.
 #[expect(clippy::print_stdout, reason = "an example shows what it found")]
 pub fn main() -> Result<(), lumacycle::Error> {
     let work = Operation::Gemm(Gemm::new(4096, 4096, 4096, DType::Fp16));

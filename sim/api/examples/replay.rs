@@ -5,6 +5,7 @@ use std::path::Path;
 
 use lumacycle::Options;
 
+/// Prints what it found.
 #[expect(clippy::print_stdout, reason = "an example shows what it found")]
 pub fn main() -> Result<(), lumacycle::Error> {
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples/transformer.jsonl");

@@ -103,7 +103,7 @@ pub fn accelerator_from_toml(id: &str, text: &str) -> Result<AcceleratorEntry, E
 /// [`Error::Work`] where the sizes are impossible, [`Error::Replay`] where it does not fit in device memory,
 /// [`Error::Engine`] where the GPU cannot run it.
 pub fn kernel(work: &Operation, gpu: &Entry, options: Options) -> Result<Cost, Error> {
-    work.validate().map_err(|reason| Error::Work { reason: reason.to_string() })?;
+    work.validate().map_err(|reason| Error::Work { reason })?;
     fits("this kernel", work.resident_bytes(), gpu)?;
     Ok(GpuEngine::new(&gpu.gpu).with(options).price(work)?)
 }
