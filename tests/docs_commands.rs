@@ -47,11 +47,14 @@ const PARSED: &[(&str, &str)] = &[
     ("lumacycle validate power", "needs two tables of measurements that do not ship"),
     ("lumacycle calibrate", "needs hundreds of measured rows, which do not ship"),
     ("lumacycle figures --out", "renders a dozen frames and all rows of three validations"),
-    (
-        "lumacycle study sim/studies/*.toml",
-        "239 systems; each study has its page, and is run there",
-    ),
     ("lumacycle study sim/studies/rt-", "fields of 300 texels; tests/rtnerf.rs runs two"),
+    ("lumacycle study sim/studies/", "tests/ngpc.rs runs all that are left, at a small size"),
+    (
+        "lumacycle explore sim/spaces/gpu-hash-encoding.toml",
+        "prices a frame for each point; a smaller space of its kind is run in tests/explore.rs",
+    ),
+    ("lumacycle explore sim/spaces/equal-area.toml", "prices a frame for each point as well"),
+    ("lumacycle explore sim/spaces/ngpc-scaling.toml", "prices four applications' frames"),
     (
         "lumacycle run tensorf --accelerator rt-nerf-edge --scene statue",
         "as the next, at 800 x 800",
@@ -95,6 +98,8 @@ fn smaller(command: &str) -> String {
         let size = if has("tensorf") || command.contains("/rt-") { "48x48" } else { "96x54" };
         match words.iter().position(|word| word == "--resolution") {
             None => words.splice(2..2, ["--resolution".to_owned(), size.to_owned()]).for_each(drop),
+            // An image that is compared with another way of rendering it.
+            Some(at) if has("tensorf") => size.clone_into(&mut words[at + 1]),
             Some(at) => {
                 let width = words[at + 1].split('x').next().and_then(|w| w.parse::<u32>().ok());
                 if width.is_none_or(|width| width > WIDEST) {
