@@ -51,10 +51,10 @@ const PARSED: &[(&str, &str)] = &[
     ("lumacycle study sim/studies/", "tests/ngpc.rs runs all that are left, at a small size"),
     (
         "lumacycle explore sim/spaces/gpu-hash-encoding.toml",
-        "prices a frame for each point; a smaller space of its kind is run in tests/explore.rs",
+        "prices a frame of NeRF for each of its first points",
     ),
-    ("lumacycle explore sim/spaces/equal-area.toml", "prices a frame for each point as well"),
-    ("lumacycle explore sim/spaces/ngpc-scaling.toml", "prices four applications' frames"),
+    ("lumacycle explore sim/spaces/equal-area.toml", "prices a frame of NeRF for each as well"),
+    ("lumacycle explore sim/spaces/ngpc-scaling.toml", "prices two frames of NeRF at full size"),
     (
         "lumacycle run tensorf --accelerator rt-nerf-edge --scene statue",
         "as the next, at 800 x 800",
