@@ -77,7 +77,8 @@ const NOT_RUN: &[(&str, &str)] = &[
 
 /// Commands that are mentioned without what they need: their help is asked for. Those that are named by
 /// nothing but their name (`lumacycle trace stats`) need no entry.
-const MENTIONED: &[&str] = &["lumacycle plot dvfs", "lumacycle validate all"];
+const MENTIONED: &[&str] =
+    &["lumacycle plot dvfs", "lumacycle validate all", "lumacycle reference"];
 
 /// Usage lines of this page are patterns; its examples are run.
 const PATTERNS: &str = "docs/reference/cli.md";
@@ -150,6 +151,7 @@ fn inputs(folder: &Path) {
         write(name, &support::run(&shape).stdout);
     }
     // What ships; nothing can be written there by accident, as pages write into `docs/studies`.
+    std::fs::create_dir_all(folder.join("docs/reference")).unwrap();
     for link in ["sim/studies", "sim/spaces", "docs/examples"] {
         std::fs::create_dir_all(folder.join(link).parent().unwrap()).unwrap();
         std::os::unix::fs::symlink(root().join(link), folder.join(link)).unwrap();
@@ -166,8 +168,8 @@ const SPACE: &str = "name = \"small\"\nquestion = \"?\"\n[system]\napp = \"gia\"
 
 /// A command of the program as the shell gets it, placeholders filled in; none of other programs.
 fn ours(command: &str) -> Option<String> {
-    let words =
-        command.strip_prefix("cargo run --release -- ").or(command.strip_prefix("lumacycle "))?;
+    let starts = ["cargo run --release -- ", "cargo run -- ", "lumacycle "];
+    let words = starts.iter().find_map(|start| command.strip_prefix(start))?;
     let words = words.split(' ').map(|word| {
         let stands = PLACEHOLDERS.iter().find(|(name, _)| *name == word);
         stands.map_or(word, |(_, value)| *value)
