@@ -33,6 +33,8 @@ pub enum Generation {
 }
 
 impl Show for Generation {
+    const WRITTEN: &'static str = "\"maxwell\", \"pascal\", \"volta\", \"turing\", \"ampere\", \"ada\", \"hopper\" or \"blackwell\"";
+
     fn show(&self) -> String {
         format!("{self:?}").to_lowercase()
     }
@@ -57,6 +59,8 @@ pub enum DramTechnology {
 }
 
 impl Show for DramTechnology {
+    const WRITTEN: &'static str = "\"gddr5\", \"gddr5x\", \"gddr6\", \"gddr6x\", \"gddr7\", \"hbm2\", \"hbm2e\", \"hbm3\", \"hbm3e\", \"lpddr4\" or \"lpddr5\"";
+
     fn show(&self) -> String {
         format!("{self:?}").to_lowercase()
     }

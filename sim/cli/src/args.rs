@@ -2,6 +2,7 @@
 
 mod explore;
 mod figures;
+mod reference;
 mod run;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use clap_complete::Shell;
 
 pub use explore::{Dispatch, ExploreAction, ExploreArgs, StudyArgs};
 pub use figures::{ExplainArgs, FiguresArgs, PlotArgs, PlotKind};
+pub use reference::{KeysOf, ReferenceArgs, ReferencePage};
 pub use run::{EncodingArg, RestArg, RunArgs};
 
 const EXAMPLES: &str = "\
@@ -61,6 +63,9 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Print a completion script for a shell
     Completions(CompletionArgs),
+    /// Pages of the documentation that follow from the program
+    #[command(hide = true)]
+    Reference(ReferenceArgs),
 }
 
 /// How results are written.
@@ -308,6 +313,14 @@ pub enum CatalogAction {
     Check {
         /// The file
         file: PathBuf,
+    },
+    /// List every key that a description may set, with how it is written and what it means
+    Keys {
+        /// Of what
+        #[arg(value_enum)]
+        what: KeysOf,
+        #[command(flatten)]
+        output: OutputArgs,
     },
 }
 

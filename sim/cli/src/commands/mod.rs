@@ -13,6 +13,7 @@ pub mod figures;
 pub mod inputs;
 pub mod kernel;
 pub mod plot;
+pub mod reference;
 pub mod replay;
 mod report;
 pub mod run;
