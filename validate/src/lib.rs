@@ -14,7 +14,6 @@ pub mod neural;
 pub mod ngp;
 pub mod ngpc;
 pub mod power;
-pub mod report;
 pub mod rtnerf;
 pub mod stats;
 pub mod suite;

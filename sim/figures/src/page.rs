@@ -66,22 +66,41 @@ impl Page {
 
     /// A table that can be sorted.
     pub fn table(&mut self, header: &[&str], rows: impl Iterator<Item = Vec<String>>) {
-        let cells = |tag: &str, cells: &[String]| {
-            let mut text = String::new();
-            for cell in cells {
-                text.push_str(&format!("<{tag}>{}</{tag}>", escaped(cell)));
-            }
-            text
-        };
-        let names: Vec<String> = header.iter().map(|name| (*name).to_owned()).collect();
+        self.rows(header, rows.map(|row| (None, row)));
+    }
+
+    /// The same, of which each row leads to a file beside this one.
+    pub fn linked(&mut self, header: &[&str], rows: impl Iterator<Item = (String, Vec<String>)>) {
+        self.rows(header, rows.map(|(file, row)| (Some(file), row)));
+    }
+
+    fn rows(&mut self, header: &[&str], rows: impl Iterator<Item = (Option<String>, Vec<String>)>) {
+        let names: Vec<String> =
+            header.iter().map(|name| format!("<th>{}</th>", escaped(name))).collect();
         self.body.push_str(&format!(
             "<div class=\"scroll\"><table class=\"sortable\">\n<thead><tr>{}</tr></thead>\n<tbody>\n",
-            cells("th", &names)
+            names.concat()
         ));
-        for row in rows {
-            self.body.push_str(&format!("<tr>{}</tr>\n", cells("td", &row)));
+        for (file, row) in rows {
+            self.body.push_str("<tr>");
+            for (number, cell) in row.iter().enumerate() {
+                let text = escaped(cell);
+                match file.as_ref().filter(|_| number == 0) {
+                    Some(file) => {
+                        let file = escaped(file);
+                        self.body.push_str(&format!("<td><a href=\"{file}\">{text}</a></td>"));
+                    }
+                    None => self.body.push_str(&format!("<td>{text}</td>")),
+                }
+            }
+            self.body.push_str("</tr>\n");
         }
         self.body.push_str("</tbody></table></div>\n");
+    }
+
+    /// A paragraph.
+    pub fn text(&mut self, text: &str) {
+        self.body.push_str(&format!("<p>{}</p>\n", escaped(text)));
     }
 
     /// A list.

@@ -423,7 +423,7 @@ impl Space {
 
 /// Settings without a dot.
 pub(super) const SIMPLE: &[&str] =
-    &["app", "encoding", "scene", "rest", "at", "gpu", "accelerator"];
+    &["app", "encoding", "scene", "rest", "at", "prune", "gpu", "accelerator"];
 
 /// Expressions with their text and place.
 pub(super) type Requirements = Vec<(Expression, String, Range<usize>)>;

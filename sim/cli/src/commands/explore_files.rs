@@ -54,6 +54,14 @@ fn cells(space: &Space, row: &Row, record: &Record, on_front: bool) -> Vec<Strin
     cells
 }
 
+/// The files that figures are drawn from.
+pub struct Files {
+    /// `results.csv`.
+    pub results: Vec<u8>,
+    /// `sensitivities.csv`.
+    pub changes: Vec<u8>,
+}
+
 /// Writes all files of a folder; each appears only when it is complete.
 pub fn write(
     space: &Space,
@@ -61,7 +69,7 @@ pub fn write(
     summary: &Summary,
     sensitivities: &[Sensitivity],
     folder: &Path,
-) -> Result<(), Failure> {
+) -> Result<Files, Failure> {
     let rows = run.rows();
     let front: BTreeSet<u64> = summary.front.iter().copied().collect();
     let mut records = Lookup::open(run.path()).map_err(|error| failed(&error))?;
@@ -105,10 +113,12 @@ pub fn write(
     output::write(Some(&folder.join("results.csv")), &results)?;
     output::write(Some(&folder.join("pareto.csv")), &best)?;
     output::write(Some(&folder.join("sensitivities.csv")), &changes)?;
-    output::write(Some(&folder.join("summary.json")), format!("{told}\n").as_bytes())
+    output::write(Some(&folder.join("summary.json")), format!("{told}\n").as_bytes())?;
+    Ok(Files { results, changes })
 }
 
-fn goal(goal: Goal) -> &'static str {
+/// As a space file says it.
+pub fn goal(goal: Goal) -> &'static str {
     match goal {
         Goal::Minimise => "minimise",
         Goal::Maximise => "maximise",

@@ -15,6 +15,8 @@ pub mod kernel;
 pub mod plot;
 pub mod replay;
 mod report;
+mod report_explore;
+mod report_validate;
 pub mod run;
 pub mod study;
 mod sweep;

@@ -9,6 +9,8 @@ use crate::{FigureError, Table, Theme};
 
 /// Points up to which each has a mark.
 const MARKS: usize = 600;
+/// What designs are called that miss a limit.
+const OUTSIDE: &str = "outside of a limit";
 /// Metrics of which more is better.
 const MORE: [&str; 6] =
     ["fps", "frames_per_s", "speedup", "as_published_speedup", "frames_per_j", "frames_per_s_mm2"];
@@ -23,7 +25,14 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
     let value = |row: usize, column: usize| table.number(row, column).unwrap_or(0.0);
     let points: Vec<(f64, f64)> = rows.iter().map(|row| (value(*row, x), value(*row, y))).collect();
     let less = |column: usize| !MORE.contains(&table.header[column].as_str());
-    let front = front(&points, less(x), less(y));
+    // Designs outside of a limit are shown, but are no part of the front.
+    let feasible = table.any(&["feasible"]);
+    let within: Vec<usize> = (0..rows.len())
+        .filter(|index| feasible.is_none_or(|c| table.text(rows[*index], c) != "false"))
+        .collect();
+    let inside: Vec<(f64, f64)> = within.iter().map(|index| points[*index]).collect();
+    let front: Vec<usize> =
+        front(&inside, less(x), less(y)).into_iter().map(|index| within[index]).collect();
     let log =
         |pick: fn(&(f64, f64)) -> f64| options.log && points.iter().all(|point| pick(point) > 0.0);
     let scale = |pick: fn(&(f64, f64)) -> f64| {
@@ -33,6 +42,10 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
     let series = Series::by(table, by, theme);
     let mut legend = series.legend(Key::Mark);
     legend.push(Entry { name: "Pareto front".to_owned(), place: 4, key: Key::LineMark });
+    let outside = within.len() < rows.len();
+    if outside {
+        legend.push(Entry { name: OUTSIDE.to_owned(), place: 5, key: Key::Mark });
+    }
     let mut chart = Chart::new(
         theme,
         2.5,
@@ -44,14 +57,29 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         // One series stands back behind the front.
         let colour =
             if series.names.len() > 1 { chart.colour(name, *place) } else { "#9a9a9a".to_owned() };
-        let mine = rows.iter().zip(&points).filter(|(row, _)| series.of[**row] == index);
-        let drawn: Vec<(f64, f64)> = mine.map(|(_, point)| chart.at(point.0, point.1)).collect();
+        let mine = within.iter().filter(|at| series.of[rows[**at]] == index);
+        let drawn: Vec<(f64, f64)> =
+            mine.map(|at| chart.at(points[*at].0, points[*at].1)).collect();
         if points.len() <= MARKS {
             for point in drawn {
                 chart.canvas.mark(point, *place, MARK * 0.8, &colour);
             }
         } else {
             chart.canvas.dots(&drawn, 1.4, &colour, 0.6);
+        }
+    }
+    if outside {
+        let colour = chart.colour(OUTSIDE, 5);
+        let mut rest = within.iter().peekable();
+        let others = (0..rows.len()).filter(|index| rest.next_if_eq(&index).is_none());
+        let drawn: Vec<(f64, f64)> =
+            others.map(|at| chart.at(points[at].0, points[at].1)).collect();
+        if points.len() <= MARKS {
+            for point in drawn {
+                chart.canvas.mark(point, 5, MARK * 0.7, &colour);
+            }
+        } else {
+            chart.canvas.dots(&drawn, 1.2, &colour, 0.6);
         }
     }
     let line: Vec<(f64, f64)> =
@@ -144,5 +172,21 @@ mod tests {
         assert_eq!(front(&points, true, false), [0]);
         assert_eq!(picks(10, 4), [0, 3, 6, 9]);
         assert_eq!(picks(2, 4), [0, 1]);
+    }
+
+    /// What misses a limit is drawn, but the front goes past it.
+    #[test]
+    fn designs_outside_of_a_limit_are_no_part_of_the_front() {
+        let csv =
+            b"point,area_mm2,frame_ms,feasible\n0,1,9,true\n1,2,1,false\n2,3,5,true\n3,,,false\n";
+        let table = Table::parse(csv, &[]).unwrap();
+        let figure = draw(&table, &Options::default(), &Theme::default()).unwrap();
+        let front = |line: &&str| line.ends_with(",true");
+        assert_eq!(
+            figure.data.lines().filter(front).collect::<Vec<_>>(),
+            ["0,1,9,true", "2,3,5,true"]
+        );
+        assert_eq!(figure.data.lines().count(), 4);
+        assert!(figure.svg.contains(OUTSIDE));
     }
 }

@@ -35,8 +35,8 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         theme,
         f64::min(theme.width_in, 3.6) * 0.86,
         &series.legend(Key::Mark),
-        Axis::numbers(name("measured", x), scale),
-        Axis::numbers(name("predicted", y), scale),
+        Axis::numbers(options.x_title.clone().unwrap_or_else(|| name("measured", x)), scale),
+        Axis::numbers(options.y_title.clone().unwrap_or_else(|| name("predicted", y)), scale),
     );
     let (low, high) = scale.ends();
     let area = chart.area;
