@@ -118,7 +118,13 @@ fn add_touches(
             match out[from..].iter_mut().find(|touch| touch.line == line) {
                 Some(known) => known.highest = known.highest.max(*entry),
                 None => {
-                    out.push(Touch { line, hash, highest: *entry, of_place: false, of_walk: false })
+                    out.push(Touch {
+                        line,
+                        hash,
+                        highest: *entry,
+                        of_place: false,
+                        of_walk: false,
+                    });
                 }
             }
         }

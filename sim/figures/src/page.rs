@@ -10,7 +10,8 @@ th,td{padding:.15em .7em;text-align:right;border-bottom:1px solid #ddd;white-spa
 th{border-bottom:1px solid #444}td:first-child,th:first-child{text-align:left}\
 td:first-child{max-width:24em;overflow:hidden;text-overflow:ellipsis}\
 .sortable th button{all:unset;cursor:pointer}.sortable th button:focus-visible{outline:2px solid #0064a8}\
-figure{margin:1em 0}figure svg{max-width:100%;height:auto}figcaption{color:#444;font-size:13px}\
+figure{display:inline-block;vertical-align:top;width:29em;max-width:100%;margin:1em 1em 1em 0}\
+figure.wide{width:100%}figure svg{width:100%;height:auto}figcaption{color:#444;font-size:13px}\
 .big{display:flex;flex-wrap:wrap;gap:1em 2.5em;margin:1em 0}.big b{display:block;font-size:1.7em}\
 pre{overflow-x:auto;background:#f4f4f4;padding:.6em}";
 
@@ -113,7 +114,8 @@ impl Page {
 
     /// A command line, or other text as it is.
     pub fn verbatim(&mut self, text: &str) {
-        self.body.push_str(&format!("<pre>{}</pre>\n", escaped(text)));
+        let lines: Vec<String> = text.lines().map(escaped).collect();
+        self.body.push_str(&format!("<pre>{}</pre>\n", lines.join("\n")));
     }
 
     /// The file.

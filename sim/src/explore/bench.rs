@@ -94,7 +94,7 @@ impl<'a> Bench<'a> {
     ) -> Result<(), E> {
         let space = self.space;
         let catalog = &self.catalog;
-        let spelled: Vec<(Job, Result<(String, Spelled), Record>)> = jobs
+        let spelled: Vec<(Job, Result<Keyed, Record>)> = jobs
             .into_par_iter()
             .map(|job| {
                 let spelled = spelled(space, &job);
@@ -165,13 +165,15 @@ impl<'a> Bench<'a> {
     }
 }
 
+/// A system with what it shares.
+type Keyed = (String, Spelled);
 /// Designs by what they share.
 type Group = (String, Vec<(Job, Spelled)>);
 
 /// How much the heaviest of what groups share counts for.
 fn heaviest(groups: &[Group]) -> usize {
     let field =
-        groups.iter().flat_map(|(_, group)| group.first()).any(|(_, s)| s.system.is_field());
+        groups.iter().filter_map(|(_, group)| group.first()).any(|(_, s)| s.system.is_field());
     if field { FIELD } else { 1 }
 }
 

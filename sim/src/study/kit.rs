@@ -63,7 +63,7 @@ impl Queried {
 #[derive(Debug)]
 pub(crate) enum Kit {
     /// Of an application that asks networks.
-    Queries(QueryKit),
+    Queries(Box<QueryKit>),
     /// Of a decomposed field.
     Field(FieldKit),
 }
@@ -72,7 +72,9 @@ impl Kit {
     /// Prepares what systems with one key share.
     pub fn of(system: &System, work: &Work, catalog: &Catalog) -> Result<Self, StudyError> {
         match work {
-            Work::Queries(work) => QueryKit::of(system, work, catalog).map(Self::Queries),
+            Work::Queries(work) => {
+                QueryKit::of(system, work, catalog).map(|kit| Self::Queries(Box::new(kit)))
+            }
             Work::Field(work) => FieldKit::of(system, work, catalog).map(Self::Field),
         }
     }

@@ -115,6 +115,8 @@ metrics! {
     decode_busy_pct,
     /// Share of the frame that geometry works, in percent.
     geometry_busy_pct,
+    /// Time of a GPU's kernels that read planes and lines, in ms.
+    lookup_ms,
     /// Mean power, in W.
     power_w,
 }
@@ -128,6 +130,8 @@ pub(crate) struct System {
     rest: String,
     pub(super) at: f64,
     pub(super) prune: Option<f32>,
+    /// Whether a GPU decodes sparsely stored factors.
+    pub(super) decodes: bool,
     pub resolution: [u32; 2],
     pub(super) gpu: String,
     pub(super) gpu_changes: Vec<(String, String)>,
@@ -152,6 +156,7 @@ impl System {
             rest: base.rest.clone(),
             at: base.at,
             prune: None,
+            decodes: false,
             resolution: base.resolution,
             gpu: base.gpu.clone(),
             gpu_changes: Vec::new(),
@@ -176,6 +181,13 @@ impl System {
                         )
                     })?;
                 }
+                "storage" => {
+                    system.decodes = match text().as_str() {
+                        "dense" => false,
+                        "hybrid" => true,
+                        other => return Err(unknown("storage on a GPU", other, "dense, hybrid")),
+                    };
+                }
                 "prune" => {
                     let share = value.as_float().filter(|share| (0.0..1.0).contains(share));
                     let share = share.ok_or_else(|| {
@@ -193,7 +205,7 @@ impl System {
                         return Err(unknown(
                             "setting",
                             other,
-                            "app, encoding, scene, rest, at, prune, gpu, accelerator, gpu.SECTION.KEY, accelerator.SECTION.KEY",
+                            "app, encoding, scene, rest, at, prune, storage, gpu, accelerator, gpu.SECTION.KEY, accelerator.SECTION.KEY",
                         ));
                     }
                 }

@@ -12,7 +12,7 @@ use lumacycle_engines::sparse::{self, SparseUnit};
 use lumacycle_workloads::rays::View;
 use lumacycle_workloads::scene::Scene;
 use lumacycle_workloads::sparse::{Shape, storage_crossover};
-use lumacycle_workloads::tensorf::{CubeTrace, Field, Synthetic};
+use lumacycle_workloads::tensorf::{CubeTrace, EncodedFactors, Field, Synthetic};
 
 use super::StudyError;
 use super::point::{Metrics, System, changed, described, of_gpu, told, unknown};
@@ -23,6 +23,8 @@ use crate::tensorf::{Prepared, Sampled, TensorfFrame, priced, trace};
 pub(super) const APP: &str = "tensorf";
 /// Scene unless told otherwise.
 const SCENE: &str = "statue";
+/// Whose storage a GPU decodes.
+const STORED_AS: &str = "rt-nerf-edge";
 /// Occupancy cubes along an axis for a GPU.
 const CUBES: u32 = 128;
 
@@ -61,9 +63,10 @@ pub(super) fn check(system: &System, catalog: &Catalog) -> Result<(), StudyError
 
 /// What the field, its streams and its cubes follow from.
 pub(super) fn work_key(system: &System, catalog: &Catalog) -> String {
-    let System { scene, at, prune, resolution, accelerator, accelerator_changes, .. } = system;
+    let System { scene, at, prune, decodes, resolution, accelerator, accelerator_changes, .. } =
+        system;
     let built = match entry(system, catalog) {
-        Ok(None) => String::new(),
+        Ok(None) => format!("{decodes}"),
         Ok(Some(SparseEntry { accelerator, .. })) => {
             let cubes = accelerator.policy.cubes_per_axis;
             format!("{cubes} {:?}", sparse::encoding(&accelerator))
@@ -89,10 +92,10 @@ pub(super) fn frame_key(system: &System, catalog: &Catalog) -> String {
 /// A field as it is kept for what renders it.
 #[derive(Debug)]
 enum Kept {
-    /// As it is, for a GPU.
-    Plain(Field),
+    /// As it is, for a GPU; with streams, where its kernels decode these.
+    Plain(Box<Field>, Option<Box<EncodedFactors>>),
     /// Rounded and encoded, for an accelerator.
-    Encoded(Prepared),
+    Encoded(Box<Prepared>),
 }
 
 /// A field and what a view of it takes.
@@ -114,11 +117,20 @@ impl FieldWork {
         let threshold = system.prune.unwrap_or(usual.threshold);
         let factors = Synthetic { threshold, ..usual }.factors(&scene);
         let field = match &entry {
-            None => Kept::Plain(Field::new(factors, CUBES)),
-            Some(entry) => Kept::Encoded(Prepared::new(factors, entry)),
+            None => {
+                let encoded = if system.decodes {
+                    let entry = catalog.sparse_accelerator(STORED_AS).map_err(described)?;
+                    let encoding = sparse::encoding(&entry.accelerator);
+                    Some(Box::new(EncodedFactors::new(&factors, encoding)))
+                } else {
+                    None
+                };
+                Kept::Plain(Box::new(Field::new(factors, CUBES)), encoded)
+            }
+            Some(entry) => Kept::Encoded(Box::new(Prepared::new(factors, entry))),
         };
         let sampled = match &field {
-            Kept::Plain(field) => Sampled::new(field, &scene, &view),
+            Kept::Plain(field, _) => Sampled::new(field, &scene, &view),
             Kept::Encoded(prepared) => Sampled::new(prepared.field(), &scene, &view),
         };
         Ok(Self { scene, view, field, sampled })
@@ -136,6 +148,8 @@ pub(crate) enum FieldKit {
         alone: Arc<FrameResult>,
         /// Samples that get a colour.
         shaded: f64,
+        /// Planes and lines as they are stored.
+        factor_bytes: f64,
     },
     /// On an accelerator.
     Visited {
@@ -158,12 +172,14 @@ impl FieldKit {
                 let trace = trace(&entry, &work.scene, &work.view, prepared.field());
                 Ok(Self::Visited { work: Arc::clone(work), trace })
             }
-            (Kept::Plain(field), _) => {
+            (Kept::Plain(field, encoded), _) => {
                 let gpu = system.gpu(catalog)?;
-                let frame = work.sampled.gpu_frame(field);
+                let frame = work.sampled.stored_frame(field, encoded.as_deref());
                 let priced = GpuFrame::new(&frame, &gpu, Options::default()).map_err(told)?;
                 let alone = Arc::clone(&priced.alone);
-                Ok(Self::Gpu { gpu: Box::new(gpu), alone, shaded: frame.queries })
+                let dense_bytes = (field.factors.parameters() * 4) as f64;
+                let factor_bytes = encoded.as_ref().map_or(dense_bytes, |encoded| encoded.bytes());
+                Ok(Self::Gpu { gpu: Box::new(gpu), alone, shaded: frame.queries, factor_bytes })
             }
             (Kept::Encoded(_), None) => Err(told("the field is encoded, but nothing decodes it")),
         }
@@ -176,8 +192,14 @@ impl FieldKit {
         catalog: &Catalog,
     ) -> Result<(Metrics, Vec<String>), StudyError> {
         match self {
-            Self::Gpu { alone, shaded, .. } => {
+            Self::Gpu { alone, shaded, factor_bytes, .. } => {
+                let parts = |part: &str| alone.parts.iter().find(|row| row.part.name() == part);
                 let metrics = Metrics {
+                    factor_mb: Some(factor_bytes / 1e6),
+                    lookup_ms: parts("encoding").map(|row| row.time_ms),
+                    dram_mb: Some(
+                        (alone.traffic.dram_read_bytes + alone.traffic.dram_write_bytes) / 1e6,
+                    ),
                     shaded_m: Some(shaded / 1e6),
                     power_w: Some(alone.mean_power_w),
                     ..of_gpu(alone, self.die_mm2())

@@ -78,10 +78,14 @@ pub fn write(
     let internal = |error: &dyn std::fmt::Display| Failure::Internal { what: error.to_string() };
     let mut results = csv::Writer::from_writer(Vec::new());
     results.write_record(&header).map_err(|error| internal(&error))?;
+    #[cfg(feature = "parquet")]
+    let mut columns = super::columns::Columns::new(space, &header)?;
     for row in &rows {
         let record = lookup(row).map_err(|error| failed(&error))?;
         let cells = cells(space, row, &record, front.contains(&row.point));
         results.write_record(&cells).map_err(|error| internal(&error))?;
+        #[cfg(feature = "parquet")]
+        columns.add(&cells)?;
     }
     let results = results.into_inner().map_err(|error| internal(&error))?;
     let mut best = csv::Writer::from_writer(Vec::new());
@@ -111,14 +115,15 @@ pub fn write(
         .map_err(|error| internal(&error))?;
     output::folder(folder)?;
     output::write(Some(&folder.join("results.csv")), &results)?;
+    #[cfg(feature = "parquet")]
+    output::write(Some(&folder.join("results.parquet")), &columns.finish()?)?;
     output::write(Some(&folder.join("pareto.csv")), &best)?;
     output::write(Some(&folder.join("sensitivities.csv")), &changes)?;
     output::write(Some(&folder.join("summary.json")), format!("{told}\n").as_bytes())?;
     Ok(Files { results, changes })
 }
 
-/// As a space file says it.
-pub fn goal(goal: Goal) -> &'static str {
+fn goal(goal: Goal) -> &'static str {
     match goal {
         Goal::Minimise => "minimise",
         Goal::Maximise => "maximise",

@@ -3,6 +3,8 @@
 pub mod accelerated;
 pub mod calibrate;
 pub mod catalog;
+#[cfg(feature = "parquet")]
+mod columns;
 pub mod completions;
 pub mod diff;
 pub mod explain;
@@ -10,6 +12,7 @@ pub mod explore;
 mod explore_files;
 mod explore_outer;
 pub mod figures;
+mod figures_recipes;
 pub mod inputs;
 pub mod kernel;
 pub mod plot;

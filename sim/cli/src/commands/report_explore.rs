@@ -7,13 +7,13 @@ use std::path::Path;
 use lumacycle_figures::page::Page;
 use lumacycle_figures::{Kind, Options, Table};
 use lumacycle_sim::explore::metrics;
-use lumacycle_sim::explore::space::Space;
+use lumacycle_sim::explore::space::{Goal, Space};
 use lumacycle_sim::explore::store::{Lookup, Status};
 use lumacycle_sim::explore::summary::{Sensitivity, Summary};
 use lumacycle_sim::explore::{Row, Run};
 
 use super::explore::failed;
-use super::explore_files::{Files, goal, settings};
+use super::explore_files::{Files, settings};
 use super::report::{drawn, how, save};
 use crate::failure::Failure;
 use crate::output::{percent, short};
@@ -94,7 +94,11 @@ fn headline(space: &Space, rows: &[&Row], summary: &Summary) -> Vec<(String, Str
         let row = at(point)?;
         let name = metrics::NAMES[objective.metric];
         let value = short(row.metrics[objective.metric]);
-        Some((format!("{} {name}", goal(objective.goal)), value, format!("point {}", row.point)))
+        let which = match objective.goal {
+            Goal::Minimise => "least",
+            Goal::Maximise => "most",
+        };
+        Some((format!("{which} {name}"), value, format!("point {}", row.point)))
     });
     let mut numbers: Vec<_> = best.collect();
     if let Some(row) = at(&summary.knee) {

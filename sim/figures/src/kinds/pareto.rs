@@ -58,29 +58,15 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         let colour =
             if series.names.len() > 1 { chart.colour(name, *place) } else { "#9a9a9a".to_owned() };
         let mine = within.iter().filter(|at| series.of[rows[**at]] == index);
-        let drawn: Vec<(f64, f64)> =
-            mine.map(|at| chart.at(points[*at].0, points[*at].1)).collect();
-        if points.len() <= MARKS {
-            for point in drawn {
-                chart.canvas.mark(point, *place, MARK * 0.8, &colour);
-            }
-        } else {
-            chart.canvas.dots(&drawn, 1.4, &colour, 0.6);
-        }
+        let drawn: Vec<(f64, f64)> = mine.map(|at| points[*at]).collect();
+        scattered(&mut chart, &drawn, points.len(), *place, &colour);
     }
     if outside {
         let colour = chart.colour(OUTSIDE, 5);
         let mut rest = within.iter().peekable();
         let others = (0..rows.len()).filter(|index| rest.next_if_eq(&index).is_none());
-        let drawn: Vec<(f64, f64)> =
-            others.map(|at| chart.at(points[at].0, points[at].1)).collect();
-        if points.len() <= MARKS {
-            for point in drawn {
-                chart.canvas.mark(point, 5, MARK * 0.7, &colour);
-            }
-        } else {
-            chart.canvas.dots(&drawn, 1.2, &colour, 0.6);
-        }
+        let drawn: Vec<(f64, f64)> = others.map(|at| points[at]).collect();
+        scattered(&mut chart, &drawn, points.len(), 5, &colour);
     }
     let line: Vec<(f64, f64)> =
         front.iter().map(|index| chart.at(points[*index].0, points[*index].1)).collect();
@@ -122,6 +108,19 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         }),
     );
     Ok(Figure { svg: chart.canvas.finish("Design points and their Pareto front"), data, notes })
+}
+
+/// Points in data coordinates; where there are few in `all`, each has a mark that labels keep clear of.
+fn scattered(chart: &mut Chart<'_>, points: &[(f64, f64)], all: usize, place: usize, colour: &str) {
+    let drawn: Vec<(f64, f64)> = points.iter().map(|(x, y)| chart.at(*x, *y)).collect();
+    if all > MARKS {
+        chart.canvas.dots(&drawn, 1.4, colour, 0.6);
+        return;
+    }
+    for point in drawn {
+        chart.canvas.mark(point, place, MARK * 0.8, colour);
+        chart.keep_clear(point, MARK * 0.8);
+    }
 }
 
 fn named(table: &Table, row: usize, id: usize) -> String {
