@@ -345,9 +345,16 @@ fn explanations_name_the_bound_and_what_more_buys() {
 #[test]
 fn reports_are_whole_pages_without_network() {
     let folder = tempfile::tempdir().unwrap();
-    let runs: [&[&str]; 2] = [
+    let space = folder.path().join("space.toml");
+    let shipped = fs::read_to_string(support::root().join("sim/spaces/ngpc-sram.toml")).unwrap();
+    let small = shipped.replace("\"nerf\"", "\"gia\"").replace("\"grid\"", "\"grid\"\npoints = 20");
+    fs::write(&space, small).unwrap();
+    let (space, out) = (space.display().to_string(), folder.path().join("out"));
+    let out = out.display().to_string();
+    let runs: [&[&str]; 3] = [
         &["replay", TRANSFORMER, "--gpu", "rtx3090", "--gpu", "h100-sxm"],
         &["run", "gia", "--resolution", "160x90", "--path-frames", "3"],
+        &["explore", &space, "--out", &out],
     ];
     for words in runs {
         let ran = lumacycle().args(words).arg("--report").arg(folder.path()).output().unwrap();

@@ -5,10 +5,13 @@ use super::{Figure, Options, Series, data, numeric};
 use crate::canvas::Stroke;
 use crate::chart::{Axis, Chart, Entry, Key, MARK};
 use crate::scale::Scale;
+use crate::theme::dash;
 use crate::{FigureError, Table, Theme};
 
 /// Points up to which each has a mark.
 const MARKS: usize = 600;
+/// Place in the palette of the front where points have marks of their own.
+const FRONT_LINE: usize = 2;
 /// What designs are called that miss a limit.
 const OUTSIDE: &str = "outside of a limit";
 /// Metrics of which more is better.
@@ -41,7 +44,10 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
     };
     let series = Series::by(table, by, theme);
     let mut legend = series.legend(Key::Mark);
-    legend.push(Entry { name: "Pareto front".to_owned(), place: 4, key: Key::LineMark });
+    // Points of several series keep their own marks, the front is a line through them.
+    let several = series.names.len() > 1;
+    let (place, key) = if several { (FRONT_LINE, Key::Line) } else { (4, Key::LineMark) };
+    legend.push(Entry { name: "Pareto front".to_owned(), place, key });
     let outside = within.len() < rows.len();
     if outside {
         legend.push(Entry { name: OUTSIDE.to_owned(), place: 5, key: Key::Mark });
@@ -53,10 +59,13 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         Axis::numbers(options.titled_x(&table.header[x]), scale(|p| p.0)),
         Axis::numbers(options.titled_y(&table.header[y]), scale(|p| p.1)),
     );
+    let line: Vec<(f64, f64)> =
+        front.iter().map(|index| chart.at(points[*index].0, points[*index].1)).collect();
+    let colour = chart.colour("Pareto front", place);
+    staircase(&mut chart, &line, less(x), (&colour, place));
     for (index, (name, place)) in series.names.iter().zip(&series.places).enumerate() {
         // One series stands back behind the front.
-        let colour =
-            if series.names.len() > 1 { chart.colour(name, *place) } else { "#9a9a9a".to_owned() };
+        let colour = if several { chart.colour(name, *place) } else { "#9a9a9a".to_owned() };
         let mine = within.iter().filter(|at| series.of[rows[**at]] == index);
         let drawn: Vec<(f64, f64)> = mine.map(|at| points[*at]).collect();
         scattered(&mut chart, &drawn, points.len(), *place, &colour);
@@ -68,21 +77,10 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         let drawn: Vec<(f64, f64)> = others.map(|at| points[at]).collect();
         scattered(&mut chart, &drawn, points.len(), 5, &colour);
     }
-    let line: Vec<(f64, f64)> =
-        front.iter().map(|index| chart.at(points[*index].0, points[*index].1)).collect();
-    let colour = chart.colour("Pareto front", 4);
-    // Between two designs of a front there is nothing: the line is a staircase.
-    let mut steps: Vec<(f64, f64)> = Vec::new();
     for point in &line {
-        if let Some(last) = steps.last().copied() {
-            let corner = if less(x) { (point.0, last.1) } else { (last.0, point.1) };
-            steps.push(corner);
+        if !several {
+            chart.canvas.mark(*point, place, MARK, &colour);
         }
-        steps.push(*point);
-    }
-    chart.canvas.line(&steps, Stroke { colour: &colour, width: theme.line_pt * 0.8, dash: "" });
-    for point in &line {
-        chart.canvas.mark(*point, 4, MARK, &colour);
         chart.keep_clear(*point, MARK);
     }
     let id = table.any(&["point", "name", "accelerator", "system"]).unwrap_or(0);
@@ -108,6 +106,34 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         }),
     );
     Ok(Figure { svg: chart.canvas.finish("Design points and their Pareto front"), data, notes })
+}
+
+/// The front as a line: between two of its designs there is nothing, so it goes in steps. Labels keep clear.
+fn staircase(
+    chart: &mut Chart<'_>,
+    line: &[(f64, f64)],
+    less_x: bool,
+    (colour, place): (&str, usize),
+) {
+    let mut steps: Vec<(f64, f64)> = Vec::new();
+    for point in line {
+        if let Some(last) = steps.last().copied() {
+            steps.push(if less_x { (point.0, last.1) } else { (last.0, point.1) });
+        }
+        steps.push(*point);
+    }
+    let width = chart.theme.line_pt * 0.8;
+    chart
+        .canvas
+        .line(&steps, Stroke { colour, width, dash: if place == 4 { "" } else { dash(place) } });
+    for pair in steps.windows(2) {
+        let ((ax, ay), (bx, by)) = (pair[0], pair[1]);
+        let parts = (libm::hypot(bx - ax, by - ay) / 4.0).ceil().clamp(1.0, 400.0);
+        for part in 0..=parts as usize {
+            let way = part as f64 / parts;
+            chart.keep_clear((ax + (bx - ax) * way, ay + (by - ay) * way), 1.0);
+        }
+    }
 }
 
 /// Points in data coordinates; where there are few in `all`, each has a mark that labels keep clear of.
