@@ -126,14 +126,7 @@ fn staircase(
     chart
         .canvas
         .line(&steps, Stroke { colour, width, dash: if place == 4 { "" } else { dash(place) } });
-    for pair in steps.windows(2) {
-        let ((ax, ay), (bx, by)) = (pair[0], pair[1]);
-        let parts = (libm::hypot(bx - ax, by - ay) / 4.0).ceil().clamp(1.0, 400.0);
-        for part in 0..=parts as usize {
-            let way = part as f64 / parts;
-            chart.keep_clear((ax + (bx - ax) * way, ay + (by - ay) * way), 1.0);
-        }
-    }
+    chart.keep_clear_along(&steps);
 }
 
 /// Points in data coordinates; where there are few in `all`, each has a mark that labels keep clear of.

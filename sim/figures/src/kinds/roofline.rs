@@ -110,6 +110,7 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
             chart
                 .canvas
                 .line(&line, Stroke { colour: &colour, width: theme.line_pt, dash: dash(place) });
+            chart.keep_clear_along(&line);
             peak_names.push((chart.at(high, *peak), pipe.clone()));
         }
     }
