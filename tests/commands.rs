@@ -251,13 +251,26 @@ fn measurements_are_compared_and_reported() {
         assert_eq!(report["baselines"][baseline]["rows"], 3, "{baseline}");
         assert!(report["groups"][0][baseline]["mape_pct"].is_number(), "{baseline}");
     }
-    let page = std::fs::read_to_string(dir.path().join("pages/gemm.html")).unwrap();
-    for part in ["<svg", "measured, us", "tensor cores", "GPU not in the catalogue: nothing"] {
+    let page = std::fs::read_to_string(dir.path().join("pages/index.html")).unwrap();
+    for part in [
+        "<svg",
+        "measured time (µs)",
+        "what the model sees",
+        "tensor cores; ",
+        "GPU not in the catalogue: nothing",
+    ] {
         assert!(page.contains(part), "{part}");
     }
     // Nothing is fetched from elsewhere.
-    assert!(!page.contains("src=") && !page.contains("<link"));
-    assert_eq!(run(&["validate", "ngpc", "--report", &out]).status.code(), Some(2));
+    assert!(!page.contains("src=") && !page.contains("href=\"http"));
+    // Published figures have a page as well, recorded profiles have that of `replay`.
+    let output = run(&["validate", "ngpc", "--report", &out]);
+    assert_eq!(output.status.code(), Some(0), "{}", support::stderr(&output));
+    let page = std::fs::read_to_string(dir.path().join("pages/index.html")).unwrap();
+    for part in ["<svg", "published (each in its unit)", "Furthest off", "How to reproduce"] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert_eq!(run(&["validate", "traces", "--report", &out]).status.code(), Some(2));
 }
 
 #[test]

@@ -230,6 +230,9 @@ fn mistakes_in_a_space_have_one_diagnostic_with_a_line() {
     let good = space("method = \"grid\"");
     for (from, to, what) in [
         ("method = \"grid\"", "method = \"girth\"", "unknown variant"),
+        ("steps = 9", "stesp = 9", "did you mean `steps`?"),
+        ("\"maximise\"", "\"maximize\"", "did you mean `maximise`?"),
+        ("\"area_mm2\"\nat_most", "\"area_mm\"\nat_most", "did you mean area_mm2?"),
         ("accelerator.mlp.arrays\"\nvalues", "accelerator.mlp.rays\"\nvalues", "rays"),
         ("\"1.6 GHz\"", "\"1.6 MiB\"", "no range"),
         ("\"0.8 GHz\"", "\"0.8 MiB\"", "amount of data"),

@@ -258,6 +258,53 @@ fn timelines_hold_recorded_and_predicted_and_their_counters() {
     assert!(fs::read(&packed).unwrap().starts_with(&[0x1f, 0x8b]));
 }
 
+/// Engines of an accelerator have a track each; batches follow each other, and end with the frame.
+#[test]
+fn the_timeline_of_an_accelerator_shows_its_engines() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.json");
+    let ran = lumacycle()
+        .args(["run", "nsdf", "--resolution", "320x180", "--accelerator", "ngpc-8"])
+        .args(["--format", "json", "--timeline"])
+        .arg(&path)
+        .output()
+        .unwrap();
+    let result: Value = serde_json::from_slice(&ran.stdout).unwrap();
+    let frame = &result["accelerated"][0]["frames"][0]["frame"];
+    let events = events(&path);
+    check_schema(&events);
+    let mut tracks: std::collections::BTreeMap<(u64, u64), Vec<(f64, f64)>> =
+        std::collections::BTreeMap::new();
+    for event in events.iter().filter(|e| e["ph"] == "X") {
+        let lane = (event["pid"].as_u64().unwrap(), event["tid"].as_u64().unwrap());
+        let (start, took) = (event["ts"].as_f64().unwrap(), event["dur"].as_f64().unwrap());
+        tracks.entry(lane).or_default().push((start, start + took));
+    }
+    // The GPU alone; then it and the engines.
+    let engines = tracks.keys().filter(|(process, _)| *process == 2).count() - 1;
+    assert!(engines >= 4, "{engines}");
+    for (lane, pieces) in &mut tracks {
+        pieces.sort_by(|a, b| a.0.total_cmp(&b.0));
+        assert!(pieces.windows(2).all(|two| two[1].0 >= two[0].1 - 1e-3), "{lane:?} overlap");
+    }
+    let end = tracks.iter().filter(|((process, _), _)| *process == 2);
+    let end = end.flat_map(|(_, pieces)| pieces).map(|piece| piece.1).fold(0.0, f64::max);
+    let frame_us = frame["frame_ms"].as_f64().unwrap() * 1e3;
+    assert!((end / frame_us - 1.0).abs() < 1e-6, "{end} {frame_us}");
+    let mlp = |e: &&Value| e["ph"] == "C" && e["name"] == "MLP engine busy %";
+    let values: Vec<f64> =
+        events.iter().filter(mlp).map(|e| e["args"]["value"].as_f64().unwrap()).collect();
+    assert!(values.iter().copied().fold(0.0, f64::max) > 1.0 && values.last() == Some(&0.0));
+    // Counters go forward in time.
+    let mut last: std::collections::BTreeMap<(u64, String), f64> =
+        std::collections::BTreeMap::new();
+    for event in events.iter().filter(|e| e["ph"] == "C") {
+        let key = (event["pid"].as_u64().unwrap(), event["name"].as_str().unwrap().to_owned());
+        let at = event["ts"].as_f64().unwrap();
+        assert!(last.insert(key, at).is_none_or(|before| before <= at), "{event}");
+    }
+}
+
 #[test]
 fn the_timeline_of_a_frame_adds_up_to_its_time() {
     let folder = tempfile::tempdir().unwrap();
@@ -298,9 +345,16 @@ fn explanations_name_the_bound_and_what_more_buys() {
 #[test]
 fn reports_are_whole_pages_without_network() {
     let folder = tempfile::tempdir().unwrap();
-    let runs: [&[&str]; 2] = [
+    let space = folder.path().join("space.toml");
+    let shipped = fs::read_to_string(support::root().join("sim/spaces/ngpc-sram.toml")).unwrap();
+    let small = shipped.replace("\"nerf\"", "\"gia\"").replace("\"grid\"", "\"grid\"\npoints = 20");
+    fs::write(&space, small).unwrap();
+    let (space, out) = (space.display().to_string(), folder.path().join("out"));
+    let out = out.display().to_string();
+    let runs: [&[&str]; 3] = [
         &["replay", TRANSFORMER, "--gpu", "rtx3090", "--gpu", "h100-sxm"],
         &["run", "gia", "--resolution", "160x90", "--path-frames", "3"],
+        &["explore", &space, "--out", &out],
     ];
     for words in runs {
         let ran = lumacycle().args(words).arg("--report").arg(folder.path()).output().unwrap();

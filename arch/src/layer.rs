@@ -179,7 +179,7 @@ impl<'a> Layer<'a> {
 }
 
 /// The most similar of the known names, if any is similar at all.
-pub(crate) fn nearest<'k>(found: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+pub fn nearest<'k>(found: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     known
         .map(|name| (strsim::jaro_winkler(name, found), name))
         .filter(|(score, _)| *score > 0.75)

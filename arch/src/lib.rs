@@ -17,5 +17,6 @@ pub mod units;
 pub use accelerator::{Accelerator, TablePolicy};
 pub use catalog::{AcceleratorEntry, Catalog, Entry, Error, SparseEntry};
 pub use gpu::{DramTechnology, Generation, Gpu};
+pub use layer::nearest;
 pub use section::Key;
 pub use sparse_accelerator::SparseAccelerator;

@@ -220,6 +220,15 @@ impl Priced {
         self.kernels.iter().map(|kernel| kernel.energy.total_pj()).sum()
     }
 
+    fn longest(&self) -> Option<&KernelCost> {
+        self.kernels.iter().max_by(|a, b| a.time_ns.total_cmp(&b.time_ns))
+    }
+
+    /// Resident warps of its longest kernel over the most there could be, as a mean over the device.
+    pub(crate) fn occupancy(&self) -> f64 {
+        self.longest().map_or(0.0, |kernel| kernel.occupancy.share * kernel.sm_share)
+    }
+
     fn scaled(&self, launch_ns: f64, factor: f64, time_ns: f64) -> Self {
         let mut kernels = self.kernels.clone();
         let own = self.time_ns();
@@ -283,7 +292,7 @@ impl<'a> GpuFrame<'a> {
                 round = Some(work.round);
             }
             let took_ns = priced.time_ns() * work.times;
-            let longest = priced.kernels.iter().max_by(|a, b| a.time_ns.total_cmp(&b.time_ns));
+            let longest = priced.longest();
             let ps = |ns: f64| (ns * 1e3).round() as i64;
             spans.push(Span {
                 name: work.name.to_owned(),
@@ -292,7 +301,7 @@ impl<'a> GpuFrame<'a> {
                 recorded_ps: None,
                 simulated_ps: (ps(now_ns), ps(now_ns + took_ns)),
                 shared: priced.shared,
-                occupancy: longest.map_or(0.0, |k| k.occupancy.share * k.sm_share),
+                occupancy: priced.occupancy(),
                 power_w: priced.energy_pj() * work.times / (took_ns * 1e3).max(f64::MIN_POSITIVE),
                 bound_by: longest.map(|kernel| kernel.binding.name()),
             });

@@ -88,8 +88,13 @@ impl Sampled {
 
     /// The authors' renderer as work for a GPU.
     pub fn gpu_frame(&self, field: &Field) -> Frame {
-        let cubes = field.cubes.per_axis();
-        launches::frame(&field.factors, cubes, &self.counts, &self.occupied, &self.shaded)
+        self.stored_frame(field, None)
+    }
+
+    /// The same, with kernels that decode sparsely stored factors where there are such.
+    pub fn stored_frame(&self, field: &Field, encoded: Option<&EncodedFactors>) -> Frame {
+        let (cubes, factors) = (field.cubes.per_axis(), &field.factors);
+        launches::frame(factors, encoded, cubes, &self.counts, &self.occupied, &self.shaded)
     }
 }
 

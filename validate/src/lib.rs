@@ -15,7 +15,6 @@ pub mod ngp;
 pub mod ngpc;
 pub mod peaks;
 pub mod power;
-pub mod report;
 pub mod rtnerf;
 pub mod stats;
 pub mod suite;

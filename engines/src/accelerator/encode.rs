@@ -1,13 +1,9 @@
 //! The encoding engines of a processor, from the entries that real samples look up: conflicts on
-//! banks, and misses of levels that are larger than their memory.
+//! banks here, misses of levels that are larger than their memory in `misses`.
 //!
-//! Two scales meet in a table memory. A processor takes a slice of each batch: samples that follow
-//! each other in the launch and find each other's entries; slices of real samples are looked up one
-//! by one. What a memory still holds of earlier slices is found by walking places all over the
-//! image in the order in which a processor comes to them, with the memory's real size: a line that
-//! a slice touches first misses as often as those of the places do. Slices longer than
-//! 2048 samples count as several (a few more misses where processors are few). Left out:
-//! replacement other than LRU.
+//! A processor takes a slice of each batch; slices of real samples are looked up one by one. Slices
+//! longer than 2048 samples count as several (a few more misses where processors are few). Left out:
+//! conflicts between slices of different processors, which have memories of their own.
 
 use std::sync::Arc;
 
@@ -16,11 +12,13 @@ use lumacycle_workloads::encoding::Grid;
 use lumacycle_workloads::samples::{SampleSet, mix};
 
 use super::Queries;
+use super::misses::misses;
 use super::parts::access_cycles;
 use super::subgrid::SubgridUse;
 use super::tables::{Home, Placed, Placement};
 use crate::EngineError;
-use crate::memory::cache::{Cache, hash_of, is_sampled};
+
+pub use super::misses::{Misses, Touches};
 
 /// Runs of consecutive samples that are looked up, spread over the frame.
 const RUNS: usize = 5;
@@ -36,8 +34,6 @@ const PLACED: usize = 14_000;
 const PLACES_FROM: f64 = 0.25;
 /// Samples whose clocks are averaged: as many as a buffer can even out, but no more.
 const BLOCK: usize = 64;
-/// Of the lines of a cached level, one in so many is simulated.
-const LINE_SAMPLE: u64 = 4;
 
 /// Keeps what lookups of one frame's samples yield, for design points that share them. What is kept is
 /// what would be computed again: results do not depend on whether there is one.
@@ -46,6 +42,8 @@ pub trait Memo: std::fmt::Debug + Send + Sync {
     fn banks(&self, key: String, compute: &dyn Fn() -> Vec<f64>) -> Arc<Vec<f64>>;
     /// Misses in the same way.
     fn misses(&self, key: String, compute: &dyn Fn() -> Misses) -> Misses;
+    /// Lines that samples ask for, which memories of any size share.
+    fn touches(&self, key: String, compute: &dyn Fn() -> Touches) -> Arc<Touches>;
 }
 
 /// A level in use.
@@ -119,7 +117,7 @@ impl EncodingUse {
             let mean = by_sample.iter().sum::<f64>() / by_sample.len().max(1) as f64;
             let blocks = by_sample.chunks(depth);
             by_level.push(blocks.map(|b| b.iter().sum::<f64>() / b.len() as f64).collect());
-            let lookup = || misses(accelerator, grid, placement, placed, &samples);
+            let lookup = || misses(accelerator, queries, placement, placed, &samples);
             let missed = match &queries.memo {
                 Some(memo) if placed.home != Home::Resident => {
                     memo.misses(misses_key(accelerator, placement, placed), &lookup)
@@ -199,18 +197,22 @@ fn buffer_depth(accelerator: &Accelerator, grid: &Grid) -> Result<usize, EngineE
 }
 
 /// Samples that are looked up.
-struct Samples<'a> {
+pub(super) struct Samples<'a> {
+    /// Runs of consecutive samples.
+    pub runs: Vec<&'a [[f32; 3]]>,
     /// Consecutive samples of one engine's slices, one slice after another.
-    slices: Vec<&'a [[f32; 3]]>,
+    pub slices: Vec<&'a [[f32; 3]]>,
     /// Runs at places all over the image, in the order in which a processor comes to them.
-    places: Vec<&'a [[f32; 3]]>,
+    pub places: Vec<&'a [[f32; 3]]>,
     /// Samples of the whole frame over those of the places.
-    frame: f64,
+    pub frame: f64,
 }
 
 impl<'a> Samples<'a> {
     fn of(accelerator: &Accelerator, queries: &'a Queries, copies: f64) -> Self {
         let slices = samples_of(accelerator, queries, copies, MOST_OF_SLICE);
+        let whole =
+            runs(&queries.launches, MOST_OF_SLICE).into_iter().map(|(run, _)| run).collect();
         let windows = || queries.places.iter().flat_map(|set| &set.windows);
         let all: usize = windows().map(|window| window.positions.len()).sum();
         // A short frame is taken from its start.
@@ -224,7 +226,7 @@ impl<'a> Samples<'a> {
             }
         }
         let total: f64 = queries.launches.iter().map(|(_, samples)| samples).sum();
-        Self { slices, places, frame: (total / taken.max(1) as f64).max(1.0) }
+        Self { runs: whole, slices, places, frame: (total / taken.max(1) as f64).max(1.0) }
     }
 }
 
@@ -308,14 +310,6 @@ fn banks(
     cycles
 }
 
-/// Lookups that a table memory cannot answer.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Misses {
-    hit: f64,
-    lines: f64,
-    touched_bytes: f64,
-}
-
 /// Which samples are looked up.
 fn samples_key(accelerator: &Accelerator, placement: &Placement) -> String {
     let (units, batch) = (accelerator.accelerator.units, accelerator.policy.batch);
@@ -337,167 +331,6 @@ fn misses_key(accelerator: &Accelerator, p: &Placement, placed: &Placed) -> Stri
     let Placed { level, bytes, room_bytes, home, .. } = placed;
     let samples = samples_key(accelerator, p);
     format!("{level:?} {bytes} {room_bytes} {home:?} {line} {ways} {samples}")
-}
-
-/// Looks the lines of a level up that belong to the sample.
-struct Lines<'a> {
-    grid: &'a Grid,
-    placed: &'a Placed,
-    entry_bytes: f64,
-    line_bytes: f64,
-}
-
-impl Lines<'_> {
-    /// The distinct sampled lines of a position, with their hash and their highest entry.
-    fn of(&self, position: [f32; 3], out: &mut Vec<(u64, u64, u32)>) {
-        out.clear();
-        let (mut before, mut sampled, mut hash) = (u64::MAX, false, 0);
-        for entry in &self.grid.entries_of(&self.placed.level, position)[..self.grid.corners()] {
-            let line = (f64::from(*entry) * self.entry_bytes / self.line_bytes) as u64;
-            // Neighbours along x mostly share a line.
-            if line != before {
-                before = line;
-                hash = hash_of(line);
-                sampled = is_sampled(hash, LINE_SAMPLE);
-            }
-            if sampled {
-                match out.iter_mut().find(|(known, ..)| *known == line) {
-                    Some((_, _, highest)) => *highest = (*highest).max(*entry),
-                    None => out.push((line, hash, *entry)),
-                }
-            }
-        }
-    }
-}
-
-/// Lookups of a level that its memory cannot answer.
-fn misses(
-    accelerator: &Accelerator,
-    grid: &Grid,
-    placement: &Placement,
-    placed: &Placed,
-    samples: &Samples<'_>,
-) -> Misses {
-    if matches!(placed.home, Home::Resident | Home::Subgrid) {
-        return Misses { hit: 1.0, lines: 0.0, touched_bytes: placed.bytes };
-    }
-    let line_bytes = accelerator.policy.line.bytes();
-    let lines = Lines { grid, placed, entry_bytes: placement.entry_bytes, line_bytes };
-    let mut cache = Cache::new(placed.room_bytes, line_bytes, accelerator.policy.ways, LINE_SAMPLE);
-    let mut marks = Marks::new((placed.bytes / line_bytes) as usize + 1);
-    let between = Between::of(&lines, &mut cache, &mut marks, samples);
-    let resident = (placed.room_bytes / placement.entry_bytes) as u32;
-    let (mut touched, mut missed, mut count) = (0.0, 0.0, 0.0);
-    let mut found = Vec::with_capacity(8);
-    for slice in &samples.slices {
-        cache.clear();
-        marks.next();
-        for position in *slice {
-            lines.of(*position, &mut found);
-            count += 1.0;
-            for &(line, hash, highest) in &found {
-                touched += 1.0;
-                let fresh = marks.is_fresh(line as usize);
-                missed += match placed.home {
-                    Home::Subset => f64::from(u8::from(highest >= resident)),
-                    _ if cache.access(line, hash, 0) => 0.0,
-                    _ if fresh => between.absent,
-                    _ => 1.0,
-                };
-            }
-        }
-    }
-    let share = missed / f64::max(touched, 1.0);
-    Misses {
-        hit: 1.0 - share,
-        lines: missed * LINE_SAMPLE as f64 / f64::max(count, 1.0),
-        touched_bytes: (between.touched_lines * line_bytes).min(placed.bytes),
-    }
-}
-
-/// What a memory still holds when a processor comes to another place.
-struct Between {
-    /// Share of lines touched first in a place that it does not hold.
-    absent: f64,
-    /// Lines that the frame touches.
-    touched_lines: f64,
-}
-
-impl Between {
-    fn of(lines: &Lines<'_>, cache: &mut Cache, marks: &mut Marks, samples: &Samples<'_>) -> Self {
-        let room = lines.placed.room_bytes / lines.line_bytes / LINE_SAMPLE as f64;
-        let mut found = Vec::with_capacity(8);
-        // Touches that are the first of their place; of these, new to the whole walk; and those
-        // that missed once the memory was full.
-        let (mut first, mut new, mut full, mut missed) = (0.0_f64, 0.0_f64, 0.0, 0.0);
-        let (mut late_first, mut late_new) = (0.0, 0.0);
-        let half = samples.places.len() / 2;
-        for (number, place) in samples.places.iter().enumerate() {
-            marks.next();
-            for position in *place {
-                lines.of(*position, &mut found);
-                for &(line, hash, _) in &found {
-                    let of_walk = marks.is_new(line as usize);
-                    let of_place = marks.is_fresh(line as usize);
-                    let hit = cache.access(line, hash, 0);
-                    if !of_place {
-                        continue;
-                    }
-                    first += 1.0;
-                    let is_new = f64::from(u8::from(of_walk));
-                    if new >= room {
-                        full += 1.0;
-                        missed += f64::from(u8::from(!hit));
-                    }
-                    new += is_new;
-                    if number >= half {
-                        late_first += 1.0;
-                        late_new += is_new;
-                    }
-                }
-            }
-        }
-        // New lines come as a power of what has been touched (Heaps' law), with the exponent that
-        // the later half shows.
-        let rate = late_new / f64::max(late_first, 1.0);
-        let exponent = (rate * first / new.max(1.0)).clamp(1e-3, 1.0);
-        let absent = if full > 0.1 * first {
-            missed / full
-        } else {
-            rate * libm::pow((room / new.max(1.0)).max(1.0), (exponent - 1.0) / exponent)
-        };
-        let touched = new * libm::pow(samples.frame, exponent) * LINE_SAMPLE as f64;
-        Self { absent: absent.clamp(0.0, 1.0), touched_lines: touched }
-    }
-}
-
-/// Which lines have been touched in this slice, and which at all.
-struct Marks {
-    turn: u32,
-    turns: Vec<u32>,
-}
-
-impl Marks {
-    fn new(lines: usize) -> Self {
-        Self { turn: 0, turns: vec![0; lines] }
-    }
-
-    fn next(&mut self) {
-        self.turn += 1;
-    }
-
-    /// Whether a line has never been touched.
-    fn is_new(&self, line: usize) -> bool {
-        self.turns.get(line).is_some_and(|turn| *turn == 0)
-    }
-
-    /// Marks a line; true if it is touched for the first time in this turn.
-    fn is_fresh(&mut self, line: usize) -> bool {
-        let Some(turn) = self.turns.get_mut(line) else { return false };
-        let fresh = *turn != self.turn;
-        *turn = self.turn;
-        fresh
-    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 
 pub mod datapath;
 pub mod encode;
+mod misses;
 pub mod network;
 pub mod parts;
 pub mod published;

@@ -11,6 +11,9 @@
 pub struct Cache {
     ways: usize,
     sets: u64,
+    /// Number of the last time that everything was thrown away, and of the one that each set knows of.
+    cleared: u32,
+    known: Vec<u32>,
     /// `sets × ways` of (line, sector mask), most recent last in each set; empty ways are
     /// `NO_LINE` and stand first.
     lines: Vec<(u64, u32)>,
@@ -42,18 +45,36 @@ impl Cache {
         // A small remainder still is a cache, with fewer ways.
         let ways = u64::from(ways.max(1)).min(lines);
         let sets = (lines / ways).max(1);
-        Self { ways: ways as usize, sets, lines: vec![(NO_LINE, 0); (sets * ways) as usize] }
+        Self {
+            ways: ways as usize,
+            sets,
+            cleared: 0,
+            known: vec![0; sets as usize],
+            lines: vec![(NO_LINE, 0); (sets * ways) as usize],
+        }
     }
 
-    /// Empties it.
+    /// Empties it; each set really when it is used next, since most are not used between two calls.
     pub fn clear(&mut self) {
-        self.lines.fill((NO_LINE, 0));
+        if let Some(next) = self.cleared.checked_add(1) {
+            self.cleared = next;
+        } else {
+            self.cleared = 0;
+            self.known.fill(0);
+            self.lines.fill((NO_LINE, 0));
+        }
     }
 
     /// Looks a sector of a line up and brings it in; true if it was there.
     pub fn access(&mut self, line: u64, hash: u64, sector: u32) -> bool {
-        let set = ((hash >> SAMPLE_BITS) % self.sets) as usize;
+        let index = hash >> SAMPLE_BITS;
+        let mask = self.sets - 1;
+        let set = (if self.sets & mask == 0 { index & mask } else { index % self.sets }) as usize;
         let ways = &mut self.lines[set * self.ways..(set + 1) * self.ways];
+        if self.known[set] != self.cleared {
+            self.known[set] = self.cleared;
+            ways.fill((NO_LINE, 0));
+        }
         let wanted = 1_u32 << sector.min(31);
         // The most recent are at the end, where repeated accesses find them first.
         let found = ways.iter().rposition(|(tag, _)| *tag == line);
@@ -99,6 +120,22 @@ mod tests {
         let pass = || (0..32768_u64).step_by(32);
         assert_eq!(hit_rate(&mut cache, 1, pass()), 0.0);
         assert!(hit_rate(&mut cache, 1, pass()) > 0.98);
+    }
+
+    #[test]
+    fn an_emptied_cache_is_a_new_one() {
+        let mut used = Cache::new(8192.0, 128.0, 4, 1);
+        for round in 0..3 {
+            let mut fresh = Cache::new(8192.0, 128.0, 4, 1);
+            for address in random(500, 16_384) {
+                assert_eq!(
+                    access(&mut used, address, 1),
+                    access(&mut fresh, address, 1),
+                    "{round}"
+                );
+            }
+            used.clear();
+        }
     }
 
     #[test]

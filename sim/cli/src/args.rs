@@ -340,7 +340,8 @@ pub struct ValidateArgs {
     /// Rows as well that are marked as not clean
     #[arg(long)]
     pub all: bool,
-    /// Write a page for each suite of measurements (SUITE.html, opens offline) into this folder
+    /// Write a page that opens offline (index.html; one for each suite where there are several) into
+    /// this folder
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
     /// Write every row with its prediction to this CSV file

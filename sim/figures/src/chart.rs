@@ -301,6 +301,18 @@ impl<'a> Chart<'a> {
         self.labels.push(Rect { x: x - radius, y: y - radius, w: 2.0 * radius, h: 2.0 * radius });
     }
 
+    /// Keeps labels away from a line.
+    pub fn keep_clear_along(&mut self, line: &[(f64, f64)]) {
+        for pair in line.windows(2) {
+            let ((ax, ay), (bx, by)) = (pair[0], pair[1]);
+            let parts = (libm::hypot(bx - ax, by - ay) / 4.0).ceil().clamp(1.0, 400.0);
+            for part in 0..=parts as usize {
+                let way = part as f64 / parts;
+                self.keep_clear((ax + (bx - ax) * way, ay + (by - ay) * way), 1.0);
+            }
+        }
+    }
+
     /// Writes a label near a point where it covers nothing, with a line to the point where it has to
     /// stand further off. Gives up where there is no room.
     pub fn label(&mut self, (x, y): (f64, f64), text: &str) -> bool {

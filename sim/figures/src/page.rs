@@ -10,7 +10,8 @@ th,td{padding:.15em .7em;text-align:right;border-bottom:1px solid #ddd;white-spa
 th{border-bottom:1px solid #444}td:first-child,th:first-child{text-align:left}\
 td:first-child{max-width:24em;overflow:hidden;text-overflow:ellipsis}\
 .sortable th button{all:unset;cursor:pointer}.sortable th button:focus-visible{outline:2px solid #0064a8}\
-figure{margin:1em 0}figure svg{max-width:100%;height:auto}figcaption{color:#444;font-size:13px}\
+figure{display:inline-block;vertical-align:top;width:29em;max-width:100%;margin:1em 1em 1em 0}\
+figure.wide{width:100%}figure svg{width:100%;height:auto}figcaption{color:#444;font-size:13px}\
 .big{display:flex;flex-wrap:wrap;gap:1em 2.5em;margin:1em 0}.big b{display:block;font-size:1.7em}\
 pre{overflow-x:auto;background:#f4f4f4;padding:.6em}";
 
@@ -66,22 +67,41 @@ impl Page {
 
     /// A table that can be sorted.
     pub fn table(&mut self, header: &[&str], rows: impl Iterator<Item = Vec<String>>) {
-        let cells = |tag: &str, cells: &[String]| {
-            let mut text = String::new();
-            for cell in cells {
-                text.push_str(&format!("<{tag}>{}</{tag}>", escaped(cell)));
-            }
-            text
-        };
-        let names: Vec<String> = header.iter().map(|name| (*name).to_owned()).collect();
+        self.rows(header, rows.map(|row| (None, row)));
+    }
+
+    /// The same, of which each row leads to a file beside this one.
+    pub fn linked(&mut self, header: &[&str], rows: impl Iterator<Item = (String, Vec<String>)>) {
+        self.rows(header, rows.map(|(file, row)| (Some(file), row)));
+    }
+
+    fn rows(&mut self, header: &[&str], rows: impl Iterator<Item = (Option<String>, Vec<String>)>) {
+        let names: Vec<String> =
+            header.iter().map(|name| format!("<th>{}</th>", escaped(name))).collect();
         self.body.push_str(&format!(
             "<div class=\"scroll\"><table class=\"sortable\">\n<thead><tr>{}</tr></thead>\n<tbody>\n",
-            cells("th", &names)
+            names.concat()
         ));
-        for row in rows {
-            self.body.push_str(&format!("<tr>{}</tr>\n", cells("td", &row)));
+        for (file, row) in rows {
+            self.body.push_str("<tr>");
+            for (number, cell) in row.iter().enumerate() {
+                let text = escaped(cell);
+                match file.as_ref().filter(|_| number == 0) {
+                    Some(file) => {
+                        let file = escaped(file);
+                        self.body.push_str(&format!("<td><a href=\"{file}\">{text}</a></td>"));
+                    }
+                    None => self.body.push_str(&format!("<td>{text}</td>")),
+                }
+            }
+            self.body.push_str("</tr>\n");
         }
         self.body.push_str("</tbody></table></div>\n");
+    }
+
+    /// A paragraph.
+    pub fn text(&mut self, text: &str) {
+        self.body.push_str(&format!("<p>{}</p>\n", escaped(text)));
     }
 
     /// A list.
@@ -94,7 +114,8 @@ impl Page {
 
     /// A command line, or other text as it is.
     pub fn verbatim(&mut self, text: &str) {
-        self.body.push_str(&format!("<pre>{}</pre>\n", escaped(text)));
+        let lines: Vec<String> = text.lines().map(escaped).collect();
+        self.body.push_str(&format!("<pre>{}</pre>\n", lines.join("\n")));
     }
 
     /// The file.

@@ -25,6 +25,7 @@ use crate::frame::GpuFrame;
 use crate::schedule;
 
 pub use result::{AcceleratedFrame, Cause, LevelRow, UnitRow};
+pub use timeline::{AcceleratedSpans, EngineSpans, EngineVisit};
 use timeline::{Stretch, Timeline};
 
 /// Most batches that a round is cut into.
@@ -84,6 +85,26 @@ impl GpuFrame<'_> {
         }
         let inputs = self.inputs_of(app, &split, &plan.network);
         Ok(self.assemble(entry, &plan, &split, &inputs))
+    }
+
+    /// The pieces of the same frame in time, for a timeline.
+    ///
+    /// # Errors
+    /// When the accelerator cannot take this application.
+    pub fn accelerated_spans(
+        &self,
+        app: &Application,
+        scene_scale: u32,
+        entry: &AcceleratorEntry,
+    ) -> Result<AcceleratedSpans, EngineError> {
+        let engine = AcceleratorEngine::new(&entry.accelerator, &self.entry.gpu, self.options);
+        let plan = engine.plan(self.queries(app, scene_scale))?;
+        let overlaps = entry.accelerator.policy.overlaps_gpu;
+        let line = Timeline::new(self, overlaps, true).watched();
+        let (_, line) = self.laid(&plan, &self.split(&entry.accelerator), line);
+        let ran = schedule::run(&line.graph);
+        let spans = line.seen().map(|seen| seen.spans(&line.graph, &ran));
+        Ok(spans.unwrap_or(AcceleratedSpans { kernels: Vec::new(), engines: Vec::new() }))
     }
 
     /// What the paper's emulator would be told of this frame.
@@ -279,8 +300,21 @@ impl GpuFrame<'_> {
 
     /// Runs the frame on one clock; with `contention`, GPU and accelerator share L2 and DRAM.
     fn run(&self, plan: &Plan<'_>, split: &Split, contention: bool) -> Built {
+        let overlaps = plan.accelerator().policy.overlaps_gpu;
+        let line = Timeline::new(self, overlaps, contention);
+        let (mut built, line) = self.laid(plan, split, line);
+        built.gpu_ns = line.gpu_ns;
+        let ran = schedule::run(&line.graph);
+        built.frame_ns = ran.iter().map(|r| r.end_ps).max().unwrap_or(0) as f64 / 1e3;
+        let took = line.visits.iter().map(|node| ran[node.index()]);
+        built.stretched_ns = took.map(|r| (r.end_ps - r.start_ps) as f64 / 1e3).sum();
+        built.finish();
+        built
+    }
+
+    /// Puts the pieces of a frame down, visit after visit, and sums up what they cost alone.
+    fn laid(&self, plan: &Plan<'_>, split: &Split, mut line: Timeline) -> (Built, Timeline) {
         let accelerator = plan.accelerator();
-        let mut line = Timeline::new(self, accelerator.policy.overlaps_gpu, contention);
         let batch = f64::from(accelerator.policy.batch);
         let held = self.entry.gpu.l2.capacity.bytes() * (1.0 - accelerator.policy.l2_tables);
         let mut built = Built { all_in_l2: true, ..Built::default() };
@@ -300,13 +334,7 @@ impl GpuFrame<'_> {
             line.visit(stretch, &cost, batches as usize);
         }
         line.finish(&split.last);
-        built.gpu_ns = line.gpu_ns;
-        let ran = schedule::run(&line.graph);
-        built.frame_ns = ran.iter().map(|r| r.end_ps).max().unwrap_or(0) as f64 / 1e3;
-        let took = line.visits.iter().map(|node| ran[node.index()]);
-        built.stretched_ns = took.map(|r| (r.end_ps - r.start_ps) as f64 / 1e3).sum();
-        built.finish();
-        built
+        (built, line)
     }
 }
 

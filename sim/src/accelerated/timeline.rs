@@ -2,12 +2,13 @@
 //! batch, and what each of them waits for. Each engine takes its pieces in order; with contention
 //! they share L2 and DRAM by max-min fairness (see [`crate::schedule`]).
 
-use lumacycle_engines::accelerator::QueryCost;
+use lumacycle_engines::accelerator::{QueryCost, Unit};
 use lumacycle_engines::cost::SharedUse;
 use petgraph::graph::NodeIndex;
 
 use crate::frame::{GpuFrame, Priced};
-use crate::schedule::{Piece, WorkGraph};
+use crate::schedule::{Piece, Ran, WorkGraph};
+use crate::span::Span;
 
 /// Work of the GPU between two visits to the accelerator.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +17,8 @@ pub(super) struct Stretch {
     pub kernels: f64,
     pub time_ns: f64,
     pub shared: SharedUse,
+    /// Resident warps over the most there could be, as a mean over the time.
+    pub occupancy: f64,
     pub energy_pj: f64,
 }
 
@@ -30,6 +33,7 @@ impl Stretch {
             dram: mix(self.shared.dram, priced.shared.dram),
             ..SharedUse::default()
         };
+        self.occupancy = mix(self.occupancy, priced.occupancy());
         self.kernels += times * priced.kernels.len() as f64;
         self.time_ns += ns;
         let energy: f64 = priced.kernels.iter().map(|kernel| kernel.energy.total_pj()).sum();
@@ -53,6 +57,84 @@ pub(super) struct Timeline {
     launch_ns: f64,
     gap_ns: f64,
     wait_ps: i64,
+    /// What each piece is, where somebody wants to see it.
+    seen: Option<Seen>,
+}
+
+/// What pieces are.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Pieces on the GPU: their use, occupancy and power.
+    kernels: Vec<(NodeIndex, SharedUse, f64, f64)>,
+    /// Pieces on the accelerator, with the number of what they cost.
+    visits: Vec<(NodeIndex, usize)>,
+    costs: Vec<QueryCost>,
+}
+
+impl Seen {
+    /// The pieces with their places in time.
+    pub fn spans(&self, graph: &WorkGraph, ran: &[Ran]) -> AcceleratedSpans {
+        let kernels = self.kernels.iter().enumerate().map(|(number, piece)| {
+            let (node, shared, occupancy, power_w) = *piece;
+            let Ran { start_ps, end_ps } = ran[node.index()];
+            let took = end_ps - start_ps;
+            Span {
+                name: format!("kernels {number}"),
+                device: 0,
+                stream: 0,
+                recorded_ps: None,
+                simulated_ps: (start_ps, end_ps),
+                shared: Span::stretched(shared, graph[node].alone_ps as f64, took),
+                occupancy,
+                power_w,
+                bound_by: Some("kernels between two visits"),
+            }
+        });
+        let mut engines: Vec<EngineSpans> = Vec::new();
+        for (node, cost) in &self.visits {
+            let Ran { start_ps, end_ps } = ran[node.index()];
+            let cost = &self.costs[*cost];
+            let alone = graph[*node].alone_ps as f64;
+            let speed = (alone / (end_ps - start_ps).max(1) as f64).min(1.0);
+            for &(unit, share) in &cost.busy {
+                let visit = EngineVisit { start_ps, end_ps, busy: share * speed };
+                match engines.iter_mut().find(|engine| engine.unit == unit) {
+                    Some(engine) => engine.visits.push(visit),
+                    None => engines.push(EngineSpans { unit, visits: vec![visit] }),
+                }
+            }
+        }
+        AcceleratedSpans { kernels: kernels.collect(), engines }
+    }
+}
+
+/// A frame with an accelerator beside the GPU, in time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AcceleratedSpans {
+    /// Stretches of kernels on the GPU.
+    pub kernels: Vec<Span>,
+    /// Engines of the accelerator.
+    pub engines: Vec<EngineSpans>,
+}
+
+/// What an engine does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EngineSpans {
+    /// Which one.
+    pub unit: Unit,
+    /// Batches, one after the other.
+    pub visits: Vec<EngineVisit>,
+}
+
+/// A batch on an engine.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EngineVisit {
+    /// Start, in picoseconds.
+    pub start_ps: i64,
+    /// End.
+    pub end_ps: i64,
+    /// Share of that time that the engine works.
+    pub busy: f64,
 }
 
 impl Timeline {
@@ -72,7 +154,18 @@ impl Timeline {
             launch_ns: launch.kernel.ns(),
             gap_ns: launch.gap.ns(),
             wait_ps: if waits { (launch.host_wait.ns() * 1e3) as i64 } else { 0 },
+            seen: None,
         }
+    }
+
+    /// The same, remembering what pieces are.
+    pub fn watched(self) -> Self {
+        Self { seen: Some(Seen::default()), ..self }
+    }
+
+    /// What pieces are, if that was to be remembered.
+    pub const fn seen(&self) -> Option<&Seen> {
+        self.seen.as_ref()
     }
 
     fn piece(&mut self, ns: f64, shared: SharedUse) -> NodeIndex {
@@ -87,6 +180,10 @@ impl Timeline {
         let work = (stretch.time_ns - stretch.kernels * self.launch_ns).max(0.0) / parts;
         self.gpu_ns += fixed + work;
         let node = self.piece(fixed + work, stretch.shared);
+        if let Some(seen) = &mut self.seen {
+            let power_w = stretch.energy_pj / parts / ((fixed + work) * 1e3).max(f64::MIN_POSITIVE);
+            seen.kernels.push((node, stretch.shared, stretch.occupancy, power_w));
+        }
         let previous = if self.overlaps { self.gpu } else { self.gpu.max(self.accelerator) };
         if let Some(previous) = previous {
             self.graph.add_edge(previous, node, 0);
@@ -106,6 +203,9 @@ impl Timeline {
     }
 
     pub fn visit(&mut self, stretch: &Stretch, cost: &QueryCost, batches: usize) {
+        if let Some(seen) = &mut self.seen {
+            seen.costs.push(cost.clone());
+        }
         let mut answers = Vec::with_capacity(batches);
         let mut asked = Vec::with_capacity(batches);
         for part in 0..batches {
@@ -131,6 +231,9 @@ impl Timeline {
         }
         self.accelerator = Some(node);
         self.visits.push(node);
+        if let Some(seen) = &mut self.seen {
+            seen.visits.push((node, seen.costs.len().saturating_sub(1)));
+        }
         node
     }
 

@@ -1,6 +1,7 @@
 //! Evaluating designs: what several of them share (rays walked, launches priced on a GPU) is
 //! computed once, before any of them waits for it, so that no thread ever holds a lock while it
-//! simulates. What is kept is bounded; the oldest goes first.
+//! simulates. What is kept is bounded, decomposed fields (some 100 MB each) more than frames; the
+//! oldest goes first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,11 +13,14 @@ use super::metrics;
 use super::space::{Setting, Space, Spelled};
 use super::store::{Record, Status};
 use crate::study::StudyError;
-use crate::study::point::{Kit, System, Work};
+use crate::study::kit::{Kit, Work};
+use crate::study::point::System;
 
 /// Frames priced on a GPU that are kept, and that are priced side by side.
 const KEPT: usize = 48;
 const AT_ONCE: usize = 16;
+/// Frames that a decomposed field counts for in both.
+const FIELD: usize = 8;
 
 /// A design to evaluate.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,15 +52,15 @@ impl<T> Kept<T> {
         Self { turn: 0, all: BTreeMap::new() }
     }
 
-    /// Marks what is wanted and forgets the oldest of the rest.
-    fn want<'k>(&mut self, keys: impl Iterator<Item = &'k String>) {
+    /// Marks what is wanted and forgets the oldest of the rest, so that no more than `most` are kept.
+    fn want<'k>(&mut self, keys: impl Iterator<Item = &'k String>, most: usize) {
         self.turn += 1;
         for key in keys {
             if let Some((turn, _)) = self.all.get_mut(key) {
                 *turn = self.turn;
             }
         }
-        while self.all.len() > KEPT {
+        while self.all.len() > most {
             let oldest = self.all.iter().min_by_key(|(_, (turn, _))| *turn);
             let Some(key) = oldest.map(|(key, _)| key.clone()) else { break };
             self.all.remove(&key);
@@ -89,25 +93,26 @@ impl<'a> Bench<'a> {
         done: &(dyn Fn(Record) -> Result<(), E> + Sync),
     ) -> Result<(), E> {
         let space = self.space;
-        let spelled: Vec<(Job, Result<Spelled, Record>)> = jobs
+        let catalog = &self.catalog;
+        let spelled: Vec<(Job, Result<Keyed, Record>)> = jobs
             .into_par_iter()
             .map(|job| {
                 let spelled = spelled(space, &job);
-                (job, spelled)
+                let keyed = spelled.map(|spelled| (spelled.system.frame_key(catalog), spelled));
+                (job, keyed)
             })
             .collect();
         let mut groups: BTreeMap<String, Vec<(Job, Spelled)>> = BTreeMap::new();
         for (job, spelled) in spelled {
             match spelled {
-                Ok(spelled) => {
-                    groups.entry(spelled.system.frame_key()).or_default().push((job, spelled));
-                }
+                Ok((key, spelled)) => groups.entry(key).or_default().push((job, spelled)),
                 Err(record) => done(record)?,
             }
         }
-        let mut groups: Vec<(String, Vec<(Job, Spelled)>)> = groups.into_iter().collect();
+        let mut groups: Vec<Group> = groups.into_iter().collect();
         while !groups.is_empty() {
-            let now: Vec<_> = groups.drain(..groups.len().min(AT_ONCE)).collect();
+            let now: Vec<_> =
+                groups.drain(..groups.len().min(AT_ONCE / heaviest(&groups))).collect();
             self.prepare(&now);
             let all: Vec<(&str, &Job, &Spelled)> = now
                 .iter()
@@ -122,16 +127,18 @@ impl<'a> Bench<'a> {
     }
 
     /// Walks rays and prices frames that are not known yet.
-    fn prepare(&mut self, groups: &[(String, Vec<(Job, Spelled)>)]) {
+    fn prepare(&mut self, groups: &[Group]) {
         let systems: Vec<(&String, &System)> = groups
             .iter()
             .filter_map(|(key, group)| group.first().map(|(_, s)| (key, &s.system)))
             .collect();
-        self.kits.want(systems.iter().map(|(key, _)| *key));
+        let most = KEPT / heaviest(groups);
+        self.kits.want(systems.iter().map(|(key, _)| *key), most);
         let missing: Vec<(&String, &System)> =
             systems.into_iter().filter(|(key, _)| self.kits.get(key).is_none()).collect();
-        let keys: Vec<String> = missing.iter().map(|(_, system)| system.work_key()).collect();
-        self.works.want(keys.iter());
+        let keys: Vec<String> =
+            missing.iter().map(|(_, system)| system.work_key(&self.catalog)).collect();
+        self.works.want(keys.iter(), most);
         let mut seen = BTreeSet::new();
         let unknown: Vec<(&String, &System)> = keys
             .iter()
@@ -139,20 +146,35 @@ impl<'a> Bench<'a> {
             .filter(|(key, _)| self.works.get(key).is_none() && seen.insert(*key))
             .map(|(key, (_, system))| (key, *system))
             .collect();
-        let made =
-            unknown.par_iter().map(|(key, system)| ((*key).clone(), Work::of(system))).collect();
+        let catalog = &self.catalog;
+        let made = unknown
+            .par_iter()
+            .map(|(key, system)| ((*key).clone(), Work::of(system, catalog)))
+            .collect();
         self.works.keep(made);
-        let (works, catalog) = (&self.works, &self.catalog);
+        let works = &self.works;
         let made = missing
             .par_iter()
             .zip(&keys)
             .filter_map(|((key, system), work)| {
-                let kit = works.get(work)?.and_then(|work| Kit::of(system, work, catalog));
+                let kit = works.get(work)?.and_then(|work| Kit::of(system, &work, catalog));
                 Some(((*key).clone(), kit))
             })
             .collect();
         self.kits.keep(made);
     }
+}
+
+/// A system with what it shares.
+type Keyed = (String, Spelled);
+/// Designs by what they share.
+type Group = (String, Vec<(Job, Spelled)>);
+
+/// How much the heaviest of what groups share counts for.
+fn heaviest(groups: &[Group]) -> usize {
+    let field =
+        groups.iter().filter_map(|(_, group)| group.first()).any(|(_, s)| s.system.is_field());
+    if field { FIELD } else { 1 }
 }
 
 /// The system of a job, or the record of why there is none.

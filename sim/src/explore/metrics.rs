@@ -31,6 +31,14 @@ const ALL: &[(&str, Read)] = &[
     ("link_gb_per_s", |m, _| m.link_gb_per_s),
     ("scene_switch_ms", |m, _| m.scene_switch_ms),
     ("table_mib", |m, _| m.table_mib),
+    ("sparsity_pct", |m, _| m.sparsity_pct),
+    ("factor_mb", |m, _| m.factor_mb),
+    ("points_m", |m, _| m.points_m),
+    ("shaded_m", |m, _| m.shaded_m),
+    ("dram_mb", |m, _| m.dram_mb),
+    ("memory_busy_pct", |m, _| m.memory_busy_pct),
+    ("decode_busy_pct", |m, _| m.decode_busy_pct),
+    ("geometry_busy_pct", |m, _| m.geometry_busy_pct),
 ];
 
 /// Meanings of those that studies do not have, or under another name.

@@ -271,6 +271,7 @@ pub fn header(space: &Space, shard: Shard) -> Header {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         points: space.points,
         shard: [shard.part, shard.of],
+        metrics: metrics::COUNT,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use lumacycle_arch::units;
+use lumacycle_arch::{nearest, units};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -14,7 +14,7 @@ use super::space::{
     Requirements, SIMPLE, Setting, Space, at_expression, wrong,
 };
 use crate::study::StudyError;
-use crate::study::spec::{Base, plain};
+use crate::study::spec::{Base, misread, plain};
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -116,10 +116,8 @@ impl Space {
     /// # Errors
     /// With the place, what is wrong, and how to mend it.
     pub fn parse(text: &str) -> Result<Self, StudyError> {
-        let file: File = toml::from_str(text).map_err(|error| StudyError {
-            span: error.span(),
-            ..StudyError::new(error.message(), "see the spaces that ship, in sim/spaces")
-        })?;
+        let file: File = toml::from_str(text)
+            .map_err(|e| misread(&e, "see the spaces that ship, in sim/spaces"))?;
         let plain_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let name = file.name.get_ref();
         if name.is_empty() || !name.chars().all(plain_name) {
@@ -193,7 +191,10 @@ fn metric_of(name: &Spanned<String>) -> Result<usize, StudyError> {
     let known = metrics::NAMES.iter().position(|known| known == name.get_ref());
     known.ok_or_else(|| {
         let what = format!("there is no metric \"{}\"", name.get_ref());
-        wrong(name.span(), what, format!("metrics are {}", metrics::NAMES.join(", ")))
+        let near = nearest(name.get_ref(), metrics::NAMES.iter().copied());
+        let near = near.map(|near| format!("did you mean {near}? "));
+        let all = format!("metrics are {}", metrics::NAMES.join(", "));
+        wrong(name.span(), what, near.unwrap_or_default() + &all)
     })
 }
 

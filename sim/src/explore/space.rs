@@ -212,6 +212,13 @@ pub struct Derived {
     pub(super) span: Range<usize>,
 }
 
+impl Derived {
+    /// Whether its values are numbers without a unit.
+    pub fn is_plain(&self) -> bool {
+        self.unit.is_empty()
+    }
+}
+
 /// A bound on a metric.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limit {
@@ -423,7 +430,7 @@ impl Space {
 
 /// Settings without a dot.
 pub(super) const SIMPLE: &[&str] =
-    &["app", "encoding", "scene", "rest", "at", "gpu", "accelerator"];
+    &["app", "encoding", "scene", "rest", "at", "prune", "storage", "gpu", "accelerator"];
 
 /// Expressions with their text and place.
 pub(super) type Requirements = Vec<(Expression, String, Range<usize>)>;

@@ -68,6 +68,9 @@ pub struct Header {
     pub points: u64,
     /// Which part of them, from 1, of how many.
     pub shard: [u64; 2],
+    /// Metrics of a record.
+    #[serde(default)]
+    pub metrics: usize,
 }
 
 /// What became of a point.
@@ -340,6 +343,10 @@ impl Header {
             let (theirs, ours) = (&self.version, &wanted.version);
             return Some(format!("results of version {theirs}; this is {ours}"));
         }
+        if self.metrics != wanted.metrics {
+            let (theirs, ours) = (self.metrics, wanted.metrics);
+            return Some(format!("results with {theirs} metrics a point; this program has {ours}"));
+        }
         let [part, of] = self.shard;
         (self != wanted).then(|| format!("results of shard {part}/{of}"))
     }
@@ -357,6 +364,7 @@ mod tests {
             version: "1".to_owned(),
             points: 9,
             shard: [1, 1],
+            metrics: 2,
         }
     }
 
@@ -411,6 +419,9 @@ mod tests {
         let other = Header { hash: "i".to_owned(), ..header() };
         let error = Store::open(folder.path(), "r", &other, false, |_, _| ()).unwrap_err();
         assert!(error.to_string().contains("another space"), "{error}");
+        let other = Header { metrics: 3, ..header() };
+        let error = Store::open(folder.path(), "r", &other, false, |_, _| ()).unwrap_err();
+        assert!(error.to_string().contains("2 metrics a point"), "{error}");
         let path = folder.path().join("r");
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[place as usize + 30] ^= 1;

@@ -7,17 +7,19 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use lumacycle_engines::accelerator::encode::{Memo, Misses};
+use lumacycle_engines::accelerator::encode::{Memo, Misses, Touches};
 
-/// Levels that are kept: some 10 kB each for banks, little for misses.
+/// Levels that are kept: some 10 kB each for banks, little for misses, up to 1 MB for touches.
 const MOST_BANKS: usize = 1024;
 const MOST_MISSES: usize = 16_384;
+const MOST_TOUCHES: usize = 64;
 
 /// The lookups of a frame.
 #[derive(Debug, Default)]
 pub(crate) struct Lookups {
     banks: RwLock<BTreeMap<String, Arc<Vec<f64>>>>,
     misses: RwLock<BTreeMap<String, Misses>>,
+    touches: RwLock<BTreeMap<String, Arc<Touches>>>,
 }
 
 fn kept<T: Clone>(
@@ -46,5 +48,9 @@ impl Memo for Lookups {
 
     fn misses(&self, key: String, compute: &dyn Fn() -> Misses) -> Misses {
         kept(&self.misses, MOST_MISSES, key, compute)
+    }
+
+    fn touches(&self, key: String, compute: &dyn Fn() -> Touches) -> Arc<Touches> {
+        kept(&self.touches, MOST_TOUCHES, key, || Arc::new(compute()))
     }
 }

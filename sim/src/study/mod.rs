@@ -6,6 +6,7 @@
 //! finding. Left out: search, sampling and constraints; the grid is run in full.
 
 pub mod figure;
+pub(crate) mod kit;
 mod lookups;
 pub(crate) mod point;
 pub(crate) mod spec;
@@ -13,6 +14,7 @@ mod tensorf;
 
 use std::collections::BTreeMap;
 
+use lumacycle_arch::Catalog;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -70,16 +72,17 @@ impl Study {
             systems.push((settings, system));
         }
         // Systems that share a frame and a GPU share its price as well.
+        let catalog = Catalog::embedded();
         let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (index, (_, system)) in systems.iter().enumerate() {
-            groups.entry(system.frame_key()).or_default().push(index);
+            groups.entry(system.frame_key(&catalog)).or_default().push(index);
         }
         let groups: Vec<Vec<usize>> = groups.into_values().collect();
         let priced: Vec<Vec<(usize, Metrics)>> = groups
             .par_iter()
             .map(|indices| {
                 let systems: Vec<&System> = indices.iter().map(|i| &systems[*i].1).collect();
-                let metrics = point::run(&systems)?;
+                let metrics = kit::run(&systems)?;
                 Ok(indices.iter().copied().zip(metrics).collect())
             })
             .collect::<Result<_, StudyError>>()?;

@@ -1,19 +1,15 @@
 //! One system of a study: what it is made of, and its metrics.
 
-use std::sync::Arc;
-
 use lumacycle_arch::{AcceleratorEntry, Catalog, Entry};
-use lumacycle_engines::Options;
-use lumacycle_engines::accelerator::encode::Memo;
-use lumacycle_workloads::apps::{Application, EncodingChoice, Frame, Rest, frame};
-use lumacycle_workloads::rays::View;
+use lumacycle_workloads::apps::{Application, EncodingChoice, Rest};
 use lumacycle_workloads::scene::Scene;
+use miette::Diagnostic as _;
 use serde::Serialize;
 
-use super::lookups::Lookups;
 use super::spec::{Base, StudyError, plain};
+use super::tensorf;
 use crate::accelerated::AcceleratedFrame;
-use crate::frame::{FrameResult, GpuFrame, Priced};
+use crate::frame::FrameResult;
 
 macro_rules! metrics {
     ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
@@ -122,6 +118,8 @@ metrics! {
     decode_busy_pct,
     /// Share of the frame that geometry works, in percent.
     geometry_busy_pct,
+    /// Time of a GPU's kernels that read planes and lines, in ms.
+    lookup_ms,
     /// Mean power, in W.
     power_w,
 }
@@ -135,9 +133,11 @@ pub(crate) struct System {
     rest: String,
     pub(super) at: f64,
     pub(super) prune: Option<f32>,
+    /// Whether a GPU decodes sparsely stored factors.
+    pub(super) decodes: bool,
     pub resolution: [u32; 2],
-    gpu: String,
-    gpu_changes: Vec<(String, String)>,
+    pub(super) gpu: String,
+    pub(super) gpu_changes: Vec<(String, String)>,
     pub(super) accelerator: String,
     pub(super) accelerator_changes: Vec<(String, String)>,
 }
@@ -159,6 +159,7 @@ impl System {
             rest: base.rest.clone(),
             at: base.at,
             prune: None,
+            decodes: false,
             resolution: base.resolution,
             gpu: base.gpu.clone(),
             gpu_changes: Vec::new(),
@@ -183,6 +184,13 @@ impl System {
                         )
                     })?;
                 }
+                "storage" => {
+                    system.decodes = match text().as_str() {
+                        "dense" => false,
+                        "hybrid" => true,
+                        other => return Err(unknown("storage on a GPU", other, "dense, hybrid")),
+                    };
+                }
                 "prune" => {
                     let share = value.as_float().filter(|share| (0.0..1.0).contains(share));
                     let share = share.ok_or_else(|| {
@@ -200,7 +208,7 @@ impl System {
                         return Err(unknown(
                             "setting",
                             other,
-                            "app, encoding, scene, rest, at, prune, gpu, accelerator, gpu.SECTION.KEY, accelerator.SECTION.KEY",
+                            "app, encoding, scene, rest, at, prune, storage, gpu, accelerator, gpu.SECTION.KEY, accelerator.SECTION.KEY",
                         ));
                     }
                 }
@@ -209,31 +217,45 @@ impl System {
         Ok(system)
     }
 
-    /// Systems with the same key have the same frame on the same GPU.
-    pub fn frame_key(&self) -> String {
-        format!("{} {} {:?}", self.work_key(), self.gpu, self.gpu_changes)
+    /// Systems with the same key have the same frame on the same GPU, or the same visits to cubes.
+    pub fn frame_key(&self, catalog: &Catalog) -> String {
+        if self.is_field() {
+            return tensorf::frame_key(self, catalog);
+        }
+        format!("{} {} {:?}", self.work_key(catalog), self.gpu, self.gpu_changes)
     }
 
     /// Systems with the same key have the same frame, whatever renders it.
-    pub fn work_key(&self) -> String {
+    pub fn work_key(&self, catalog: &Catalog) -> String {
+        if self.is_field() {
+            return tensorf::work_key(self, catalog);
+        }
         let Self { app, encoding, scene, rest, at, prune, resolution, .. } = self;
         format!("{app} {encoding} {scene:?} {rest} {at} {prune:?} {resolution:?}")
     }
 
+    /// Whether it renders a decomposed field.
+    pub fn is_field(&self) -> bool {
+        self.app == tensorf::APP
+    }
+
     /// Whether all that it names exists and holds together, without pricing anything.
     pub fn check(&self, catalog: &Catalog) -> Result<(), StudyError> {
+        if self.is_field() {
+            return tensorf::check(self, catalog);
+        }
         let app = self.application()?;
         self.scene(&app)?;
         self.gpu(catalog)?;
         self.accelerator(catalog).map(|_| ())
     }
 
-    fn scene(&self, app: &Application) -> Result<Scene, StudyError> {
+    pub(super) fn scene(&self, app: &Application) -> Result<Scene, StudyError> {
         let name = self.scene.as_deref().unwrap_or_else(|| app.usual_scene());
         Scene::shipped(name).ok_or_else(|| unknown("scene", name, &Scene::names().join(", ")))
     }
 
-    fn application(&self) -> Result<Application, StudyError> {
+    pub(super) fn application(&self) -> Result<Application, StudyError> {
         let known = Application::names().join(", ");
         let app = Application::shipped(&self.app)
             .ok_or_else(|| unknown("application", &self.app, &known))?
@@ -263,7 +285,10 @@ impl System {
         catalog.parse(&self.gpu, "gpu of the study", &text).map_err(described)
     }
 
-    fn accelerator(&self, catalog: &Catalog) -> Result<Option<AcceleratorEntry>, StudyError> {
+    pub(super) fn accelerator(
+        &self,
+        catalog: &Catalog,
+    ) -> Result<Option<AcceleratorEntry>, StudyError> {
         if self.accelerator == "none" {
             return Ok(None);
         }
@@ -276,9 +301,12 @@ impl System {
     }
 }
 
-fn described(error: lumacycle_arch::Error) -> StudyError {
+/// What the catalogue refuses, with its own words on how to mend it.
+pub(super) fn described(error: lumacycle_arch::Error) -> StudyError {
     let contradicts = error.is_contradiction();
-    StudyError { contradicts, ..told(error) }
+    let help = error.help().map(|help| help.to_string());
+    let told = told(error);
+    StudyError { contradicts, help: help.unwrap_or(told.help), ..told }
 }
 
 pub(super) fn told(error: impl std::fmt::Display) -> StudyError {
@@ -306,93 +334,6 @@ pub(super) fn changed(base: &str, changes: &[(String, String)]) -> Result<String
     Ok(text)
 }
 
-/// A frame, whatever renders it.
-#[derive(Debug)]
-pub(crate) struct Work {
-    app: Application,
-    scale: u32,
-    frame: Frame,
-    table_mib: f64,
-    lookups: Arc<Lookups>,
-}
-
-impl Work {
-    /// Walks the rays of a system's frame.
-    pub fn of(system: &System) -> Result<Self, StudyError> {
-        let app = system.application()?;
-        let scene = system.scene(&app)?;
-        let camera = scene.path.at(system.at).ok_or_else(|| told("the camera path is empty"))?;
-        let [width, height] = system.resolution;
-        let view = View { camera, width, height };
-        let frame = frame(&app, &scene, &view, None)
-            .map_err(|error| StudyError::new(error.what, error.help))?;
-        let table_mib = app.grid(scene.aabb_scale).table_bytes() as f64 / 1_048_576.0;
-        Ok(Self { app, scale: scene.aabb_scale, frame, table_mib, lookups: Arc::default() })
-    }
-}
-
-/// A frame that has been priced on a GPU: what design points of an accelerator share.
-#[derive(Debug)]
-pub(crate) struct Kit {
-    work: Arc<Work>,
-    gpu: Entry,
-    launches: Arc<[Option<Priced>]>,
-    alone: Arc<FrameResult>,
-}
-
-impl Kit {
-    /// Prices a system's frame on its GPU.
-    pub fn of(system: &System, work: Arc<Work>, catalog: &Catalog) -> Result<Self, StudyError> {
-        let gpu = system.gpu(catalog)?;
-        let priced = GpuFrame::new(&work.frame, &gpu, Options::default()).map_err(told)?;
-        let (launches, alone) = (Arc::clone(&priced.launches), Arc::clone(&priced.alone));
-        Ok(Self { work, gpu, launches, alone })
-    }
-
-    /// Metrics of a system with this frame and GPU, and what they take for granted.
-    pub fn metrics(
-        &self,
-        system: &System,
-        catalog: &Catalog,
-    ) -> Result<(Metrics, Vec<String>), StudyError> {
-        let die_mm2 = self.die_mm2();
-        let (mut metrics, assumptions) = match system.accelerator(catalog)? {
-            None => (of_gpu(&self.alone, die_mm2), self.alone.assumptions.clone()),
-            Some(entry) => {
-                let priced = GpuFrame {
-                    frame: &self.work.frame,
-                    entry: &self.gpu,
-                    options: Options::default(),
-                    launches: Arc::clone(&self.launches),
-                    alone: Arc::clone(&self.alone),
-                    memo: Some(Arc::clone(&self.work.lookups) as Arc<dyn Memo>),
-                };
-                let built = priced.accelerate(&self.work.app, self.work.scale, &entry);
-                let built = built.map_err(told)?;
-                (of_accelerator(&built, die_mm2), built.assumptions)
-            }
-        };
-        metrics.table_mib = Some(self.work.table_mib);
-        Ok((metrics, assumptions))
-    }
-
-    /// Die of the GPU, in mm².
-    pub fn die_mm2(&self) -> f64 {
-        self.gpu.gpu.gpu.die_area.mm2()
-    }
-}
-
-/// Metrics of systems that share a frame and a GPU.
-pub(super) fn run(systems: &[&System]) -> Result<Vec<Metrics>, StudyError> {
-    let Some(first) = systems.first() else { return Ok(Vec::new()) };
-    if first.app == super::tensorf::APP {
-        return super::tensorf::run(systems);
-    }
-    let catalog = Catalog::embedded();
-    let kit = Kit::of(first, Arc::new(Work::of(first)?), &catalog)?;
-    systems.iter().map(|system| Ok(kit.metrics(system, &catalog)?.0)).collect()
-}
-
 pub(super) fn of_gpu(frame: &FrameResult, die_mm2: f64) -> Metrics {
     Metrics {
         frame_ms: Some(frame.frame_ms),
@@ -408,7 +349,7 @@ pub(super) fn of_gpu(frame: &FrameResult, die_mm2: f64) -> Metrics {
     }
 }
 
-fn of_accelerator(frame: &AcceleratedFrame, die_mm2: f64) -> Metrics {
+pub(super) fn of_accelerator(frame: &AcceleratedFrame, die_mm2: f64) -> Metrics {
     use lumacycle_engines::accelerator::Unit;
     let levels = frame.levels.len().max(1) as f64;
     let mean = |of: fn(&crate::accelerated::LevelRow) -> f64| {
@@ -512,7 +453,8 @@ over = { "accelerator.grid_sram.capacity" = "64 KiB" }
     /// What design points share changes nothing about them.
     #[test]
     fn shared_lookups_are_those_of_each_point() {
-        use super::{Catalog, Kit, System, Work};
+        use super::super::kit::{Kit, Work};
+        use super::{Catalog, System};
         let study = Study::parse(SMALL).unwrap();
         let catalog = Catalog::embedded();
         let systems: Vec<System> = ["8", "16"]
@@ -526,9 +468,7 @@ over = { "accelerator.grid_sram.capacity" = "64 KiB" }
                 System::of(&study.system, settings.iter().map(|(k, v)| (k, v))).unwrap()
             })
             .collect();
-        let kit = |system| {
-            Kit::of(system, std::sync::Arc::new(Work::of(system).unwrap()), &catalog).unwrap()
-        };
+        let kit = |system| Kit::of(system, &Work::of(system, &catalog).unwrap(), &catalog).unwrap();
         let shared = kit(&systems[0]);
         for system in systems.iter().chain(&systems) {
             let alone = kit(system).metrics(system, &catalog).unwrap();

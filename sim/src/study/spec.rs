@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lumacycle_arch::nearest;
 use serde::Deserialize;
 
 use super::Row;
@@ -282,12 +283,8 @@ impl Study {
     /// # Errors
     /// With the place, what is wrong, and how to mend it.
     pub fn parse(text: &str) -> Result<Self, StudyError> {
-        let study: Self = toml::from_str(text).map_err(|error| StudyError {
-            span: error.span(),
-            what: error.message().to_owned(),
-            help: "see the studies that ship, in sim/studies".to_owned(),
-            contradicts: false,
-        })?;
+        let study: Self = toml::from_str(text)
+            .map_err(|error| misread(&error, "see the studies that ship, in sim/studies"))?;
         let near = |word: &str, what: String, help: String| {
             let at = text.find(&format!("\"{word}\""));
             let span = at.map(|at| at..at + word.len() + 2);
@@ -360,6 +357,20 @@ impl Study {
                 .collect()
         })
     }
+}
+
+/// What a file of another shape is told, with the nearest key where one is unknown.
+pub(crate) fn misread(error: &toml::de::Error, otherwise: &str) -> StudyError {
+    let what = error.message().to_owned();
+    // "unknown field `stps`, expected one of `from`, `to`, …": every other part is a name.
+    let mut names = what.split('`').skip(1).step_by(2);
+    let near = if what.starts_with("unknown ") {
+        names.next().and_then(|found| nearest(found, names))
+    } else {
+        None
+    };
+    let help = near.map_or_else(|| otherwise.to_owned(), |near| format!("did you mean `{near}`?"));
+    StudyError { span: error.span(), ..StudyError::new(what, help) }
 }
 
 /// A value without quotes.

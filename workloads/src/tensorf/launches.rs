@@ -1,13 +1,15 @@
 //! The authors' renderer as launches on a GPU: PyTorch, fp32, chunks of 4096 rays, each chunk with
 //! all of its steps in memory at once (apchenstu/TensoRF at 6a1e23b, `tensorBase.forward`). Passes over
 //! elements are those that the code asks for, one launch each; interpolated reads have the addresses
-//! of real samples. Left out: JIT fusion of elementwise passes, the depth map, and sparse storage on
-//! the GPU.
+//! of real samples. Factors may be stored sparsely and decoded where they are read, which nobody's renderer
+//! does. Left out: JIT fusion of elementwise passes, and the depth map.
 
 use std::sync::Arc;
 
+use super::encoded::EncodedFactors;
+use super::stored::stored;
 use super::uniform::UniformCounts;
-use super::{APPEARANCE, AXES, DENSITY, FEATURES, Factors, HIDDEN, INPUTS, MODES};
+use super::{APPEARANCE, AXES, COMPONENTS, DENSITY, FEATURES, Factors, HIDDEN, INPUTS, MODES};
 use crate::apps::{Frame, Launch, Part};
 use crate::ops::{Gemm, Operation, PlaneSample, Reduction, SortKind, SortScan, Streaming};
 use crate::samples::{Positions, SampleSet};
@@ -25,12 +27,13 @@ const INDEX: f64 = 8.0;
 const WAITS: f64 = 6.0;
 
 /// Builds the launches of a chunk.
-struct Chunk {
+struct Chunk<'a> {
     times: f64,
     launches: Vec<Launch>,
+    encoded: Option<&'a EncodedFactors>,
 }
 
-impl Chunk {
+impl Chunk<'_> {
     fn add(&mut self, name: &'static str, part: Part, operation: Operation) {
         self.launches.push(Launch { name, part, round: 0, times: self.times, operation });
     }
@@ -89,18 +92,25 @@ impl Chunk {
             ("sample appearance planes", "sample appearance lines", "appearance products")
         };
         self.pass("stack coordinates", samples * 9.0, VALUE, VALUE, 0.0);
-        for (mode, (u, v, w)) in factors.modes.iter().zip(AXES) {
+        let components = if channels == DENSITY { 0..DENSITY } else { DENSITY..COMPONENTS };
+        for (number, (mode, (u, v, w))) in factors.modes.iter().zip(AXES).enumerate() {
             let size = mode.size.map(|n| n as u64);
             for (name, axes, size) in
                 [(plane, vec![u, v], vec![size[0], size[1]]), (line, vec![w], vec![size[2]])]
             {
-                let sample = PlaneSample {
+                let mut sample = PlaneSample {
                     axes,
                     size,
                     channels: channels as u32,
                     samples: samples.max(1.0) as u64,
                     positions: Positions::Known(Arc::clone(places)),
+                    stored: None,
                 };
+                if let Some(encoded) = self.encoded {
+                    let of = (number, sample.axes.len() == 1);
+                    sample.stored =
+                        stored(factors, encoded, of, components.clone(), &sample, places);
+                }
                 self.add(name, Part::Encoding, Operation::PlaneSample(sample));
             }
             self.pass(multiply, samples * channels as f64, 2.0 * VALUE, VALUE, 0.0);
@@ -111,9 +121,11 @@ impl Chunk {
     }
 }
 
-/// A frame on a GPU: counts of uniform sampling with places of occupied and shaded samples.
+/// A frame on a GPU: counts of uniform sampling with places of occupied and shaded samples. With `encoded`, the
+/// kernels that read planes and lines decode them.
 pub fn frame(
     factors: &Factors,
+    encoded: Option<&EncodedFactors>,
     cubes_per_axis: u32,
     counts: &UniformCounts,
     occupied: &Arc<SampleSet>,
@@ -123,7 +135,7 @@ pub fn frame(
     let per = |count: f64| count / chunks;
     let (steps, inside) = (per(counts.steps), per(counts.inside));
     let (dense, coloured) = (per(counts.occupied), per(counts.shaded));
-    let mut chunk = Chunk { times: chunks, launches: Vec::new() };
+    let mut chunk = Chunk { times: chunks, launches: Vec::new(), encoded };
     // Places of all steps, and which of them lie in the box.
     chunk.pass("place steps", steps * 3.0, VALUE, VALUE, 0.0);
     chunk.pass("place steps", steps * 3.0, VALUE, VALUE, 0.0);
@@ -144,6 +156,7 @@ pub fn frame(
         samples: inside.max(1.0) as u64,
         // Neighbours along rays, as those that are occupied.
         positions: Positions::Known(Arc::clone(occupied)),
+        stored: None,
     };
     chunk.add("sample occupancy", Part::Encoding, Operation::PlaneSample(mask));
     chunk.pass("occupied?", inside, VALUE, FLAG, 0.0);
@@ -195,18 +208,24 @@ pub fn frame(
     chunk.reduce("sum colours", steps * 3.0, CHUNK * 3.0);
     chunk.reduce("sum weights", steps, CHUNK);
     chunk.pass("background", CHUNK * 3.0, 2.0 * VALUE, VALUE, 0.0);
+    let mut assumptions = vec![
+        "PyTorch in fp32, chunks of 4096 rays, every elementwise pass a launch of its own"
+            .to_owned(),
+        "each chunk takes its share of the frame's samples".to_owned(),
+        "instructions of grid_sample are estimated from its structure".to_owned(),
+    ];
+    if encoded.is_some() {
+        assumptions.push(
+            "instructions that decode are counted from what warps find, not compiled".to_owned(),
+        );
+    }
     Frame {
         launches: chunk.launches,
         walk: None,
         pixels: counts.rays,
         queries: counts.shaded,
         host_waits: (chunks * WAITS) as usize,
-        assumptions: vec![
-            "PyTorch in fp32, chunks of 4096 rays, every elementwise pass a launch of its own"
-                .to_owned(),
-            "each chunk takes its share of the frame's samples".to_owned(),
-            "instructions of grid_sample are estimated from its structure".to_owned(),
-        ],
+        assumptions,
     }
 }
 
@@ -223,7 +242,8 @@ mod tests {
         let field = Field::new(Synthetic { grid: 48, ..Synthetic::default() }.factors(&scene), 32);
         let view = View { camera: scene.path.at(0.3).unwrap(), width: 64, height: 64 };
         let (counts, occupied, shaded) = uniform::count(&field, &Sight::new(&scene, &view));
-        let frame = frame(&field.factors, 32, &counts, &Arc::new(occupied), &Arc::new(shaded));
+        let frame =
+            frame(&field.factors, None, 32, &counts, &Arc::new(occupied), &Arc::new(shaded));
         let named = |name: &str| frame.launches.iter().filter(|l| l.name == name).count();
         assert_eq!((named("sample density planes"), named("sample appearance lines")), (3, 3));
         assert_eq!((named("network"), named("basis")), (3, 1));

@@ -13,6 +13,7 @@ mod image;
 pub mod import;
 pub mod launches;
 mod network;
+mod stored;
 mod synthetic;
 pub mod uniform;
 

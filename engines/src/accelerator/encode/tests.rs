@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::accelerator::network::NetworkUse;
+use crate::memory::cache::{Cache, hash_of};
 use lumacycle_arch::Catalog;
 use lumacycle_arch::units::Bytes;
 use lumacycle_workloads::apps::Application;

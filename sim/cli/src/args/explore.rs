@@ -39,6 +39,9 @@ pub struct ExploreArgs {
     /// Throw the folder's earlier records away
     #[arg(long)]
     pub restart: bool,
+    /// Write a page that opens offline (index.html) into this folder
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["shard", "dispatch", "dry_run"])]
+    pub report: Option<PathBuf>,
     /// Only part I of N of the points, for several machines; `explore merge` joins them
     #[arg(long, value_name = "I/N", value_parser = shard)]
     pub shard: Option<(u64, u64)>,
@@ -68,6 +71,9 @@ pub enum ExploreAction {
         /// Folders with shards, where not all are in that folder
         #[arg(value_name = "DIR")]
         from: Vec<PathBuf>,
+        /// Write a page that opens offline (index.html) into this folder
+        #[arg(long, value_name = "DIR")]
+        report: Option<PathBuf>,
     },
 }
 

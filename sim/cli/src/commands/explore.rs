@@ -11,6 +11,7 @@ use lumacycle_sim::explore::{Run, Shard, bench, methods};
 
 use super::explore_files as files;
 use super::explore_outer as outer;
+use super::report_explore::{self, Found};
 use crate::args::{ExploreAction, ExploreArgs};
 use crate::failure::Failure;
 use crate::output;
@@ -19,14 +20,14 @@ use crate::output;
 const SHOWN: u64 = 8;
 
 pub fn run(args: &ExploreArgs) -> Result<(), Failure> {
-    if let Some(ExploreAction::Merge { space, out, from }) = &args.action {
-        let space = read(space)?;
-        return outer::merge(&space, out, from);
+    if let Some(ExploreAction::Merge { space, out, from, report }) = &args.action {
+        let (space, text) = read(space)?;
+        return outer::merge(&space, out, from, report.as_deref().map(|folder| (folder, &*text)));
     }
     let Some(path) = &args.space else {
         return Err(Failure::usage("no space is given", "lumacycle explore SPACE.toml --out DIR"));
     };
-    let space = read(path)?;
+    let (space, text) = read(path)?;
     if args.dry_run {
         return dry_run(&space);
     }
@@ -67,14 +68,15 @@ pub fn run(args: &ExploreArgs) -> Result<(), Failure> {
         ));
         return Ok(());
     }
-    finish(&space, &run, folder)
+    finish(&space, &run, folder, args.report.as_deref().map(|folder| (folder, &*text)))
 }
 
-/// Reads and checks a space.
-pub fn read(path: &Path) -> Result<Space, Failure> {
+/// Reads and checks a space; its text as well.
+fn read(path: &Path) -> Result<(Space, String), Failure> {
     let text = super::description(path)?;
     let file = path.display().to_string();
-    Space::parse(&text).map_err(|error| super::study::failed(&file, &text, error))
+    let space = Space::parse(&text).map_err(|error| super::study::failed(&file, &text, error))?;
+    Ok((space, text))
 }
 
 pub fn failed(error: &StoreError) -> Failure {
@@ -121,15 +123,26 @@ fn evaluate(space: &Space, run: &mut Run<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes everything that a folder is to hold, and prints the summary.
-pub fn finish(space: &Space, run: &Run<'_>, folder: &Path) -> Result<(), Failure> {
+/// Writes everything that a folder is to hold, the page if there is to be one (its folder and the text of
+/// the space), and prints the summary.
+pub fn finish(
+    space: &Space,
+    run: &Run<'_>,
+    folder: &Path,
+    report: Option<(&Path, &str)>,
+) -> Result<(), Failure> {
     let rows = run.rows();
     let summary = Summary::of(space, &rows);
     // Around the knee; around the base where there is none.
     let around = summary.knee.and_then(|point| rows.iter().find(|row| row.point == point));
     let around = around.map_or_else(|| space.base(), |row| row.design.to_vec());
     let sensitivities = summary::sensitivities(space, &around);
-    files::write(space, run, &summary, &sensitivities, folder)?;
+    let files = files::write(space, run, &summary, &sensitivities, folder)?;
+    if let Some((pages, text)) = report {
+        let (summary, sensitivities, files) = (&summary, &sensitivities[..], &files);
+        let found = Found { space, text, run, summary, sensitivities, files };
+        report_explore::explored(pages, &found)?;
+    }
     output::write(None, files::told(space, &rows, &summary, &sensitivities).as_bytes())
 }
 

@@ -54,6 +54,14 @@ fn cells(space: &Space, row: &Row, record: &Record, on_front: bool) -> Vec<Strin
     cells
 }
 
+/// The files that figures are drawn from.
+pub struct Files {
+    /// `results.csv`.
+    pub results: Vec<u8>,
+    /// `sensitivities.csv`.
+    pub changes: Vec<u8>,
+}
+
 /// Writes all files of a folder; each appears only when it is complete.
 pub fn write(
     space: &Space,
@@ -61,7 +69,7 @@ pub fn write(
     summary: &Summary,
     sensitivities: &[Sensitivity],
     folder: &Path,
-) -> Result<(), Failure> {
+) -> Result<Files, Failure> {
     let rows = run.rows();
     let front: BTreeSet<u64> = summary.front.iter().copied().collect();
     let mut records = Lookup::open(run.path()).map_err(|error| failed(&error))?;
@@ -70,10 +78,14 @@ pub fn write(
     let internal = |error: &dyn std::fmt::Display| Failure::Internal { what: error.to_string() };
     let mut results = csv::Writer::from_writer(Vec::new());
     results.write_record(&header).map_err(|error| internal(&error))?;
+    #[cfg(feature = "parquet")]
+    let mut columns = super::columns::Columns::new(space, &header)?;
     for row in &rows {
         let record = lookup(row).map_err(|error| failed(&error))?;
         let cells = cells(space, row, &record, front.contains(&row.point));
         results.write_record(&cells).map_err(|error| internal(&error))?;
+        #[cfg(feature = "parquet")]
+        columns.add(&cells)?;
     }
     let results = results.into_inner().map_err(|error| internal(&error))?;
     let mut best = csv::Writer::from_writer(Vec::new());
@@ -103,9 +115,12 @@ pub fn write(
         .map_err(|error| internal(&error))?;
     output::folder(folder)?;
     output::write(Some(&folder.join("results.csv")), &results)?;
+    #[cfg(feature = "parquet")]
+    output::write(Some(&folder.join("results.parquet")), &columns.finish()?)?;
     output::write(Some(&folder.join("pareto.csv")), &best)?;
     output::write(Some(&folder.join("sensitivities.csv")), &changes)?;
-    output::write(Some(&folder.join("summary.json")), format!("{told}\n").as_bytes())
+    output::write(Some(&folder.join("summary.json")), format!("{told}\n").as_bytes())?;
+    Ok(Files { results, changes })
 }
 
 fn goal(goal: Goal) -> &'static str {

@@ -17,7 +17,12 @@ use crate::failure::Failure;
 use crate::output;
 
 /// Joins shards and checks that they are whole.
-pub fn merge(space: &Space, out: &Path, from: &[PathBuf]) -> Result<(), Failure> {
+pub fn merge(
+    space: &Space,
+    out: &Path,
+    from: &[PathBuf],
+    report: Option<(&Path, &str)>,
+) -> Result<(), Failure> {
     let mut folders = vec![out.to_owned()];
     folders.extend(from.iter().cloned());
     let mut shards: Vec<(PathBuf, Shard)> = Vec::new();
@@ -93,7 +98,7 @@ pub fn merge(space: &Space, out: &Path, from: &[PathBuf]) -> Result<(), Failure>
             ),
         });
     }
-    finish(space, &run, out)
+    finish(space, &run, out, report)
 }
 
 #[derive(Debug, Deserialize)]

@@ -3,6 +3,8 @@
 pub mod accelerated;
 pub mod calibrate;
 pub mod catalog;
+#[cfg(feature = "parquet")]
+mod columns;
 pub mod completions;
 pub mod diff;
 pub mod explain;
@@ -10,12 +12,15 @@ pub mod explore;
 mod explore_files;
 mod explore_outer;
 pub mod figures;
+mod figures_recipes;
 pub mod inputs;
 pub mod kernel;
 pub mod plot;
 pub mod reference;
 pub mod replay;
 mod report;
+mod report_explore;
+mod report_validate;
 pub mod run;
 pub mod study;
 mod sweep;

@@ -43,7 +43,7 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
             if args.timeline.is_some() {
                 let rank = recording.rank.map_or_else(String::new, |rank| format!(", rank {rank}"));
                 let name = format!("{}{rank}", entry.gpu.gpu.name);
-                tracks.push(Track { name, spans });
+                tracks.push(Track { name, spans, engines: Vec::new() });
             }
             result.input_hash = Some(input_hash.clone());
             if let Some(own) = &own {

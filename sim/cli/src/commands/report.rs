@@ -15,25 +15,29 @@ use crate::output::{self, percent, short};
 /// Kernels in the table of a page.
 const KERNELS: usize = 500;
 
-fn save(folder: &Path, page: Page) -> Result<(), Failure> {
+/// Writes a page into a folder.
+pub fn save(folder: &Path, name: &str, page: Page) -> Result<(), Failure> {
     output::folder(folder)?;
-    output::write(Some(&folder.join("index.html")), page.finish().as_bytes())
+    output::write(Some(&folder.join(name)), page.finish().as_bytes())
 }
 
 /// Draws a figure from the JSON that the command would write; what has no data is left out.
 fn figure(page: &mut Page, kind: Kind, value: &Value, options: &Options, caption: &str) {
-    let drawn = serde_json::to_vec(value).ok().and_then(|bytes| {
-        let table = Table::parse(&bytes, kind.records()).ok()?;
-        let roofs = if kind == Kind::Roofline { super::plot::roofs(&table) } else { Vec::new() };
-        draw(kind, &table, &Options { roofs, ..options.clone() }, &Theme::default()).ok()
-    });
-    if let Some(figure) = drawn {
+    let bytes = serde_json::to_vec(value).unwrap_or_default();
+    let Ok(table) = Table::parse(&bytes, kind.records()) else { return };
+    let roofs = if kind == Kind::Roofline { super::plot::roofs(&table) } else { Vec::new() };
+    drawn(page, kind, &table, &Options { roofs, ..options.clone() }, caption);
+}
+
+/// Draws a figure from rows; one without data is left out.
+pub fn drawn(page: &mut Page, kind: Kind, table: &Table, options: &Options, caption: &str) {
+    if let Ok(figure) = draw(kind, table, options, &Theme::default()) {
         page.figure(&figure, caption);
     }
 }
 
 /// The command line, with what a shell would take apart in quotes.
-fn how(page: &mut Page) {
+pub fn how(page: &mut Page) {
     page.heading("How to reproduce");
     let quoted = |word: String| {
         let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:,".contains(c));
@@ -117,7 +121,7 @@ pub fn replayed(folder: &Path, results: &[ReplayResult]) -> Result<(), Failure> 
     if let Some(hash) = results.first().and_then(|result| result.input_hash.as_ref()) {
         page.verbatim(&format!("input, BLAKE3: {hash}"));
     }
-    save(folder, page)
+    save(folder, "index.html", page)
 }
 
 /// `run --report`.
@@ -197,5 +201,5 @@ pub fn rendered(
     let first = results.first().and_then(|frames| frames.first());
     page.list(first.map(|frame| frame.assumptions.clone()).unwrap_or_default().into_iter());
     how(&mut page);
-    save(folder, page)
+    save(folder, "index.html", page)
 }

@@ -7,7 +7,6 @@ use lumacycle_arch::{AcceleratorEntry, Entry};
 use lumacycle_engines::Options;
 use lumacycle_sim::accelerated::AcceleratedFrame;
 use lumacycle_sim::frame::{FrameResult, GpuFrame};
-use lumacycle_sim::span::Span;
 use lumacycle_workloads::apps::{
     Application, EncodingChoice, Frame, Rest, frame, splat, training_step,
 };
@@ -100,10 +99,8 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     }
     let mut tracks = Vec::new();
     for place in by_place {
-        for ((results, gpu), (result, _, spans)) in results.iter_mut().zip(&gpus).zip(place) {
-            if args.timeline.is_some() {
-                tracks.push(Track { name: gpu.gpu.gpu.name.clone(), spans });
-            }
+        for (results, (result, _, own)) in results.iter_mut().zip(place) {
+            tracks.extend(own);
             results.push(result);
         }
     }
@@ -125,7 +122,7 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
 }
 
 /// A frame on the GPU alone, and with each accelerator.
-type Place = (FrameResult, Vec<AcceleratedFrame>, Vec<Span>);
+type Place = (FrameResult, Vec<AcceleratedFrame>, Vec<Track>);
 
 /// What there is to print.
 struct Results<'a> {
@@ -163,8 +160,20 @@ fn priced(
         }
         result.assumptions.push(format!("{eyes} eyes, each rendered like the first"));
     }
-    let spans = if args.timeline.is_some() { priced.spans() } else { Vec::new() };
-    Ok((result, with, spans))
+    let mut tracks = Vec::new();
+    if args.timeline.is_some() {
+        let name = &gpu.gpu.gpu.name;
+        tracks.push(Track { name: name.clone(), spans: priced.spans(), engines: Vec::new() });
+        if let Some((app, scale, accelerators)) = asked {
+            for entry in accelerators {
+                let laid = priced.accelerated_spans(app, scale, entry);
+                let laid = laid.map_err(|error| accelerated::refused(args, entry, error))?;
+                let name = format!("{name} with {}", entry.accelerator.accelerator.name);
+                tracks.push(Track { name, spans: laid.kernels, engines: laid.engines });
+            }
+        }
+    }
+    Ok((result, with, tracks))
 }
 
 fn unknown_app(name: &str) -> Failure {
@@ -327,7 +336,7 @@ fn with_accelerators(mut value: Value, shares: &[f64], all: &Results<'_>) -> Val
     value
 }
 
-const ACCELERATED_HEADER: [&str; 14] = [
+const ACCELERATED_HEADER: [&str; 15] = [
     "gpu",
     "accelerator",
     "at",
@@ -342,6 +351,7 @@ const ACCELERATED_HEADER: [&str; 14] = [
     "gpu_alone_mj",
     "area_mm2",
     "scene_switch_ms",
+    "amdahl",
 ];
 
 fn accelerated_rows(shares: &[f64], with: &[With]) -> Vec<Vec<String>> {
@@ -361,6 +371,8 @@ fn accelerated_rows(shares: &[f64], with: &[With]) -> Vec<Vec<String>> {
                 frame.gpu_alone_mj,
                 frame.area_mm2,
                 frame.scene_switch_ms,
+                // What an accelerator that takes no time would leave.
+                frame.gpu_alone_ms / frame.gpu_ms.max(f64::MIN_POSITIVE),
             ];
             row.extend(values.map(|value| format!("{value:.6}")));
             rows.push(row);

@@ -3,12 +3,14 @@
 //!
 //! Times are µs with six decimals, so that no picosecond is lost. A counter changes where a piece starts or ends. SMs,
 //! L2 and DRAM count in per cent of what they can do; occupancy is resident warps over the most
-//! there could be; power is each kernel's energy over its time, without idle power in gaps.
+//! there could be; power is each kernel's energy over its time, without idle power in gaps. Engines of an
+//! accelerator are tracks of their own, with a counter each of how much of its time an engine works.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::Path;
 
+use lumacycle_sim::accelerated::EngineSpans;
 use lumacycle_sim::span::Span;
 use serde_json::{Value, json};
 
@@ -21,6 +23,8 @@ pub struct Track {
     pub name: String,
     /// What ran.
     pub spans: Vec<Span>,
+    /// What the engines of an accelerator did meanwhile.
+    pub engines: Vec<EngineSpans>,
 }
 
 /// Writes the timeline of one or more runs; compressed where the name ends in `.gz`.
@@ -57,8 +61,39 @@ fn events(tracks: &[Track]) -> Vec<Value> {
             track.spans.iter().map(|span| (span, span.simulated_ps)).collect();
         slices(&mut all, process, &format!("predicted: {}", track.name), &simulated, true);
         counters(&mut all, process, &track.spans);
+        engines(&mut all, process, &track.engines);
     }
     all
+}
+
+/// Threads of engines come behind those of streams, of which a GPU in a frame has one.
+const FIRST_ENGINE: usize = 100;
+
+fn engines(all: &mut Vec<Value>, process: usize, engines: &[EngineSpans]) {
+    for (number, engine) in engines.iter().enumerate() {
+        let (thread, name) = (FIRST_ENGINE + number, engine.unit.name());
+        all.push(json!({"ph": "M", "name": "thread_name", "pid": process, "tid": thread,
+            "args": {"name": format!("accelerator: {name}")}}));
+        let counter = format!("{name} busy %");
+        let count = |at: i64, value: f64| {
+            json!({"ph": "C", "name": counter, "pid": process, "tid": 0, "ts": us(at),
+                "args": {"value": rounded(value)}})
+        };
+        let mut counts = Vec::new();
+        for (batch, visit) in engine.visits.iter().enumerate() {
+            let busy = (visit.busy * 100.0).min(100.0);
+            all.push(json!({"ph": "X", "cat": "accelerator", "name": format!("batch {batch}"),
+                "pid": process, "tid": thread, "ts": us(visit.start_ps),
+                "dur": us(visit.end_ps - visit.start_ps), "args": {"busy %": rounded(busy)}}));
+            counts.push(count(visit.start_ps, busy));
+            // A batch that follows at once sets the counter itself.
+            let next = engine.visits.get(batch + 1);
+            if next.is_none_or(|next| next.start_ps > visit.end_ps) {
+                counts.push(count(visit.end_ps, 0.0));
+            }
+        }
+        all.append(&mut counts);
+    }
 }
 
 /// µs from ps.

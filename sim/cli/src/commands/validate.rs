@@ -5,6 +5,7 @@ use lumacycle_validate::{Figures, SUITES, SuiteReport, TraceReport};
 use serde_json::json;
 
 use super::catalog::{csv, json_out};
+use super::report_validate::{self, Suite};
 use crate::args::{Format, ValidateArgs};
 use crate::failure::Failure;
 use crate::output::{self, percent, short};
@@ -18,11 +19,10 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
         return super::validate_neural::run(args);
     }
     lumacycle_validate::known(&args.suite)?;
-    let measured = SUITES.contains(&args.suite.as_str()) || args.suite == "all";
-    if args.report.is_some() && !measured {
+    if args.report.is_some() && args.suite == "traces" {
         return Err(Failure::usage(
-            format!("there is no page for {}", args.suite),
-            format!("--report goes with {} and all", SUITES.join(", ")),
+            "there is no page for traces",
+            "give one of them to `lumacycle replay --report`, which shows its kernels",
         ));
     }
     if args.suite == lumacycle_validate::ngpc::SUITE {
@@ -62,10 +62,11 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
     }
     print(args, &reports, traces.as_ref())?;
     if let Some(folder) = &args.report {
-        write_pages(folder, &reports)?;
+        let pages = reports.iter().map(suite).collect::<Result<Vec<_>, _>>()?;
+        report_validate::write(folder, &pages)?;
     }
     if let Some(path) = &args.rows {
-        write_rows(path, &reports)?;
+        output::write(Some(path), &rows_csv(&reports)?)?;
     }
     if let Some(path) = &args.expected {
         let table = lumacycle_validate::expected::from_reports(&reports);
@@ -74,15 +75,35 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
     reports.iter().try_for_each(|report| within(args, &report.suite, &report.overall))
 }
 
-fn write_pages(folder: &std::path::Path, reports: &[SuiteReport]) -> Result<(), Failure> {
-    output::folder(folder)?;
-    for report in reports {
-        let page = lumacycle_validate::report::page(report, lumacycle_sim::VERSION)
-            .map_err(|what| Failure::Internal { what })?;
-        let path = folder.join(format!("{}.html", report.suite));
-        output::write(Some(&path), page.as_bytes())?;
-    }
-    Ok(())
+/// Errors of a suite by group, as [`SuiteReport::HEADER`] names them.
+fn groups(report: &SuiteReport) -> Vec<Vec<String>> {
+    let cells = |group: &lumacycle_validate::Group| {
+        let mut row = vec![group.gpu.clone(), group.dtype.clone(), group.bucket.to_owned()];
+        row.extend(group.figures.cells());
+        row.push(format!("{:.1}", group.roofline.mape_pct));
+        row.push(format!("{:.1}", group.wave.mape_pct));
+        row
+    };
+    report.groups.iter().map(cells).collect()
+}
+
+/// What the page of a suite of measurements shows.
+fn suite(report: &SuiteReport) -> Result<Suite<'_>, Failure> {
+    let mut beside = vec![("roofline", report.baselines.roofline.mape_pct)];
+    beside.extend(report.baselines.wave.map(|wave| ("wave count", wave.mape_pct)));
+    Ok(Suite {
+        name: &report.suite,
+        used: report.rows_used,
+        left_out: &report.rows_left_out,
+        overall: &report.overall,
+        beside,
+        errors: (SuiteReport::HEADER.to_vec(), groups(report)),
+        rows: rows_csv(std::slice::from_ref(report))?,
+        measured: ("measured_us", "measured time (µs)"),
+        predicted: ("predicted_us", "predicted time (µs)"),
+        by: ["gpu", "dtype"],
+        assumptions: Vec::new(),
+    })
 }
 
 /// Refuses options that choose data, for a suite whose figures ship with the program.
@@ -115,7 +136,7 @@ pub(super) fn within(args: &ValidateArgs, suite: &str, overall: &Figures) -> Res
     Ok(())
 }
 
-fn write_rows(path: &std::path::Path, reports: &[SuiteReport]) -> Result<(), Failure> {
+fn rows_csv(reports: &[SuiteReport]) -> Result<Vec<u8>, Failure> {
     let header = [
         "suite",
         "gpu",
@@ -127,6 +148,7 @@ fn write_rows(path: &std::path::Path, reports: &[SuiteReport]) -> Result<(), Fai
         "bound_by",
         "variant",
         "waves",
+        "occupancy_pct",
         "reference",
     ];
     let rows = reports.iter().flat_map(|report| {
@@ -142,11 +164,12 @@ fn write_rows(path: &std::path::Path, reports: &[SuiteReport]) -> Result<(), Fai
                 row.bound_by.to_owned(),
                 row.variant.clone(),
                 format!("{:.3}", row.waves),
+                format!("{:.1}", row.occupancy_pct),
                 row.reference.clone(),
             ]
         })
     });
-    output::write(Some(path), &csv(&header, rows)?)
+    csv(&header, rows)
 }
 
 fn print(
@@ -226,11 +249,7 @@ impl ValidateArgs {
 
 fn suite_table(report: &SuiteReport) -> String {
     let mut table = output::table(&SuiteReport::HEADER, 3);
-    for group in &report.groups {
-        let mut row = vec![group.gpu.clone(), group.dtype.clone(), group.bucket.to_owned()];
-        row.extend(group.figures.cells());
-        row.push(format!("{:.1}", group.roofline.mape_pct));
-        row.push(format!("{:.1}", group.wave.mape_pct));
+    for row in groups(report) {
         table.add_row(row);
     }
     let mut row = vec!["all".to_owned(), String::new(), String::new()];

@@ -3,6 +3,7 @@
 use lumacycle_validate::NeuralReport;
 
 use super::catalog::{csv, json_out};
+use super::report_validate::{self, FIGURES, Suite};
 use super::validate::within;
 use crate::args::{Format, ValidateArgs};
 use crate::failure::Failure;
@@ -18,43 +19,71 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
     let report = lumacycle_validate::neural::run(&args.gpus)?;
     match args.output.format {
         Format::Json => json_out(&args.output, &serde_json::json!(report))?,
-        Format::Csv => {
-            let header = [
-                "what",
-                "gpu",
-                "width",
-                "height",
-                "published_ms",
-                "predicted_ms",
-                "roofline_ms",
-                "error_pct",
-                "queries_per_pixel",
-                "confidence",
-                "source",
-                "assumed",
-            ];
-            let rows = report.frames.iter().map(|row| {
-                let mut cells = vec![row.what.clone(), row.gpu.clone()];
-                cells.extend(row.resolution.map(|n| n.to_string()));
-                for value in [
-                    row.published_ms,
-                    row.predicted_ms,
-                    row.roofline_ms,
-                    row.error_pct,
-                    row.queries_per_pixel,
-                ] {
-                    cells.push(format!("{value:.4}"));
-                }
-                cells.extend([row.confidence.clone(), row.source.clone(), row.assumed.clone()]);
-                cells
-            });
-            output::write(args.output.output.as_deref(), &csv(&header, rows)?)?;
-        }
+        Format::Csv => output::write(args.output.output.as_deref(), &rows_csv(&report)?)?,
         Format::Table => {
             output::write(args.output.output.as_deref(), table(&report).as_bytes())?;
         }
     }
+    if let Some(folder) = &args.report {
+        report_validate::write(folder, &[suite(&report)?])?;
+    }
     within(args, report.suite, &report.overall)
+}
+
+/// What its page shows.
+fn suite(report: &NeuralReport) -> Result<Suite<'_>, Failure> {
+    let groups = report.groups.iter().map(|group| {
+        let mut row = vec![group.gpu.clone(), group.class.clone()];
+        row.extend(group.figures.cells());
+        row
+    });
+    Ok(Suite {
+        name: report.suite,
+        used: report.rows_used,
+        left_out: &report.rows_left_out,
+        overall: &report.overall,
+        beside: vec![("roofline", report.baselines.roofline.mape_pct)],
+        errors: ([&["GPU", "class"], &FIGURES[..]].concat(), groups.collect()),
+        rows: rows_csv(report)?,
+        measured: ("published_ms", "published frame time (ms)"),
+        predicted: ("predicted_ms", "predicted frame time (ms)"),
+        by: ["gpu", "gpu"],
+        assumptions: report.assumptions.clone(),
+    })
+}
+
+/// Every row.
+fn rows_csv(report: &NeuralReport) -> Result<Vec<u8>, Failure> {
+    let header = [
+        "what",
+        "gpu",
+        "width",
+        "height",
+        "published_ms",
+        "predicted_ms",
+        "roofline_ms",
+        "error_pct",
+        "queries_per_pixel",
+        "confidence",
+        "source",
+        "assumed",
+    ];
+    let rows = report.frames.iter().map(|row| {
+        let mut cells = vec![row.what.clone(), row.gpu.clone()];
+        cells.extend(row.resolution.map(|n| n.to_string()));
+        for value in [
+            row.published_ms,
+            row.predicted_ms,
+            row.roofline_ms,
+            row.error_pct,
+            row.queries_per_pixel,
+        ] {
+            cells.push(format!("{value:.4}"));
+        }
+        cells.extend([row.confidence.clone(), row.source.clone(), row.assumed.clone()]);
+        cells
+    });
+    csv(&header, rows)
 }
 
 fn table(report: &NeuralReport) -> String {

@@ -3,6 +3,7 @@
 use lumacycle_validate::{Figures, NgpReport};
 
 use super::catalog::{csv, json_out};
+use super::report_validate::{self, FIGURES, Suite};
 use super::validate::within;
 use crate::args::{Format, ValidateArgs};
 use crate::failure::Failure;
@@ -11,7 +12,7 @@ use crate::output::{self, short};
 pub fn run(args: &ValidateArgs, data: &std::path::Path) -> Result<(), Failure> {
     let report = lumacycle_validate::ngp::run(data, &args.gpus)?;
     if let Some(path) = &args.rows {
-        write_rows(path, &report)?;
+        output::write(Some(path), &rows_csv(&report)?)?;
     }
     match args.output.format {
         Format::Json => json_out(&args.output, &serde_json::json!(report))?,
@@ -50,10 +51,36 @@ pub fn run(args: &ValidateArgs, data: &std::path::Path) -> Result<(), Failure> {
             output::write(args.output.output.as_deref(), table(&report).as_bytes())?;
         }
     }
+    if let Some(folder) = &args.report {
+        report_validate::write(folder, &[suite(&report)?])?;
+    }
     within(args, report.suite, &report.overall)
 }
 
-fn write_rows(path: &std::path::Path, report: &NgpReport) -> Result<(), Failure> {
+/// What its page shows.
+fn suite(report: &NgpReport) -> Result<Suite<'_>, Failure> {
+    let groups = report.groups.iter().map(|group| {
+        let mut row = vec![group.gpu.clone(), group.recording.clone(), group.class.clone()];
+        row.extend(group.figures.cells());
+        row
+    });
+    Ok(Suite {
+        name: report.suite,
+        used: report.rows_used,
+        left_out: &report.rows_left_out,
+        overall: &report.overall,
+        beside: vec![("roofline", report.baselines.roofline.mape_pct)],
+        errors: ([&["GPU", "recording", "class"], &FIGURES[..]].concat(), groups.collect()),
+        rows: rows_csv(report)?,
+        measured: ("measured_us", "measured time (µs)"),
+        predicted: ("predicted_us", "predicted time (µs)"),
+        by: ["class", "class"],
+        assumptions: report.assumptions.clone(),
+    })
+}
+
+/// Every launch.
+fn rows_csv(report: &NgpReport) -> Result<Vec<u8>, Failure> {
     let header = [
         "gpu",
         "recording",
@@ -84,7 +111,7 @@ fn write_rows(path: &std::path::Path, report: &NgpReport) -> Result<(), Failure>
         }
         cells
     });
-    output::write(Some(path), &csv(&header, rows)?)
+    csv(&header, rows)
 }
 
 /// Figures as programs read them.

@@ -6,6 +6,7 @@ use lumacycle_validate::NgpcReport;
 use lumacycle_validate::ngpc::{Meaning, NgpcRow};
 
 use super::catalog::{csv, json_out};
+use super::report_validate::{self, FIGURES, Suite};
 use super::validate::{ships_with_figures, within};
 use crate::args::{Format, ValidateArgs};
 use crate::failure::Failure;
@@ -16,40 +17,68 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
     let report = lumacycle_validate::ngpc::run()?;
     match args.output.format {
         Format::Json => json_out(&args.output, &serde_json::json!(report))?,
-        Format::Csv => {
-            let header = [
-                "class",
-                "what",
-                "units",
-                "published",
-                "meaning",
-                "predicted",
-                "error_pct",
-                "own_inputs",
-                "confidence",
-                "used",
-                "derived",
-            ];
-            let rows = report.rows.iter().map(|row| {
-                vec![
-                    row.class.clone(),
-                    row.what.clone(),
-                    row.units.map_or_else(String::new, |units| units.to_string()),
-                    row.published.to_string(),
-                    meaning(row).to_owned(),
-                    format!("{:.4}", row.predicted),
-                    format!("{:.3}", row.error_pct),
-                    row.own_inputs.map_or_else(String::new, |own| format!("{own:.4}")),
-                    row.confidence.clone(),
-                    row.used.to_string(),
-                    row.derived.to_string(),
-                ]
-            });
-            output::write(args.output.output.as_deref(), &csv(&header, rows)?)?;
-        }
+        Format::Csv => output::write(args.output.output.as_deref(), &rows_csv(&report)?)?,
         Format::Table => output::write(args.output.output.as_deref(), table(&report).as_bytes())?,
     }
+    if let Some(folder) = &args.report {
+        report_validate::write(folder, &[suite(&report)?])?;
+    }
     within(args, report.suite, &report.overall)
+}
+
+/// What its page shows.
+fn suite(report: &NgpcReport) -> Result<Suite<'_>, Failure> {
+    let groups = report.groups.iter().map(|group| {
+        let mut row = vec![group.gpu.clone(), group.class.clone()];
+        row.extend(group.figures.cells());
+        row
+    });
+    Ok(Suite {
+        name: report.suite,
+        used: report.rows_used,
+        left_out: &report.rows_left_out,
+        overall: &report.overall,
+        beside: vec![("with own frames", report.own_inputs.mape_pct)],
+        errors: ([&["GPU", "class"], &FIGURES[..]].concat(), groups.collect()),
+        rows: rows_csv(report)?,
+        measured: ("published", "published (each in its unit)"),
+        predicted: ("predicted", "predicted (each in its unit)"),
+        by: ["class", "confidence"],
+        assumptions: report.assumptions.clone(),
+    })
+}
+
+/// Every row.
+fn rows_csv(report: &NgpcReport) -> Result<Vec<u8>, Failure> {
+    let header = [
+        "class",
+        "what",
+        "units",
+        "published",
+        "meaning",
+        "predicted",
+        "error_pct",
+        "own_inputs",
+        "confidence",
+        "used",
+        "derived",
+    ];
+    let rows = report.rows.iter().map(|row| {
+        vec![
+            row.class.clone(),
+            row.what.clone(),
+            row.units.map_or_else(String::new, |units| units.to_string()),
+            row.published.to_string(),
+            meaning(row).to_owned(),
+            format!("{:.4}", row.predicted),
+            format!("{:.3}", row.error_pct),
+            row.own_inputs.map_or_else(String::new, |own| format!("{own:.4}")),
+            row.confidence.clone(),
+            row.used.to_string(),
+            row.derived.to_string(),
+        ]
+    });
+    csv(&header, rows)
 }
 
 const fn meaning(row: &NgpcRow) -> &'static str {

@@ -6,6 +6,7 @@ use lumacycle_validate::power::{self, PowerReport};
 use serde_json::json;
 
 use super::catalog::{csv, json_out};
+use super::report_validate::{self, FIGURES, Suite};
 use super::validate::within;
 use crate::args::{Format, ValidateArgs};
 use crate::failure::Failure;
@@ -49,7 +50,32 @@ pub fn run(args: &ValidateArgs, data: &Path) -> Result<(), Failure> {
     if let Some(path) = &args.rows {
         output::write(Some(path), &rows_csv(&report)?)?;
     }
+    if let Some(folder) = &args.report {
+        report_validate::write(folder, &[suite(&report)?])?;
+    }
     within(args, &report.suite, &report.overall)
+}
+
+/// What its page shows.
+fn suite(report: &PowerReport) -> Result<Suite<'_>, Failure> {
+    let groups = report.groups.iter().map(|group| {
+        let mut row = vec![group.gpu.clone(), group.benchmark.clone()];
+        row.extend(group.figures.cells());
+        row
+    });
+    Ok(Suite {
+        name: &report.suite,
+        used: report.rows_used,
+        left_out: &report.rows_left_out,
+        overall: &report.overall,
+        beside: vec![("the board limit for every kernel", report.baselines.board_limit.mape_pct)],
+        errors: ([&["GPU", "benchmark"], &FIGURES[..]].concat(), groups.collect()),
+        rows: rows_csv(report)?,
+        measured: ("measured_w", "measured power (W)"),
+        predicted: ("predicted_w", "predicted power (W)"),
+        by: ["gpu", "benchmark"],
+        assumptions: Vec::new(),
+    })
 }
 
 fn time_cell(group: &power::PowerGroup, digits: usize) -> String {

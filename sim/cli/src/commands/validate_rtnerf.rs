@@ -6,6 +6,7 @@ use lumacycle_validate::RtnerfReport;
 use lumacycle_validate::ngpc::Meaning;
 
 use super::catalog::{csv, json_out};
+use super::report_validate::{self, FIGURES, Suite};
 use super::validate::{ships_with_figures, within};
 use crate::args::{Format, ValidateArgs};
 use crate::failure::Failure;
@@ -16,37 +17,65 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
     let report = lumacycle_validate::rtnerf::run()?;
     match args.output.format {
         Format::Json => json_out(&args.output, &serde_json::json!(report))?,
-        Format::Csv => {
-            let header = [
-                "class",
-                "what",
-                "published",
-                "meaning",
-                "predicted",
-                "error_pct",
-                "confidence",
-                "counted",
-                "why_not",
-            ];
-            let number = |value: Option<f64>| value.map_or_else(String::new, |v| format!("{v:.4}"));
-            let rows = report.rows.iter().map(|row| {
-                vec![
-                    row.class.clone(),
-                    row.what.clone(),
-                    row.published.to_string(),
-                    meaning(row.meaning).to_owned(),
-                    number(row.predicted),
-                    number(row.error_pct),
-                    row.confidence.clone(),
-                    row.counted.to_string(),
-                    row.why_not.clone().unwrap_or_default(),
-                ]
-            });
-            output::write(args.output.output.as_deref(), &csv(&header, rows)?)?;
-        }
+        Format::Csv => output::write(args.output.output.as_deref(), &rows_csv(&report)?)?,
         Format::Table => output::write(args.output.output.as_deref(), table(&report).as_bytes())?,
     }
+    if let Some(folder) = &args.report {
+        report_validate::write(folder, &[suite(&report)?])?;
+    }
     within(args, report.suite, &report.overall)
+}
+
+/// What its page shows.
+fn suite(report: &RtnerfReport) -> Result<Suite<'_>, Failure> {
+    let groups = report.groups.iter().map(|group| {
+        let mut row = vec![group.class.clone()];
+        row.extend(group.figures.cells());
+        row
+    });
+    Ok(Suite {
+        name: report.suite,
+        used: report.rows_used,
+        left_out: &report.rows_left_out,
+        overall: &report.overall,
+        beside: Vec::new(),
+        errors: ([&["class"], &FIGURES[..]].concat(), groups.collect()),
+        rows: rows_csv(report)?,
+        measured: ("published", "published (each in its unit)"),
+        predicted: ("predicted", "predicted (each in its unit)"),
+        by: ["class", "confidence"],
+        assumptions: report.assumptions.clone(),
+    })
+}
+
+/// Every row.
+fn rows_csv(report: &RtnerfReport) -> Result<Vec<u8>, Failure> {
+    let header = [
+        "class",
+        "what",
+        "published",
+        "meaning",
+        "predicted",
+        "error_pct",
+        "confidence",
+        "counted",
+        "why_not",
+    ];
+    let number = |value: Option<f64>| value.map_or_else(String::new, |v| format!("{v:.4}"));
+    let rows = report.rows.iter().map(|row| {
+        vec![
+            row.class.clone(),
+            row.what.clone(),
+            row.published.to_string(),
+            meaning(row.meaning).to_owned(),
+            number(row.predicted),
+            number(row.error_pct),
+            row.confidence.clone(),
+            row.counted.to_string(),
+            row.why_not.clone().unwrap_or_default(),
+        ]
+    });
+    csv(&header, rows)
 }
 
 const fn meaning(meaning: Meaning) -> &'static str {

@@ -46,7 +46,9 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
                 key: Key::Box,
             }));
         }
-        legend.push(Entry { name: "published".to_owned(), place: 2, key: Key::Tick });
+        let own = published.is_some_and(|column| table.header[column] == "published");
+        let name = if own { "published" } else { "by the paper's arithmetic" };
+        legend.push(Entry { name: name.to_owned(), place: 2, key: Key::Tick });
     }
     if has(amdahl) {
         legend.push(Entry { name: "Amdahl's limit".to_owned(), place: 2, key: Key::Line });

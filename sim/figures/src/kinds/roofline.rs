@@ -110,7 +110,14 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
             chart
                 .canvas
                 .line(&line, Stroke { colour: &colour, width: theme.line_pt, dash: dash(place) });
-            peak_names.push((chart.at(high, *peak), pipe.clone()));
+            chart.keep_clear_along(&line);
+            // Roofs of several GPUs may lie close to each other.
+            let name = if roofs.len() > 1 {
+                format!("{} {pipe}", brief(&roof.name))
+            } else {
+                pipe.clone()
+            };
+            peak_names.push((chart.at(high, *peak), name));
         }
     }
     chart.canvas.unclip();
@@ -153,6 +160,14 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         }),
     );
     Ok(Figure { svg: chart.canvas.finish("Roofline"), data, notes })
+}
+
+/// A GPU's name up to its number.
+fn brief(name: &str) -> String {
+    let words: Vec<&str> = name.split(' ').collect();
+    let number = |word: &&str| word.chars().any(|c| c.is_ascii_digit());
+    let end = words.iter().position(number).map_or(words.len(), |at| at + 1);
+    words[..end].join(" ")
 }
 
 /// A kernel's name without template arguments, at most 26 letters.

@@ -1,13 +1,17 @@
 //! Predicted against measured times on logarithmic axes, with the diagonal and a band of 25 % either
-//! way; reads what `validate --rows` writes.
+//! way, and intervals of predictions as bars where the table has them; reads what `validate --rows`
+//! writes.
 
 use super::{Figure, Options, Pairs, Series, data, numeric};
+use crate::canvas::Stroke;
 use crate::chart::{Axis, Chart, Key, MARK};
 use crate::scale::Scale;
 use crate::{FigureError, Table, Theme};
 
 /// Bounds of the inner band, as a factor.
 const BAND: f64 = 1.25;
+/// Half the width of the end of an interval, in points.
+const CAP: f64 = 1.6;
 /// Points up to which each has a mark of its own.
 const MARKS: usize = 400;
 
@@ -25,8 +29,15 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         return Err(FigureError::Empty("no row has two positive times".to_owned()));
     }
     let series = Series::by(table, by, theme);
+    let interval = table.any(&["low_us", "low"]).zip(table.any(&["high_us", "high"]));
+    let ends = |row: usize| {
+        let (low, high) = interval?;
+        let positive = |column| table.number(row, column).filter(|value| *value > 0.0);
+        Some((positive(low)?, positive(high)?))
+    };
     let both = rows.iter().flat_map(|row| [value(*row, x), value(*row, y)]);
-    let scale = Scale::log(both);
+    let scale =
+        Scale::log(both.chain(rows.iter().filter_map(|row| ends(*row)).flat_map(|e| [e.0, e.1])));
     let name = |what: &str, column: usize| {
         let timed = table.header[column].ends_with("_us");
         format!("{what}{}", if timed { " time (µs)" } else { "" })
@@ -35,8 +46,8 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         theme,
         f64::min(theme.width_in, 3.6) * 0.86,
         &series.legend(Key::Mark),
-        Axis::numbers(name("measured", x), scale),
-        Axis::numbers(name("predicted", y), scale),
+        Axis::numbers(options.x_title.clone().unwrap_or_else(|| name("measured", x)), scale),
+        Axis::numbers(options.y_title.clone().unwrap_or_else(|| name("predicted", y)), scale),
     );
     let (low, high) = scale.ends();
     let area = chart.area;
@@ -53,6 +64,18 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
     for factor in [2.0, 0.5] {
         let line = [chart.at(low, low * factor), chart.at(high, high * factor)];
         chart.guide(&line, "2 2");
+    }
+    // More than so many intervals hide each other.
+    for row in rows.iter().filter(|_| rows.len() <= MARKS) {
+        let Some((from, to)) = ends(*row) else { continue };
+        let place = series.places[series.of[*row]];
+        let colour = chart.colour(&series.names[series.of[*row]], place);
+        let [from, to] = [from, to].map(|end| chart.at(value(*row, x), end));
+        let stroke = Stroke { colour: &colour, width: 0.6, dash: "" };
+        chart.canvas.line(&[from, to], stroke);
+        for (x, y) in [from, to] {
+            chart.canvas.line(&[(x - CAP, y), (x + CAP, y)], stroke);
+        }
     }
     for (index, (name, place)) in series.names.iter().zip(&series.places).enumerate() {
         let colour = chart.colour(name, *place);
