@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sim", &["arch", "workloads", "traces", "engines"]),
     ("validate", &["arch", "workloads", "traces", "engines", "sim"]),
     ("sim/figures", &[]),
+    ("fuzz", &["arch", "workloads", "traces", "engines", "sim", "validate", "figures"]),
     ("sim/cli", &["arch", "workloads", "traces", "engines", "sim", "validate", "figures"]),
 ];
 
