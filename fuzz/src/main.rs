@@ -4,7 +4,6 @@
 //! about choosing inputs; that is libFuzzer's.
 
 #![no_main]
-#![expect(unsafe_code, reason = "the macro exports the symbol that the engine calls")]
 
 use std::sync::LazyLock;
 

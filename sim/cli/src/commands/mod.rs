@@ -12,6 +12,7 @@ mod explore_outer;
 pub mod figures;
 pub mod inputs;
 pub mod kernel;
+pub mod man;
 pub mod plot;
 pub mod replay;
 mod report;
