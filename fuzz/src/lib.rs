@@ -65,6 +65,12 @@ pub const TARGETS: &[Target] = &[
     target("kernels-list", &[], 2048, traces::kernels_list),
     target("instructions", &[], 8192, traces::instructions),
     target("container", &[], 4096, traces::container),
+    target(
+        "replay",
+        &["fuzz/seeds/own-trace", "fuzz/seeds/launch-list", "fuzz/seeds/instructions"],
+        4096,
+        traces::replayed,
+    ),
     target("measurements", &[], 8192, results::measurements),
     target("records", &[], 4096, results::records),
     target("style", &[], 2048, results::style),

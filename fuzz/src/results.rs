@@ -6,16 +6,25 @@ use std::hint::black_box;
 
 use lumacycle_figures::{Kind, Options, Table, Theme, compare, draw, explain};
 use lumacycle_sim::explore::store;
+use lumacycle_validate::measurements::read;
 use lumacycle_validate::{SUITES, run};
 
 use crate::{text, with_file};
 
-/// The first byte says which suite.
+/// The first byte says which suite. Rows are priced where there are few, and only for some inputs, since
+/// looking up a GPU by a wrong name takes as long as reading a thousand tables.
 pub fn measurements(bytes: &[u8]) {
     let Some((first, rest)) = bytes.split_first() else { return };
     let suite = SUITES[usize::from(*first) % SUITES.len()];
     with_file("rows.csv", rest, |path| {
-        let _ = black_box(run(suite, path, &[], true));
+        let Ok(rows) = read(path, &["gpu"]) else { return };
+        for row in &rows {
+            black_box((row.text("dtype"), row.number("runtime_us"), row.count("m")));
+        }
+        let sum: u32 = bytes.iter().map(|byte| u32::from(*byte)).sum();
+        if rows.len() <= 4 && sum.is_multiple_of(16) {
+            let _ = black_box(run(suite, path, &[], true));
+        }
     });
 }
 

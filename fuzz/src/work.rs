@@ -61,8 +61,16 @@ pub fn expression(bytes: &[u8]) {
     }
 }
 
+/// The grid of nearest triangles, which takes as long for a few triangles as for many, is made for some inputs.
 pub fn mesh(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
+    let Ok(triangles) = Mesh::triangles_from_obj(text) else { return };
+    let within = |at: &Vec3| at.cmpge(Vec3::ZERO).all() && at.cmple(Vec3::ONE).all();
+    assert!(triangles.iter().flatten().all(within), "{triangles:?}");
+    let sum: u32 = bytes.iter().map(|byte| u32::from(*byte)).sum();
+    if !sum.is_multiple_of(256) {
+        return;
+    }
     let Ok(mesh) = Mesh::from_obj(text) else { return };
     for at in [Vec3::ZERO, Vec3::splat(0.5), Vec3::new(0.1, 0.93, -2.0)] {
         let distance = mesh.distance(at);

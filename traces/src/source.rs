@@ -9,8 +9,13 @@ use std::sync::Arc;
 use flate2::read::MultiGzDecoder;
 use miette::NamedSource;
 
+use crate::bounded::Bounded;
 use crate::recording::Recording;
 use crate::{TraceError, kineto, launches, own, sass};
+
+/// Longest line of a list, and longest name or shape of a profile: what is read at once.
+const LONGEST_LINE: u64 = 1 << 20;
+const LONGEST_TEXT: u64 = 16 << 20;
 
 /// How to read.
 #[derive(Debug, Clone, Copy, Default)]
@@ -217,8 +222,13 @@ fn read_one(
             });
         }
         Some(_) if ours => own::read(&mut reader, &mut recording),
-        Some(_) if list => launches::read(&mut reader, &mut recording),
-        Some(b'{' | b'[') => kineto::read(&mut reader, &mut recording),
+        Some(_) if list => {
+            launches::read(Bounded::lines(&mut reader, LONGEST_LINE), &mut recording)
+        }
+        Some(b'{' | b'[') => {
+            let bounded = Bounded::new(&mut reader, b'"', LONGEST_TEXT, "one text or list");
+            kineto::read(bounded, &mut recording)
+        }
         Some(_) => {
             return Err(TraceError::NotATrace {
                 path: path.to_owned(),
