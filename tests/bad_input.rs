@@ -42,8 +42,8 @@ fn what_is_no_trace() {
     let folder = folder();
     for (name, bytes, words) in [
         ("empty.json", &b""[..], "the file is empty"),
-        ("text.txt", b"hello", "neither { nor ["),
-        ("image.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "neither { nor ["),
+        ("text.txt", b"hello", "neither JSON nor a table"),
+        ("image.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "it is a binary file"),
         ("number.json", b"[1, 2, \"x\"]", ""),
         ("object.json", b"{\"a\": 1}", ""),
     ] {

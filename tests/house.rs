@@ -19,6 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engines", &["arch", "workloads"]),
     ("sim", &["arch", "workloads", "traces", "engines"]),
     ("validate", &["arch", "workloads", "traces", "engines", "sim"]),
+    ("sim/api", &["arch", "workloads", "traces", "engines", "sim"]),
     ("sim/figures", &[]),
     ("fuzz", &["arch", "workloads", "traces", "engines", "sim", "validate", "figures"]),
     ("sim/cli", &["arch", "workloads", "traces", "engines", "sim", "validate", "figures"]),

@@ -184,6 +184,42 @@ fn descriptions_that_cannot_be_are_told_with_their_line() {
     }
 }
 
+/// An encoder that takes fine levels by blocks of space: all of them ask for the same, samples that come are
+/// answered, and what is loaded passes the link.
+#[test]
+fn fine_levels_by_blocks_of_space() {
+    let dir = folder();
+    let frame = with("nerf", "neurex-like-64", &[]);
+    let levels = frame["levels"].as_array().unwrap();
+    let lines = |level: &Value| number(level, "missed_lines");
+    for (index, level) in levels.iter().enumerate() {
+        assert_eq!(level["home"] == "subgrid", index >= 8, "{level}");
+        assert!(
+            index < 8 || (number(level, "hit_pct"), lines(level)) == (100.0, lines(&levels[8]))
+        );
+    }
+    let missed: f64 = levels.iter().map(lines).sum();
+    let traffic = &frame["traffic"];
+    assert!(number(traffic, "l2_bytes") >= number(&frame, "samples") * missed * 32.0);
+    assert!(number(traffic, "l2_bytes") >= number(traffic, "dram_read_bytes"));
+    let assumed = frame["assumptions"].to_string();
+    assert!(assumed.contains("blocks of space"), "{assumed}");
+    // A single buffer waits for each of its loads, a faster channel loads sooner.
+    let of = |lines: &str| {
+        let text = format!("base = \"neurex-like-64\"\n{lines}");
+        number(&with("nerf", &write(&dir, "own.toml", text.as_bytes()), &[]), "frame_ms")
+    };
+    let built = number(&frame, "frame_ms");
+    assert!(of("[subgrid]\ncopies = 1\ncapacity = \"64 KiB\"\n") > built);
+    assert!(of("[table_dma]\nbytes_per_clock = 64\n") > built);
+    let small =
+        write(&dir, "small.toml", b"base = \"neurex-like-64\"\n[subgrid]\ncapacity = \"32 KiB\"\n");
+    let output = run(&["run", "nerf", "--accelerator", &small, "--resolution", "64x36"]);
+    assert_eq!(code(&output), 3);
+    let text = told(&output);
+    assert!(text.contains("needs 32768 bytes") && text.contains("small.toml:3"), "{text}");
+}
+
 #[test]
 fn accelerators_are_listed_shown_and_checked() {
     let dir = folder();
@@ -206,7 +242,7 @@ fn the_studies_that_ship() {
         .collect();
     files.retain(|file| !file.contains("studies/rt-"));
     files.sort();
-    assert_eq!(files.len(), 9);
+    assert_eq!(files.len(), 10);
     let args = [&["study", "--resolution", "96x54", "--out", &out], &as_str(&files)[..]].concat();
     let output = run(&args);
     assert_eq!(code(&output), 0, "{}", support::stderr(&output));

@@ -74,6 +74,40 @@ fn every_recorded_profile_replays_on_its_own_gpu_and_on_another() {
     }
 }
 
+/// Files below a folder whose names contain one of the words.
+fn named(folder: &std::path::Path, words: &[&str], out: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            named(&path, words, out);
+        } else if words.iter().any(|word| name.contains(word)) {
+            out.push(path);
+        }
+    }
+}
+
+#[test]
+fn exports_of_other_profilers_are_read_whole() {
+    let Some(data) = data() else { return };
+    let words =
+        ["gputrace", "gpu_trace", "GPUTrace", "kern_sum", "kernsum", "sqlite.gz", ".raw.csv"];
+    let mut files = Vec::new();
+    named(&data.join("traces"), &words, &mut files);
+    files.sort();
+    assert!(files.len() >= 30, "only {} files", files.len());
+    for path in files {
+        let path = path.display().to_string();
+        // Nothing in them is passed over.
+        let stats = run(&["trace", "stats", &path, "--format", "json", "--strict"]);
+        assert_eq!(code(&stats), 0, "{path}: {}", stderr(&stats));
+        let stats: serde_json::Value = serde_json::from_slice(&stats.stdout).unwrap();
+        assert!(stats[0]["kernels"].as_u64().unwrap() > 0, "{path}");
+        let output = run(&["replay", &path, "--gpu", "rtx4090", "--format", "json"]);
+        assert_eq!(code(&output), 0, "{path}: {}", stderr(&output));
+    }
+}
+
 #[test]
 fn the_models_beat_a_roofline_on_measurements() {
     let Some(data) = data() else { return };

@@ -3,10 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
+#[path = "support/fields.rs"]
+mod fields;
 mod support;
 
 use std::path::Path;
 
+use fields::npy;
 use serde_json::Value;
 use support::{code, folder, lumacycle, run, stderr, stdout, told, write};
 use tempfile::TempDir;
@@ -92,29 +95,9 @@ fn both_orders_give_one_image() {
     assert_eq!(bytes[16..24], [0, 0, 0, 40, 0, 0, 0, 30]);
 }
 
-fn npy(shape: &[usize], value: impl Fn(usize) -> f32) -> Vec<u8> {
-    let shape_text: Vec<String> = shape.iter().map(|n| format!("{n},")).collect();
-    let header = format!(
-        "{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}\n",
-        shape_text.join(" ")
-    );
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.as_bytes());
-    let count: usize = shape.iter().product();
-    bytes.extend((0..count).flat_map(|i| value(i).to_le_bytes()));
-    bytes
-}
-
-/// A checkpoint of 24 texels along each axis.
-fn checkpoint(value: f32) -> TempDir {
+fn small_checkpoint(value: f32) -> TempDir {
     let dir = folder();
-    for mode in 0..3 {
-        for (kind, count) in [("density", 16), ("app", 48)] {
-            write(&dir, &format!("{kind}_plane.{mode}.npy"), &npy(&[1, count, 24, 24], |_| value));
-            write(&dir, &format!("{kind}_line.{mode}.npy"), &npy(&[1, count, 24, 1], |_| value));
-        }
-    }
+    fields::checkpoint(dir.path(), value);
     dir
 }
 
@@ -126,7 +109,7 @@ fn with_factors(dir: &Path) -> std::process::Output {
 
 #[test]
 fn dense_and_empty_factors_give_correct_results() {
-    let dense = with_factors(checkpoint(1.0).path());
+    let dense = with_factors(small_checkpoint(1.0).path());
     assert_eq!(code(&dense), 0, "{}", stderr(&dense));
     let value: Value = serde_json::from_slice(&dense.stdout).unwrap();
     let frame = &value["accelerated"][0]["frames"][0]["frame"];
@@ -137,7 +120,7 @@ fn dense_and_empty_factors_give_correct_results() {
     assert_eq!(number(frame, "planes.coordinates"), 0.0);
     assert_eq!(frame["frame"]["resident"], true);
 
-    let empty = with_factors(checkpoint(0.0).path());
+    let empty = with_factors(small_checkpoint(0.0).path());
     assert_eq!(code(&empty), 0, "{}", stderr(&empty));
     assert!(told(&empty).contains("the field is empty"));
     let value: Value = serde_json::from_slice(&empty.stdout).unwrap();
@@ -149,7 +132,7 @@ fn dense_and_empty_factors_give_correct_results() {
 #[test]
 fn bad_factors_are_told_by_file() {
     let broken = |name: &str, bytes: Option<Vec<u8>>| {
-        let dir = checkpoint(1.0);
+        let dir = small_checkpoint(1.0);
         let path = dir.path().join(name);
         match bytes {
             Some(bytes) => std::fs::write(&path, bytes).unwrap(),

@@ -38,6 +38,26 @@ fn every_application_with_every_encoding() {
 }
 
 #[test]
+fn under_a_power_limit_all_kernels_of_a_frame_run_at_one_clock() {
+    let at = |more: &[&str]| {
+        let value = json(&[&["nerf", "--gpu", "rtx3090"], &SMALL[..], more].concat());
+        frame(&value).clone()
+    };
+    let of = |frame: &Value, what: &str| frame[what].as_f64().unwrap();
+    let free = at(&["--power-limit", "350 W"]);
+    let limit_w = of(&free, "mean_power_w") * 0.8;
+    let limited = at(&["--power-limit", &format!("{limit_w} W")]);
+    let drawn = of(&limited, "mean_power_w");
+    assert!(drawn <= limit_w && drawn > 0.99 * limit_w, "{drawn} of {limit_w} W");
+    let clock = of(&limited, "clock_mhz");
+    assert!(clock < of(&free, "clock_mhz"));
+    // The same frame with that clock held from the start.
+    let held = at(&["--clock", &format!("{clock} MHz")]);
+    let (a, b) = (of(&held, "frame_ms"), of(&limited, "frame_ms"));
+    assert!((a / b - 1.0).abs() < 1e-6, "{a} {b}");
+}
+
+#[test]
 fn a_frame_for_people() {
     let output = run(&[&["run", "nsdf", "--rounds"], &SMALL[..]].concat());
     assert_eq!(code(&output), 0);

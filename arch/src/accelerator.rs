@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::parts::{
     BankedSram, BankedSramPartial, DmaChannel, DmaChannelPartial, Interleave, LookupUnit,
     LookupUnitPartial, MacArray, MacArrayPartial, Pipeline, PipelinePartial, SharedLink,
-    SharedLinkPartial,
+    SharedLinkPartial, SubgridBuffer, SubgridBufferPartial,
 };
 use crate::section::{Show, description, section};
 use crate::units::{Area, Bytes, Energy, Frequency, Power};
@@ -43,6 +43,8 @@ impl TablePolicy {
 }
 
 impl Show for TablePolicy {
+    const WRITTEN: &'static str = "\"stream\", \"pool\", \"subset\" or \"refuse\"";
+
     fn show(&self) -> String {
         self.name().to_owned()
     }
@@ -147,6 +149,8 @@ description! {
         encoder: LookupUnit / LookupUnitPartial,
         /// Table memory of an encoding engine.
         grid_sram: BankedSram / BankedSramPartial,
+        /// Buffers of a processor for fine levels, by blocks of space.
+        subgrid: SubgridBuffer / SubgridBufferPartial,
         /// Weights, interpolation and accumulation of an encoding engine.
         interpolation: Pipeline / PipelinePartial,
         /// Features between encoding and network.
@@ -188,6 +192,7 @@ impl Accelerator {
         self.not_positive()
             .or_else(|| self.too_large())
             .or_else(|| self.broken_memory())
+            .or_else(|| self.broken_subgrid())
             .or_else(|| self.broken_policy())
     }
 
@@ -305,6 +310,24 @@ impl Accelerator {
                     ),
                 ));
             }
+        }
+        None
+    }
+
+    fn broken_subgrid(&self) -> Option<(&'static str, String)> {
+        let subgrid = &self.subgrid;
+        if !(1..=64).contains(&subgrid.per_axis) {
+            let what = format!("is {}; there are 1 to 64 blocks along an axis", subgrid.per_axis);
+            return Some(("subgrid.per_axis", what));
+        }
+        if !(1..=16).contains(&subgrid.copies) {
+            return Some(("subgrid.copies", format!("is {}; 1 to 16 take turns", subgrid.copies)));
+        }
+        if subgrid.per_axis > 1 && subgrid.capacity.bytes() < self.policy.line.bytes() {
+            return Some((
+                "subgrid.capacity",
+                format!("is {}, less than a line ({})", subgrid.capacity, self.policy.line),
+            ));
         }
         None
     }

@@ -33,6 +33,8 @@ pub enum Generation {
 }
 
 impl Show for Generation {
+    const WRITTEN: &'static str = "\"maxwell\", \"pascal\", \"volta\", \"turing\", \"ampere\", \"ada\", \"hopper\" or \"blackwell\"";
+
     fn show(&self) -> String {
         format!("{self:?}").to_lowercase()
     }
@@ -57,6 +59,8 @@ pub enum DramTechnology {
 }
 
 impl Show for DramTechnology {
+    const WRITTEN: &'static str = "\"gddr5\", \"gddr5x\", \"gddr6\", \"gddr6x\", \"gddr7\", \"hbm2\", \"hbm2e\", \"hbm3\", \"hbm3e\", \"lpddr4\" or \"lpddr5\"";
+
     fn show(&self) -> String {
         format!("{self:?}").to_lowercase()
     }
@@ -340,10 +344,13 @@ section! {
         /// What the energies of arithmetic and of bytes on the chip are multiplied with: published
         /// figures give their ratios, measured boards their size.
         event_scale: f64,
-        /// How supply voltage follows the clock: so many times as much of the voltage at the boost
+        /// Clock at which chips of this generation run at the voltage that energies are given for:
+        /// boards that boost less far run at a lower one.
+        nominal_clock: Frequency,
+        /// How supply voltage follows the clock: so many times as much of the voltage at the nominal
         /// clock is given up as of that clock.
         voltage_slope: f64,
-        /// Least supply voltage, over that at the boost clock.
+        /// Least supply voltage, over that at the nominal clock.
         voltage_floor: f64,
         /// The same while memory runs at less than a third of its clock.
         voltage_floor_light: f64,
@@ -361,6 +368,9 @@ section! {
         sfu: Energy,
         /// One fp16 multiply-accumulate in a tensor core.
         tensor_fp16_mac: Energy,
+        /// Share of that which is the multiplier's and grows with the square of the significand; the
+        /// rest, moving operands and adding up, grows with the width of the operands.
+        tensor_multiplier_share: f64,
         /// Fetch, decode, schedule and register access of one warp instruction.
         issue: Energy,
         /// One byte from shared memory.
@@ -457,6 +467,7 @@ impl Gpu {
             ("link.host", self.link.host.bytes_per_s()),
             ("link.peer", self.link.peer.bytes_per_s()),
             ("power.limit", self.power.limit.watts()),
+            ("power.nominal_clock", self.power.nominal_clock.hz()),
         ];
         positive
             .iter()
@@ -465,7 +476,7 @@ impl Gpu {
     }
 
     fn impossible_power(&self) -> Option<(&'static str, String)> {
-        let rules: [(bool, &'static str, String); 6] = [
+        let rules: [(bool, &'static str, String); 7] = [
             (
                 !(0.0..=3.0).contains(&self.power.voltage_slope),
                 "power.voltage_slope",
@@ -494,6 +505,11 @@ impl Gpu {
             (
                 !(0.0..=1.0).contains(&self.power.constant_data_share),
                 "power.constant_data_share",
+                "is a share and must lie between 0 and 1".to_owned(),
+            ),
+            (
+                !(0.0..=1.0).contains(&self.power.tensor_multiplier_share),
+                "power.tensor_multiplier_share",
                 "is a share and must lie between 0 and 1".to_owned(),
             ),
         ];

@@ -17,4 +17,5 @@ pub mod units;
 pub use accelerator::{Accelerator, TablePolicy};
 pub use catalog::{AcceleratorEntry, Catalog, Entry, Error, SparseEntry};
 pub use gpu::{DramTechnology, Generation, Gpu};
+pub use section::Key;
 pub use sparse_accelerator::SparseAccelerator;

@@ -19,6 +19,8 @@ pub enum Interleave {
 }
 
 impl Show for Interleave {
+    const WRITTEN: &'static str = "\"low\" or \"fold\"";
+
     fn show(&self) -> String {
         format!("{self:?}").to_lowercase()
     }
@@ -39,6 +41,20 @@ section! {
         word: Bytes,
         /// From an address to its word, in clocks.
         latency_cycles: f64,
+    }
+}
+
+section! {
+    /// Buffers that hold those parts of tables that belong to one block of space at a time.
+    SubgridBuffer / SubgridBufferPartial {
+        /// Blocks of space along each axis; 1: there is no such buffer.
+        per_axis: u32,
+        /// First level that is kept by block, counted from 0; coarser ones lie in table memories.
+        first_level: u32,
+        /// Capacity of all copies together.
+        capacity: Bytes,
+        /// Copies that take turns: with two, the next parts are loaded while these are used.
+        copies: u32,
     }
 }
 

@@ -11,6 +11,8 @@ pub(crate) trait Section: Sized {
     type Partial: Default + Clone;
     /// The field names as they are written in TOML.
     const KEYS: &'static [&'static str];
+    /// Of each field: its name, how its values are written, what it means.
+    const FIELDS: &'static [(&'static str, &'static str, &'static str)];
 
     /// Puts the fields that `over` sets on top of `base`.
     fn overlay(base: &mut Self::Partial, over: Self::Partial);
@@ -25,8 +27,33 @@ pub(crate) trait Section: Sized {
     fn numbers(&self, path: &str, out: &mut Vec<(String, f64)>);
 }
 
+/// A key that a description may set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Its section.
+    pub section: &'static str,
+    /// What the section describes.
+    pub section_meaning: &'static str,
+    /// Its name within the section.
+    pub name: &'static str,
+    /// How its values are written, with an example or the words that are known.
+    pub value: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+impl Key {
+    /// Section and name, as sources and studies write it.
+    pub fn path(&self) -> String {
+        format!("{}.{}", self.section, self.name)
+    }
+}
+
 /// How a value prints in `catalog show`.
 pub(crate) trait Show {
+    /// How it is written in a file.
+    const WRITTEN: &'static str;
+
     fn show(&self) -> String;
 
     /// The number in its base unit, if it is one.
@@ -36,14 +63,24 @@ pub(crate) trait Show {
 }
 
 macro_rules! show_by_display {
-    ($($ty:ty),+) => { $(impl Show for $ty { fn show(&self) -> String { self.to_string() } })+ };
+    ($($ty:ty: $written:literal),+) => {
+        $(impl Show for $ty {
+            const WRITTEN: &'static str = $written;
+
+            fn show(&self) -> String {
+                self.to_string()
+            }
+        })+
+    };
 }
 
-show_by_display!(bool, String);
+show_by_display!(bool: "true or false", String: "a text");
 
 macro_rules! show_number {
-    ($($ty:ty: $number:expr),+ $(,)?) => {
+    ($($ty:ty, $written:expr, $number:expr;)+) => {
         $(impl Show for $ty {
+            const WRITTEN: &'static str = $written;
+
             fn show(&self) -> String {
                 self.to_string()
             }
@@ -55,19 +92,21 @@ macro_rules! show_number {
     };
 }
 
-show_number!(
-    u32: |n| f64::from(*n),
-    f64: |n| *n,
-    crate::units::Bytes: |q| q.bytes(),
-    crate::units::Frequency: |q| q.hz(),
-    crate::units::Bandwidth: |q| q.bytes_per_s(),
-    crate::units::Duration: |q| q.ns(),
-    crate::units::Power: |q| q.watts(),
-    crate::units::Energy: |q| q.pj(),
-    crate::units::Area: |q| q.mm2(),
-);
+show_number! {
+    u32, "a whole number", |n| f64::from(*n);
+    f64, "a number", |n| *n;
+    crate::units::Bytes, crate::units::Bytes::WRITTEN, |q| q.bytes();
+    crate::units::Frequency, crate::units::Frequency::WRITTEN, |q| q.hz();
+    crate::units::Bandwidth, crate::units::Bandwidth::WRITTEN, |q| q.bytes_per_s();
+    crate::units::Duration, crate::units::Duration::WRITTEN, |q| q.ns();
+    crate::units::Power, crate::units::Power::WRITTEN, |q| q.watts();
+    crate::units::Energy, crate::units::Energy::WRITTEN, |q| q.pj();
+    crate::units::Area, crate::units::Area::WRITTEN, |q| q.mm2();
+}
 
 impl Show for Vec<String> {
+    const WRITTEN: &'static str = "a list of texts";
+
     fn show(&self) -> String {
         self.join(", ")
     }
@@ -109,12 +148,12 @@ pub(crate) trait Description: Sized {
 
 macro_rules! section {
     ($(#[$meta:meta])* $name:ident / $partial:ident {
-        $($(#[$field_meta:meta])* $field:ident: $ty:ty,)+
+        $($(#[doc = $doc:literal])+ $field:ident: $ty:ty,)+
     }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq)]
         pub struct $name {
-            $($(#[$field_meta])* pub $field: $ty,)+
+            $($(#[doc = $doc])+ pub $field: $ty,)+
         }
 
         #[derive(Debug, Clone, Default, serde::Deserialize)]
@@ -126,6 +165,11 @@ macro_rules! section {
         impl $crate::section::Section for $name {
             type Partial = $partial;
             const KEYS: &'static [&'static str] = &[$(stringify!($field)),+];
+            const FIELDS: &'static [(&'static str, &'static str, &'static str)] = &[$((
+                stringify!($field),
+                <$ty as $crate::section::Show>::WRITTEN,
+                concat!($($doc),+),
+            )),+];
 
             fn overlay(base: &mut $partial, over: $partial) {
                 $(if over.$field.is_some() { base.$field = over.$field; })+
@@ -155,12 +199,12 @@ macro_rules! section {
 
 macro_rules! description {
     ($(#[$meta:meta])* $name:ident / $partial_name:ident, $what:literal {
-        $($(#[$field_meta:meta])* $field:ident: $section:ident / $partial:ident,)+
+        $($(#[doc = $doc:literal])+ $field:ident: $section:ident / $partial:ident,)+
     }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq)]
         pub struct $name {
-            $($(#[$field_meta])* pub $field: $section,)+
+            $($(#[doc = $doc])+ pub $field: $section,)+
         }
 
         #[derive(Debug, Clone, Default, serde::Deserialize)]
@@ -208,6 +252,20 @@ macro_rules! description {
         }
 
         impl $name {
+            /// Every key that a file may set, in the order of this file.
+            pub fn keys() -> Vec<$crate::Key> {
+                use $crate::section::Section as _;
+                let mut out = Vec::new();
+                $(out.extend(<$section>::FIELDS.iter().map(|&(name, value, meaning)| $crate::Key {
+                    section: stringify!($field),
+                    section_meaning: concat!($($doc),+).trim_ascii(),
+                    name,
+                    value,
+                    meaning: meaning.trim_ascii(),
+                }));)+
+                out
+            }
+
             /// Every value as `(dotted path, text)`, in the order of this file.
             pub fn list(&self) -> Vec<(String, String)> {
                 use $crate::section::Section as _;

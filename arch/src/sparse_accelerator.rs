@@ -48,8 +48,10 @@ pub enum CubeOrder {
 }
 
 macro_rules! shown_by_name {
-    ($($ty:ty),+) => {$(
+    ($($ty:ty: $written:literal),+ $(,)?) => {$(
         impl Show for $ty {
+            const WRITTEN: &'static str = $written;
+
             fn show(&self) -> String {
                 format!("{self:?}").to_lowercase()
             }
@@ -57,7 +59,10 @@ macro_rules! shown_by_name {
     )+};
 }
 
-shown_by_name!(StorageRule, CubeOrder);
+shown_by_name!(
+    StorageRule: "\"dense\", \"bitmap\", \"coordinates\", \"threshold\" or \"smaller\"",
+    CubeOrder: "\"memory\", \"coarse\" or \"exact\"",
+);
 
 section! {
     /// How fields are stored and rendered.

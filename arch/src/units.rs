@@ -64,6 +64,9 @@ macro_rules! quantities {
             pub struct $name(f64);
 
             impl $name {
+                /// How it is written.
+                pub const WRITTEN: &'static str = concat!($what, ", such as \"", $example, "\"");
+
                 /// From a number in the base unit.
                 pub const fn new(base: f64) -> Self {
                     Self(base)

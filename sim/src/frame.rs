@@ -11,7 +11,8 @@ use std::sync::Arc;
 use lumacycle_arch::Entry;
 use lumacycle_engines::accelerator::encode::Memo;
 use lumacycle_engines::cost::SharedUse;
-use lumacycle_engines::{Engine, EngineError, GpuEngine, KernelCost, Options, Resource, Traffic};
+use lumacycle_engines::gpu::{Prepared, within_limit};
+use lumacycle_engines::{Cost, EngineError, GpuEngine, KernelCost, Options, Resource, Traffic};
 use lumacycle_workloads::KernelClass;
 use lumacycle_workloads::apps::{Frame, Launch, Part};
 use lumacycle_workloads::ops::Operation;
@@ -215,6 +216,10 @@ impl Priced {
         self.kernels.iter().map(|kernel| kernel.time_ns).sum()
     }
 
+    fn energy_pj(&self) -> f64 {
+        self.kernels.iter().map(|kernel| kernel.energy.total_pj()).sum()
+    }
+
     fn scaled(&self, launch_ns: f64, factor: f64, time_ns: f64) -> Self {
         let mut kernels = self.kernels.clone();
         let own = self.time_ns();
@@ -240,34 +245,25 @@ pub struct GpuFrame<'a> {
 }
 
 impl<'a> GpuFrame<'a> {
-    /// Prices all launches: at the usual clock, unless the frame as a whole would exceed the board's
-    /// power limit; then each launch at the clock at which it alone would not.
+    /// Prices all launches: at the usual clock, or at the highest at which the frame as a whole stays
+    /// within the board's power limit.
     ///
     /// # Errors
     /// When a launch does not run on this GPU.
     pub fn new(frame: &'a Frame, entry: &'a Entry, options: Options) -> Result<Self, FrameError> {
-        let free = Self::priced(frame, entry, options.unlimited())?;
-        let limit_w = GpuEngine::new(&entry.gpu).with(options).power_limit_w();
-        // 1 mJ / 1 ms = 1 W.
-        let mean_w = free.alone.energy_mj / free.alone.frame_ms.max(f64::MIN_POSITIVE);
-        if options.clock_hz.is_some() || mean_w <= limit_w {
-            return Ok(free);
-        }
-        Self::priced(frame, entry, options)
-    }
-
-    fn priced(frame: &'a Frame, entry: &'a Entry, options: Options) -> Result<Self, FrameError> {
+        // Kernels of a frame do not throttle one by one: a board holds its average power.
         let engine = GpuEngine::new(&entry.gpu).with(options);
-        let chosen = representatives(frame);
-        let exact: Result<Vec<Option<Priced>>, FrameError> = frame
-            .launches
-            .par_iter()
-            .zip(&chosen)
-            .map(|(launch, chosen)| chosen.then(|| price_one(&engine, launch)).transpose())
-            .collect();
-        let mut launches = exact?;
-        carry_over(frame, entry.gpu.launch.kernel.ns(), &mut launches);
-        let alone = Arc::new(assemble(frame, entry, &engine, &launches));
+        let free = GpuEngine::new(&entry.gpu).with(options.unlimited());
+        let prepared = prepare(frame, &free)?;
+        let sums = |engine: &GpuEngine<'_>| {
+            let single = engine.with(engine.options.unlimited());
+            let launches = price_all((frame, entry), &prepared, |p| p.estimate(&single))?;
+            Ok(Sums::of(frame, entry, &launches))
+        };
+        let (settled, _) = within_limit(&engine, sums, Sums::mean_w)?;
+        let settled = settled.with(settled.options.unlimited());
+        let launches = price_all((frame, entry), &prepared, |p| p.price(&settled))?;
+        let alone = Arc::new(assemble(frame, entry, &settled, &launches));
         Ok(Self { frame, entry, options, launches: launches.into(), alone, memo: None })
     }
 
@@ -287,7 +283,6 @@ impl<'a> GpuFrame<'a> {
                 round = Some(work.round);
             }
             let took_ns = priced.time_ns() * work.times;
-            let energy_pj: f64 = priced.kernels.iter().map(|k| k.energy.total_pj()).sum();
             let longest = priced.kernels.iter().max_by(|a, b| a.time_ns.total_cmp(&b.time_ns));
             let ps = |ns: f64| (ns * 1e3).round() as i64;
             spans.push(Span {
@@ -298,7 +293,7 @@ impl<'a> GpuFrame<'a> {
                 simulated_ps: (ps(now_ns), ps(now_ns + took_ns)),
                 shared: priced.shared,
                 occupancy: longest.map_or(0.0, |k| k.occupancy.share * k.sm_share),
-                power_w: energy_pj * work.times / (took_ns * 1e3).max(f64::MIN_POSITIVE),
+                power_w: priced.energy_pj() * work.times / (took_ns * 1e3).max(f64::MIN_POSITIVE),
                 bound_by: longest.map(|kernel| kernel.binding.name()),
             });
             now_ns += took_ns + work.times * priced.kernels.len() as f64 * launch.gap.ns();
@@ -345,12 +340,77 @@ fn representatives(frame: &Frame) -> Vec<bool> {
     chosen
 }
 
-fn price_one(engine: &GpuEngine<'_>, launch: &Launch) -> Result<Priced, FrameError> {
-    let cost = engine
-        .price(&launch.operation)
-        .map_err(|reason| FrameError { launch: launch.name, reason })?;
-    let l1_hit = cost.kernels.iter().find_map(|kernel| kernel.lookup_l1);
-    Ok(Priced { kernels: cost.kernels, shared: cost.shared_use, l1_hit })
+/// Launches that are simulated, ready to be priced at any clock.
+fn prepare(frame: &Frame, engine: &GpuEngine<'_>) -> Result<Vec<Option<Prepared>>, FrameError> {
+    let chosen = representatives(frame);
+    frame
+        .launches
+        .par_iter()
+        .zip(&chosen)
+        .map(|(launch, chosen)| {
+            let prepare = || {
+                Prepared::new(engine, &launch.operation)
+                    .map_err(|reason| FrameError { launch: launch.name, reason })
+            };
+            chosen.then(prepare).transpose()
+        })
+        .collect()
+}
+
+/// Prices of all launches that are simulated, and of those between them by samples.
+fn price_all(
+    (frame, entry): (&Frame, &Entry),
+    prepared: &[Option<Prepared>],
+    price: impl Fn(&Prepared) -> Result<Cost, EngineError> + Sync,
+) -> Result<Vec<Option<Priced>>, FrameError> {
+    let exact: Result<Vec<Option<Priced>>, FrameError> = frame
+        .launches
+        .par_iter()
+        .zip(prepared)
+        .map(|(launch, prepared)| {
+            let Some(prepared) = prepared else { return Ok(None) };
+            let cost =
+                price(prepared).map_err(|reason| FrameError { launch: launch.name, reason })?;
+            let l1_hit = cost.kernels.iter().find_map(|kernel| kernel.lookup_l1);
+            Ok(Some(Priced { kernels: cost.kernels, shared: cost.shared_use, l1_hit }))
+        })
+        .collect();
+    let mut launches = exact?;
+    carry_over(frame, entry.gpu.launch.kernel.ns(), &mut launches);
+    Ok(launches)
+}
+
+/// Time and energy of a frame.
+struct Sums {
+    kernels_ns: f64,
+    gaps_ns: f64,
+    energy_pj: f64,
+}
+
+impl Sums {
+    fn of(frame: &Frame, entry: &Entry, priced: &[Option<Priced>]) -> Self {
+        let pairs =
+            || frame.launches.iter().zip(priced).filter_map(|(l, p)| Some((l, p.as_ref()?)));
+        let launch = &entry.gpu.launch;
+        let count: f64 = pairs().map(|(l, p)| l.times * p.kernels.len() as f64).sum();
+        let gaps_ns = count * launch.gap.ns() + frame.host_waits as f64 * launch.host_wait.ns();
+        let of_kernels: f64 = pairs().map(|(l, p)| l.times * p.energy_pj()).sum();
+        Self {
+            kernels_ns: pairs().map(|(l, p)| l.times * p.time_ns()).sum(),
+            gaps_ns,
+            // Idle power over the gaps is not part of any kernel's energy; 1 W = 1000 pJ / ns.
+            energy_pj: of_kernels + entry.gpu.power.idle.watts() * gaps_ns * 1e3,
+        }
+    }
+
+    fn time_ns(&self) -> f64 {
+        self.kernels_ns + self.gaps_ns
+    }
+
+    /// Mean power, in watts.
+    fn mean_w(&self) -> f64 {
+        self.energy_pj / self.time_ns().max(f64::MIN_POSITIVE) * 1e-3
+    }
 }
 
 /// Gives launches between two simulated ones a cost by samples.
@@ -385,11 +445,9 @@ fn assemble(
 ) -> FrameResult {
     let pairs: Vec<(&Launch, &Priced)> =
         frame.launches.iter().zip(priced).filter_map(|(l, p)| Some((l, p.as_ref()?))).collect();
-    let kernels_ns: f64 = pairs.iter().map(|(launch, p)| launch.times * p.time_ns()).sum();
-    let launch = &entry.gpu.launch;
-    let count: f64 = pairs.iter().map(|(l, p)| l.times * p.kernels.len() as f64).sum();
-    let gaps_ns = count * launch.gap.ns() + frame.host_waits as f64 * launch.host_wait.ns();
-    let (mut traffic, mut energy_pj) = (Traffic::default(), 0.0);
+    let sums = Sums::of(frame, entry, priced);
+    let kernels_ns = sums.kernels_ns;
+    let mut traffic = Traffic::default();
     let mut rows: Vec<KernelRow> = Vec::new();
     let mut longest: Vec<f64> = Vec::new();
     let mut parts: Vec<PartRow> = Vec::new();
@@ -402,7 +460,6 @@ fn assemble(
             moved += kernel.traffic.times(launch.times);
         }
         traffic += moved;
-        energy_pj += energy_mj * 1e9;
         match parts.iter_mut().find(|row| row.part == launch.part) {
             Some(row) => {
                 row.time_ms += time_ms;
@@ -444,9 +501,7 @@ fn assemble(
     }
     rows.sort_by(|a, b| b.time_ms.total_cmp(&a.time_ms));
     parts.sort_by_key(|row| row.part);
-    let frame_ns = kernels_ns + gaps_ns;
-    // Idle power over the gaps is not part of any kernel's energy.
-    let energy_mj = energy_pj / 1e9 + entry.gpu.power.idle.watts() * gaps_ns / 1e6;
+    let frame_ns = sums.time_ns();
     let error = rows.iter().filter_map(|row| row.miss_error_pct).reduce(f64::max);
     let mut assumptions = frame.assumptions.clone();
     assumptions.extend(error.map(|error| {
@@ -461,9 +516,9 @@ fn assemble(
         frame_ms: frame_ns / 1e6,
         frames_per_s: 1e9 / frame_ns,
         kernels_ms: kernels_ns / 1e6,
-        gaps_ms: gaps_ns / 1e6,
-        energy_mj,
-        mean_power_w: energy_mj / (frame_ns / 1e6),
+        gaps_ms: sums.gaps_ns / 1e6,
+        energy_mj: sums.energy_pj / 1e9,
+        mean_power_w: sums.mean_w(),
         pixels: frame.pixels,
         queries: frame.queries,
         elements: frame

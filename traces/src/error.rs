@@ -51,6 +51,17 @@ pub enum TraceError {
         /// What the decoder said.
         reason: String,
     },
+    /// A packed file that has to be unpacked first, and cannot be.
+    #[error("{}: cannot be unpacked: {reason}", path.display())]
+    #[diagnostic(help(
+        "unpack it yourself and give the file that comes out; TMPDIR names the folder for temporary files"
+    ))]
+    Unpacked {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// Readable, but no trace.
     #[error("{}: this is no trace that can be replayed: {reason}", path.display())]
     NotATrace {
@@ -76,6 +87,14 @@ pub enum TraceError {
 }
 
 impl TraceError {
+    /// The same with other words on what to do, where the kind of error has some of its own.
+    pub(crate) fn with_help(mut self, words: String) -> Self {
+        if let Self::Malformed { help, .. } | Self::NotATrace { help, .. } = &mut self {
+            *help = words;
+        }
+        self
+    }
+
     pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Self {
         Self::Unreadable { path: path.to_owned(), reason: error.to_string() }
     }

@@ -10,15 +10,20 @@ pub mod classify;
 pub mod error;
 pub mod kineto;
 pub mod launches;
+mod lines;
+mod located;
 pub mod names;
+mod nvidia;
 pub mod own;
 pub mod recording;
 mod sass;
 pub mod source;
+mod utf16;
 
 pub use classify::{Classified, Known, classify};
 pub use error::TraceError;
 pub use recording::{
-    CollectiveInfo, Device, Event, EventKind, Mark, Operator, Recording, Signature, Skipped,
+    CollectiveInfo, Device, Event, EventKind, Mark, Operator, Profiled, Recording, Signature,
+    Skipped,
 };
 pub use source::{ReadOptions, read};

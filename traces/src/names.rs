@@ -6,6 +6,7 @@
 //! `nvjet_hsh_128x256_64x4_…`, and cuDNN's older `implicit_convolve_sgemm<float, float, 128, 6,
 //! 7, …>` whose numbers are logarithms. Tiles come out in the order the name writes them.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use lumacycle_workloads::DType;
@@ -54,6 +55,24 @@ static NVJET: LazyLock<Regex> = LazyLock::new(|| pattern(r"nvjet_(?:sm\d+_)?([a-
 static GEMM_SHAPE: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"GemmShapeILi(\d+)ELi(\d+)ELi(\d+)E"));
 static BUILT_FOR: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?:sm|cutlass_)(\d\d\d?)_"));
+
+static CAST_TRUTH: LazyLock<Regex> = LazyLock::new(|| pattern(r"\(bool\)([01])"));
+static CAST: LazyLock<Regex> = LazyLock::new(|| pattern(r"\([A-Za-z_][A-Za-z0-9_: ]*\)(\d)"));
+
+/// A name as most tools write it: Nsight puts the type before each number of a template, as in
+/// `f<(int)4, (bool)1>`.
+pub fn canonical(name: &str) -> Cow<'_, str> {
+    let truths = CAST_TRUTH.replace_all(
+        name,
+        |found: &regex::Captures<'_>| {
+            if &found[1] == "1" { "true" } else { "false" }
+        },
+    );
+    match truths {
+        Cow::Borrowed(name) => CAST.replace_all(name, "$1"),
+        Cow::Owned(name) => Cow::Owned(CAST.replace_all(&name, "$1").into_owned()),
+    }
+}
 
 /// Reads a GEMM or convolution kernel name; `None` where it names no tile.
 pub fn parse(name: &str) -> Option<NamedKernel> {
@@ -277,6 +296,15 @@ mod tests {
         ] {
             assert_eq!(tile(name), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn casts_are_taken_off() {
+        let nsight = "void f<(int)4, a::<unnamed>::g(T1)::[lambda(float) (instance 1)], (bool)0, std::array<char *, (unsigned long)3>, (tcnn::HashType)1>(int, T2)";
+        let plain = "void f<4, a::<unnamed>::g(T1)::[lambda(float) (instance 1)], false, std::array<char *, 3>, 1>(int, T2)";
+        assert_eq!(canonical(nsight), plain);
+        assert_eq!(canonical(plain), plain);
+        assert!(matches!(canonical("volta_sgemm_128x64_nn"), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -11,14 +11,12 @@ use std::sync::Arc;
 use lumacycle_workloads::ops::Operation;
 use serde::{Deserialize, Serialize};
 
-use crate::recording::{Device, Event, Mark, Recording, Signature};
-use crate::source::ParseProblem;
+use crate::located::ParseProblem;
+use crate::recording::{Device, Event, LATEST_PS, Mark, Profiled, Recording, Signature};
 
 /// The version that is written and read.
 pub const VERSION: u32 = 1;
 const FORMAT: &str = "lumacycle-trace";
-/// Times beyond a day would overflow sums of picoseconds.
-const LATEST_PS: u64 = 100_000_000_000_000_000;
 /// A line longer than this is no trace line.
 const LONGEST_LINE: u64 = 64 << 20;
 
@@ -31,6 +29,30 @@ struct Header {
     rank: Option<i64>,
     #[serde(default)]
     devices: Vec<Device>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    profiled: Option<Profiled>,
+}
+
+impl Header {
+    /// What it says of the whole recording; else what is wrong, and what to do.
+    fn tell(self, recording: &mut Recording) -> Result<(), (String, &'static str)> {
+        if self.version != VERSION {
+            return Err((
+                format!("this is version {} of the format", self.version),
+                "this build reads version 1: convert the trace again with a matching build",
+            ));
+        }
+        // A clock of nothing would divide by nothing later.
+        let clock = self.profiled.and_then(|profiled| profiled.clock_hz);
+        if clock.is_some_and(|clock| !(1e6..1e11).contains(&clock)) {
+            let help = "clock_hz is the SM clock in Hz, e.g. 1.41e9; leave it out if unknown";
+            return Err(("no GPU runs at that clock_hz".to_owned(), help));
+        }
+        recording.rank = self.rank;
+        recording.devices = self.devices;
+        recording.profiled = self.profiled;
+        Ok(())
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -83,6 +105,7 @@ pub fn write(recording: &Recording, out: &mut impl Write) -> std::io::Result<()>
         version: VERSION,
         rank: recording.rank,
         devices: recording.devices.clone(),
+        profiled: recording.profiled,
     }))?;
     for (number, signature) in recording.signatures.iter().enumerate() {
         let launch = u32::try_from(number).unwrap_or(u32::MAX);
@@ -150,15 +173,7 @@ pub(crate) fn read(reader: impl Read, recording: &mut Recording) -> Result<(), P
         };
         if number == 1 {
             let header: Header = serde_json::from_slice(&text).map_err(parse_error)?;
-            if header.version != VERSION {
-                return Err(problem(
-                    format!("this is version {} of the format", header.version),
-                    1,
-                    "this build reads version 1: convert the trace again with a matching build",
-                ));
-            }
-            recording.rank = header.rank;
-            recording.devices = header.devices;
+            header.tell(recording).map_err(|(what, help)| problem(what, 1, help))?;
             continue;
         }
         // The first key says which kind of line it is; untagged enums would ruin the messages.

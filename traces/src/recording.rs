@@ -7,6 +7,9 @@ use lumacycle_workloads::Launch;
 use lumacycle_workloads::ops::Operation;
 use serde::{Deserialize, Serialize};
 
+/// A day and some hours; times beyond would overflow sums of picoseconds.
+pub(crate) const LATEST_PS: u64 = 100_000_000_000_000_000;
+
 /// A GPU as the recording names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
@@ -140,6 +143,15 @@ pub struct Skipped {
     pub example: String,
 }
 
+/// How a profiler that runs kernels one at a time for their counters changed what it timed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profiled {
+    /// SM clock during the measurement, in Hz, where recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_hz: Option<f64>,
+}
+
 /// One rank's recording.
 #[derive(Debug, Clone, Default)]
 pub struct Recording {
@@ -157,6 +169,9 @@ pub struct Recording {
     pub marks: Vec<Mark>,
     /// Most device memory that was allocated at once, in bytes, where the profiler kept track.
     pub peak_memory_bytes: Option<f64>,
+    /// Set where durations are those of a profiler's counter runs, at a clock of its own and with
+    /// empty caches, and so no plain timings.
+    pub profiled: Option<Profiled>,
     /// What was left out, by reason.
     pub skipped: Vec<Skipped>,
     /// What the reader took for granted.
@@ -192,6 +207,29 @@ impl Recording {
             self.signatures.push(signature);
             next
         })
+    }
+
+    /// Takes all distinct launches out, to put them in anew.
+    pub(crate) fn take_signatures(&mut self) -> Vec<Signature> {
+        self.index = HashMap::new();
+        std::mem::take(&mut self.signatures)
+    }
+
+    /// Numbers distinct launches in the order in which they first run, so that one run gives one
+    /// recording whatever the order of its rows.
+    pub(crate) fn renumber(&mut self) {
+        self.events.sort_by_key(|event| (event.start_ps, event.device, event.stream));
+        let mut old: Vec<Option<Signature>> =
+            self.take_signatures().into_iter().map(Some).collect();
+        let mut numbers = vec![0; old.len()];
+        for event in &mut self.events {
+            let index = event.signature as usize;
+            if let Some(signature) = old[index].take() {
+                numbers[index] = u32::try_from(self.signatures.len()).unwrap_or(u32::MAX);
+                self.signatures.push(signature);
+            }
+            event.signature = numbers[index];
+        }
     }
 
     /// Counts something that was left out.

@@ -4,14 +4,15 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
-use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
-use miette::NamedSource;
 
 use crate::bounded::Bounded;
+use crate::lines::Lines;
+use crate::located::Located;
 use crate::recording::Recording;
-use crate::{TraceError, kineto, launches, own, sass};
+use crate::utf16::{self, Utf16};
+use crate::{TraceError, kineto, launches, nvidia, own, sass};
 
 /// Longest line of a list, and longest name or shape of a profile: what is read at once.
 const LONGEST_LINE: u64 = 1 << 20;
@@ -191,185 +192,71 @@ fn read_one(
     container: Option<&'static str>,
     options: ReadOptions,
 ) -> Result<Recording, TraceError> {
-    let head = layer.fill_buf().map_err(|e| damaged(path, container, &e))?;
-    let bom = head.starts_with(&[0xef, 0xbb, 0xbf]);
-    let skip = usize::from(bom) * 3;
-    let first = head[skip..].iter().find(|byte| !byte.is_ascii_whitespace()).copied();
-    let ours = own::looks_like(&head[skip..]);
-    let list = launches::looks_like(&head[skip..]);
-    let traced = sass::kind_of(&head[skip..]).filter(|_| container != Some("tar"));
-    layer.consume(skip);
+    let fill = |layer: &mut Box<dyn BufRead + '_>| match layer.fill_buf() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(damaged(path, container, &error)),
+    };
+    fill(&mut layer)?;
     let mut recording = Recording::default();
     name.clone_into(&mut recording.name);
+    if nvidia::is_database(layer.fill_buf().unwrap_or_default()) {
+        let result = nvidia::read_database(path, layer, container, &mut recording);
+        return finished(recording, result, options);
+    }
+    if let Some(order) = utf16::marked(layer.fill_buf().unwrap_or_default()) {
+        layer = Box::new(BufReader::with_capacity(1 << 16, Utf16::new(layer, order)));
+        fill(&mut layer)?;
+    }
+    let head = layer.fill_buf().unwrap_or_default();
+    let skip = if head.starts_with(&[0xef, 0xbb, 0xbf]) { 3 } else { 0 };
+    layer.consume(skip);
+    fill(&mut layer)?;
+    let head = layer.fill_buf().unwrap_or_default();
+    let first = head.iter().find(|byte| !byte.is_ascii_whitespace()).copied();
+    let (ours, list) = (own::looks_like(head), launches::looks_like(head));
+    let traced = sass::kind_of(head).filter(|_| container != Some("tar"));
+    let table = !ours && !list && traced.is_none() && nvidia::looks_like(head);
+    let json = matches!(first, Some(b'{' | b'[')) && !table;
+    let Some(_) = first else {
+        return Err(TraceError::NotATrace {
+            path: path.to_owned(),
+            reason: "the file is empty".to_owned(),
+            help: "record a profile with torch.profiler and export it as a Chrome trace".to_owned(),
+        });
+    };
     if let Some(kind) = traced {
-        if let Err(error) = sass::read(path, kind, layer, container, options, &mut recording) {
-            if !options.keep_going || recording.events.is_empty() {
-                return Err(error);
-            }
-            recording.cut = Some(error.to_string());
-        }
-        recording.finish();
-        return Ok(recording);
+        let result = sass::read(path, kind, layer, container, options, &mut recording);
+        return finished(recording, result, options);
+    }
+    if !(ours || list || json) {
+        let result = nvidia::read(Lines::new(layer, path, container), &mut recording);
+        return finished(recording, result, options);
     }
     let mut reader = Located::new(layer);
-    let result = match first {
-        None => {
-            return Err(TraceError::NotATrace {
-                path: path.to_owned(),
-                reason: "the file is empty".to_owned(),
-                help: "record a profile with torch.profiler and export it as a Chrome trace"
-                    .to_owned(),
-            });
-        }
-        Some(_) if ours => own::read(&mut reader, &mut recording),
-        Some(_) if list => {
-            launches::read(Bounded::lines(&mut reader, LONGEST_LINE), &mut recording)
-        }
-        Some(b'{' | b'[') => {
-            let bounded = Bounded::new(&mut reader, b'"', LONGEST_TEXT, "one text or list");
-            kineto::read(bounded, &mut recording)
-        }
-        Some(_) => {
-            return Err(TraceError::NotATrace {
-                path: path.to_owned(),
-                reason: "it starts with neither { nor [".to_owned(),
-                help: "replay reads Kineto (torch.profiler) JSON, launch lists (CSV), Accel-Sim's kernelslist.g and lumacycle traces, plain, gzip, zstd or tar; other formats can be written as a lumacycle trace (docs/trace-format.md)"
-                    .to_owned(),
-            });
-        }
+    let result = if ours {
+        own::read(&mut reader, &mut recording)
+    } else if list {
+        launches::read(Bounded::lines(&mut reader, LONGEST_LINE), &mut recording)
+    } else {
+        let bounded = Bounded::new(&mut reader, b'"', LONGEST_TEXT, "one text or list");
+        kineto::read(bounded, &mut recording)
     };
+    let result = result.map_err(|error| reader.describe(path, container, &error));
+    finished(recording, result, options)
+}
+
+/// A recording that was read to its end, or to damage that is to be lived with.
+fn finished(
+    mut recording: Recording,
+    result: Result<(), TraceError>,
+    options: ReadOptions,
+) -> Result<Recording, TraceError> {
     if let Err(error) = result {
-        let located = reader.describe(path, container, &error);
-        if options.keep_going && !recording.events.is_empty() {
-            recording.cut = Some(located.to_string());
-        } else {
-            return Err(located);
+        if !options.keep_going || recording.events.is_empty() {
+            return Err(error);
         }
+        recording.cut = Some(error.to_string());
     }
     recording.finish();
     Ok(recording)
-}
-
-/// A problem in the text, before its place is looked up.
-#[derive(Debug)]
-pub(crate) struct ParseProblem {
-    pub(crate) message: String,
-    /// Line and column from 1; 0 = where reading stopped.
-    pub(crate) line: u64,
-    pub(crate) column: u64,
-    /// Set when the bytes themselves could not be had.
-    pub(crate) io: bool,
-    pub(crate) cut_short: bool,
-    pub(crate) help: Option<String>,
-}
-
-impl From<serde_json::Error> for ParseProblem {
-    fn from(error: serde_json::Error) -> Self {
-        let text = error.to_string();
-        let message = text.split(" at line ").next().unwrap_or_default().to_owned();
-        Self {
-            message,
-            line: error.line() as u64,
-            column: error.column() as u64,
-            io: error.is_io(),
-            cut_short: error.is_eof(),
-            help: None,
-        }
-    }
-}
-
-/// A reader that remembers the last text it passed on, to show the place of an error.
-pub(crate) struct Located<R> {
-    inner: R,
-    /// The last two pieces passed on.
-    window: Vec<u8>,
-    /// Line and column (from 1) of the first byte of the window.
-    line: u64,
-    column: u64,
-}
-
-const WINDOW: usize = 1 << 16;
-
-impl<R: BufRead> Located<R> {
-    fn new(inner: R) -> Self {
-        Self { inner, window: Vec::new(), line: 1, column: 1 }
-    }
-
-    fn remember(&mut self, bytes: &[u8]) {
-        if self.window.len() + bytes.len() > 2 * WINDOW && self.window.len() > WINDOW {
-            let drop = self.window.len() - WINDOW;
-            for &byte in &self.window[..drop] {
-                if byte == b'\n' {
-                    self.line += 1;
-                    self.column = 1;
-                } else {
-                    self.column += 1;
-                }
-            }
-            self.window.drain(..drop);
-        }
-        self.window.extend_from_slice(bytes);
-    }
-
-    fn describe(
-        &self,
-        path: &Path,
-        container: Option<&'static str>,
-        problem: &ParseProblem,
-    ) -> TraceError {
-        if problem.io {
-            let error = io::Error::other(problem.message.clone());
-            return damaged(path, container, &error);
-        }
-        let (mut line, mut column, mut offset) = (self.line, self.column, self.window.len());
-        for (index, &byte) in self.window.iter().enumerate() {
-            if (line, column) == (problem.line, problem.column) {
-                offset = index;
-                break;
-            }
-            if byte == b'\n' {
-                line += 1;
-                column = 1;
-            } else {
-                column += 1;
-            }
-        }
-        // A short excerpt: traces are often one line of many megabytes.
-        let from = offset.saturating_sub(60);
-        let to = (offset + 40).min(self.window.len());
-        let before: String = printable(&self.window[from..offset.min(to)]);
-        let after = printable(&self.window[offset.min(to)..to]);
-        let at = before.len();
-        let text = format!("{before}{after}");
-        let length = usize::from(!after.is_empty());
-        let help = problem.help.clone().unwrap_or_else(|| {
-            if problem.cut_short {
-                "the file ends too early: was the profile still being written? --keep-going reports what could be read".to_owned()
-            } else {
-                "mend the text there, or export the profile again; --keep-going reports what could be read before it".to_owned()
-            }
-        });
-        TraceError::Malformed {
-            path: path.to_owned(),
-            message: problem.message.clone(),
-            line: problem.line,
-            column: problem.column,
-            excerpt: Arc::new(NamedSource::new("the text there", text)),
-            span: (at.saturating_sub(usize::from(length == 0)), 1).into(),
-            help,
-        }
-    }
-}
-
-/// Text for a terminal: control characters and broken UTF-8 replaced.
-pub(crate) fn printable(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-impl<R: BufRead> Read for Located<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(buffer)?;
-        self.remember(&buffer[..n]);
-        Ok(n)
-    }
 }

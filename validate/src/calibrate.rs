@@ -19,7 +19,8 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::ValidateError;
-use crate::measurements;
+use crate::measurements::{self, Row};
+use crate::peaks;
 use crate::power::{self, case::Case};
 use crate::stats::{Figures, bucket};
 use crate::suite::{self, Measured, SUITES};
@@ -41,12 +42,19 @@ pub struct Constant {
 pub const CONSTANTS: &[Constant] = &[
     Constant { path: "pipes.achieved_share", range: (0.5, 1.0), start: 0.92, unit: "" },
     Constant { path: "tensor.achieved_share", range: (0.5, 1.0), start: 0.92, unit: "" },
+    Constant {
+        path: "pipes.register_operands_per_clock",
+        range: (6.0, 12.0),
+        start: 8.5,
+        unit: "",
+    },
     Constant { path: "sm.overlap_order", range: (1.0, 16.0), start: 3.0, unit: "" },
     Constant { path: "launch.fetch_bytes_per_clock", range: (0.2, 60.0), start: 3.0, unit: "" },
     Constant { path: "dram.loaded_latency", range: (1.0, 8.0), start: 2.0, unit: "" },
     Constant { path: "launch.kernel", range: (0.3, 8.0), start: 1.5, unit: " us" },
     Constant { path: "power.issue", range: (50.0, 3000.0), start: 700.0, unit: " pJ" },
     Constant { path: "power.tensor_fp16_mac", range: (0.1, 8.0), start: 2.0, unit: " pJ" },
+    Constant { path: "power.tensor_multiplier_share", range: (0.02, 0.9), start: 0.3, unit: "" },
     Constant { path: "power.voltage_slope", range: (0.05, 2.5), start: 0.6, unit: "" },
     Constant { path: "power.voltage_floor", range: (0.4, 1.2), start: 0.83, unit: "" },
     Constant { path: "power.voltage_floor_light", range: (0.4, 1.2), start: 0.8, unit: "" },
@@ -124,6 +132,8 @@ struct Sample {
 
 enum Work {
     Timed(Box<Measured>),
+    /// The best of several sizes.
+    Peak(Vec<Measured>),
     Powered(Box<Case>),
 }
 
@@ -134,6 +144,9 @@ impl Work {
                 let options = Options { l2: row.l2, ..Options::default() };
                 let cost = GpuEngine::new(gpu).with(options).price(&row.operation).ok()?;
                 Some(row.host.shows_us(gpu, cost.time_ns / 1e3))
+            }
+            Self::Peak(sizes) => {
+                peaks::best(&GpuEngine::new(gpu), sizes).map(|(time_us, _)| time_us)
             }
             Self::Powered(case) => case.predict(gpu).ok().map(|predicted| predicted.watts),
         }
@@ -255,12 +268,12 @@ fn samples(
             let name = row.text("gpu");
             let id = spelling
                 .entry(name.to_owned())
-                .or_insert_with(|| catalog.get(name).ok().map(|entry| entry.id));
+                .or_insert_with(|| peaks::board(catalog, name).map(|entry| entry.id));
             let Some(id) = id.clone().filter(|id| entries.contains_key(id)) else { continue };
             if row.text("goal_set") == "False" {
                 continue;
             }
-            let Ok(measured) = suite::measured(suite, row) else { continue };
+            let Some((measured, work)) = work(suite, row, &entries[&id]) else { continue };
             let bytes = measured.operation.compulsory_bytes().max(1.0);
             let group = format!(
                 "{id} {suite} {} {} {}",
@@ -273,7 +286,7 @@ fn samples(
                 group: group.clone(),
                 order: measured.operation.flops() / bytes,
                 measured: measured.time_us,
-                work: Work::Timed(Box::new(measured)),
+                work,
             };
             groups.entry(group).or_default().push(sample);
         }
@@ -286,6 +299,16 @@ fn samples(
         samples.extend(powered(request, entries)?);
     }
     Ok(samples)
+}
+
+/// A row as work, and the part of it that says what it is.
+fn work(suite: &str, row: &Row, entry: &Entry) -> Option<(Measured, Work)> {
+    if suite == peaks::SUITE {
+        let sizes = peaks::measured(row, entry).ok()?;
+        return Some((sizes.get(peaks::REFERENCE)?.clone(), Work::Peak(sizes)));
+    }
+    let measured = suite::measured(suite, row).ok()?;
+    Some((measured.clone(), Work::Timed(Box::new(measured))))
 }
 
 /// Rows of measured power, evenly thinned; they are fitted on request only.

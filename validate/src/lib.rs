@@ -13,6 +13,7 @@ pub mod measurements;
 pub mod neural;
 pub mod ngp;
 pub mod ngpc;
+pub mod peaks;
 pub mod power;
 pub mod report;
 pub mod rtnerf;

@@ -50,14 +50,17 @@ impl Row {
     }
 }
 
-/// The file of a suite: the path itself, or `SUITE.csv(.gz)` in a folder.
+/// The file of a suite: the path itself, or `SUITE.csv(.gz)` in a folder. Peaks are also looked for
+/// among microbenchmarks, as `achieved_peaks.csv`.
 pub fn locate(data: &Path, suite: &str) -> Option<PathBuf> {
     if data.is_file() {
         return Some(data.to_owned());
     }
-    [data.to_owned(), data.join("measurements")]
+    let name = if suite == crate::peaks::SUITE { "achieved_peaks" } else { suite };
+    ["", "measurements", "microbench"]
         .iter()
-        .flat_map(|folder| ["csv.gz", "csv"].map(|end| folder.join(format!("{suite}.{end}"))))
+        .flat_map(|folder| [suite, name].map(|name| data.join(folder).join(name)))
+        .flat_map(|path| ["csv.gz", "csv"].map(|end| path.with_extension(end)))
         .find(|path| path.is_file())
 }
 

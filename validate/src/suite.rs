@@ -18,11 +18,17 @@ use crate::ValidateError;
 use crate::measurements::{self, Row};
 use crate::stats::{Figures, bucket};
 use crate::wave::{Wave, WaveRow};
-use crate::{counters, kernels};
+use crate::{counters, kernels, peaks};
 
 /// Suites that exist.
-pub const SUITES: &[&str] =
-    &["gemm", "elementwise_norm_softmax", "attention", kernels::SUITE, counters::SUITE];
+pub const SUITES: &[&str] = &[
+    "gemm",
+    "elementwise_norm_softmax",
+    "attention",
+    peaks::SUITE,
+    kernels::SUITE,
+    counters::SUITE,
+];
 
 /// A group of rows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -124,6 +130,7 @@ fn columns(suite: &str) -> &'static [&'static str] {
     match suite {
         counters::SUITE => &counters::COLUMNS,
         kernels::SUITE => &["gpu", "kernel", "params", "runtime_us"],
+        peaks::SUITE => &peaks::COLUMNS,
         "gemm" => &["gpu", "dtype", "runtime_us", "m", "n", "k"],
         "attention" => &[
             "gpu",
@@ -162,7 +169,12 @@ pub fn run(
     for row in &rows {
         let name = row.text("gpu");
         if !entries.contains_key(name) {
-            entries.insert(name.to_owned(), catalog.get(name).ok());
+            let found = if suite == peaks::SUITE {
+                peaks::board(&catalog, name)
+            } else {
+                catalog.get(name).ok()
+            };
+            entries.insert(name.to_owned(), found);
         }
     }
     let wanted: Vec<String> =
@@ -187,6 +199,7 @@ pub fn run(
             match suite {
                 counters::SUITE => counters::compare(row, entry),
                 kernels::SUITE => kernels::compare(row, entry, &host),
+                peaks::SUITE => peaks::compare(row, entry),
                 _ => compare(suite, row, entry),
             }
         })
@@ -368,7 +381,9 @@ fn gemm(row: &Row, dtype: DType) -> Result<Operation, String> {
     gemm.batch = row.count("batch").unwrap_or(1);
     gemm.fp16_accumulate = row.text("accum") == "fp16";
     let kernel = row.text("kernel");
-    if kernel.starts_with("mysgemm") || kernel.as_bytes().first().is_some_and(u8::is_ascii_digit) {
+    let textbook = ["naive", "blocked", "tensor_core"].contains(&kernel);
+    let numbered = kernel.as_bytes().first().is_some_and(u8::is_ascii_digit);
+    if textbook || numbered || kernel.starts_with("mysgemm") {
         return Err("a teaching kernel, not a library's".to_owned());
     }
     gemm.epilogue = Epilogue {

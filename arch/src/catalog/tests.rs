@@ -53,6 +53,10 @@ fn impossible_accelerators_are_told_where() {
     assert!(policy.contains("stream") && policy.contains("pool"), "{policy}");
     let shared = message("[policy]\nshared_by = 7\n");
     assert!(shared.contains("does not divide 64"), "{shared}");
+    let none = message("[subgrid]\nper_axis = 0\n");
+    assert_eq!(none, "subgrid.per_axis is 0; there are 1 to 64 blocks along an axis | 0");
+    let empty = message("[subgrid]\nper_axis = 4\ncapacity = \"16 B\"\n");
+    assert!(empty.contains("less than a line") && empty.ends_with("| \"16 B\""), "{empty}");
     assert!(
         catalog.is_accelerator("base = \"ngpc-8\"")
             && !catalog.is_accelerator("base = \"rtx3090\"")
@@ -154,4 +158,33 @@ fn bad_files_are_told_where() {
     assert!(message("base = \"rtx309\"\n").contains("did you mean \"rtx3090\"?"));
     assert!(message("[l2]\ncapacity = \"6 MiB\"\n").contains("incomplete"));
     assert!(message("[l2\n").contains("unclosed table"), "{}", message("[l2\n"));
+}
+
+/// Every word and every example with which `catalog keys` says how a value is written is understood.
+#[test]
+fn what_keys_say_of_their_values_can_be_read() {
+    let catalog = Catalog::embedded();
+    let mut tried = 0;
+    let mut check = |base: &str, key: &crate::Key, parse: &dyn Fn(&str) -> Option<Error>| {
+        assert!(key.meaning.ends_with('.'), "{}: {}", key.path(), key.meaning);
+        for word in key.value.split('"').skip(1).step_by(2) {
+            let text = format!("base = \"{base}\"\n[{}]\n{} = \"{word}\"\n", key.section, key.name);
+            if let Some(error) = parse(&text) {
+                assert!(error.is_contradiction(), "{}: {word}: {error}", key.path());
+            }
+            tried += 1;
+        }
+    };
+    for key in Gpu::keys() {
+        check("rtx3090", &key, &|text| catalog.parse("x", "x.toml", text).err());
+    }
+    for key in Accelerator::keys() {
+        check("ngpc-8", &key, &|text| catalog.parse_accelerator("x", "x.toml", text).err());
+    }
+    for key in crate::SparseAccelerator::keys() {
+        check("rt-nerf-edge", &key, &|text| {
+            catalog.parse_sparse_accelerator("x", "x.toml", text).err()
+        });
+    }
+    assert!(tried > 80, "{tried}");
 }

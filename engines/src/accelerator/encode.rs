@@ -17,6 +17,7 @@ use lumacycle_workloads::samples::{SampleSet, mix};
 
 use super::Queries;
 use super::parts::access_cycles;
+use super::subgrid::SubgridUse;
 use super::tables::{Home, Placed, Placement};
 use crate::EngineError;
 use crate::memory::cache::{Cache, hash_of, is_sampled};
@@ -25,6 +26,8 @@ use crate::memory::cache::{Cache, hash_of, is_sampled};
 const RUNS: usize = 5;
 /// Samples of a slice, at most, and of a run.
 const MOST_OF_SLICE: usize = 2048;
+/// The same of a batch that is taken by blocks of space: as many as a window holds.
+const MOST_OF_BATCH: usize = 1 << 14;
 /// Samples of a run whose accesses to banks are counted.
 const BANKED: usize = 256;
 /// Samples of places that are looked up.
@@ -79,6 +82,10 @@ pub struct EncodingUse {
     pub exchanged_bytes: f64,
     /// Lines fetched for a sample, over all levels.
     pub missed_lines: f64,
+    /// Those of them that come in whole parts of tables.
+    pub loaded_lines: f64,
+    /// Levels that are kept by blocks of space.
+    pub subgrid: Option<SubgridUse>,
 }
 
 impl EncodingUse {
@@ -128,6 +135,18 @@ impl EncodingUse {
                 touched_bytes: missed.touched_bytes,
             });
         }
+        let units = f64::from(accelerator.encoder.units);
+        let cycles: Vec<f64> = levels.iter().map(|level| level.cycles / units).collect();
+        let batches = samples_of(accelerator, queries, placement.copies, MOST_OF_BATCH);
+        let subgrid = SubgridUse::of(accelerator, grid, placement, &batches, &cycles)?;
+        let mut loaded_lines = 0.0;
+        let by_block = levels.iter_mut().filter(|level| level.placed.home == Home::Subgrid);
+        for (level, used) in by_block.zip(std::iter::repeat(subgrid.as_ref()).flatten()) {
+            let (loaded, touched) = used.of_level(&level.placed);
+            level.missed_lines = loaded / accelerator.policy.line.bytes();
+            level.touched_bytes = touched;
+            loaded_lines += level.missed_lines;
+        }
         // An engine serves its levels by turns, and the slowest engine decides.
         let blocks = by_level.first().map_or(0, Vec::len);
         let busiest = |block: usize| {
@@ -145,6 +164,8 @@ impl EncodingUse {
             entry_bytes: level_bytes * levels.len() as f64,
             exchanged_bytes: level_bytes * remote,
             missed_lines: levels.iter().map(|level| level.missed_lines).sum(),
+            loaded_lines,
+            subgrid,
             levels,
         })
     }
@@ -189,15 +210,7 @@ struct Samples<'a> {
 
 impl<'a> Samples<'a> {
     fn of(accelerator: &Accelerator, queries: &'a Queries, copies: f64) -> Self {
-        let units = f64::from(accelerator.accelerator.units);
-        let batch = f64::from(accelerator.policy.batch);
-        let mut slices = Vec::new();
-        for (run, launch) in runs(&queries.launches) {
-            // Each copy of a level takes its own part of the processor's slice.
-            let batches = libm::ceil(launch / batch).max(1.0);
-            let length = (launch / batches / units / copies) as usize;
-            slices.extend(run.chunks(length.clamp(1, MOST_OF_SLICE)));
-        }
+        let slices = samples_of(accelerator, queries, copies, MOST_OF_SLICE);
         let windows = || queries.places.iter().flat_map(|set| &set.windows);
         let all: usize = windows().map(|window| window.positions.len()).sum();
         // A short frame is taken from its start.
@@ -215,9 +228,28 @@ impl<'a> Samples<'a> {
     }
 }
 
+/// Consecutive samples of one processor's slices of batches, of up to `most` each.
+fn samples_of<'a>(
+    accelerator: &Accelerator,
+    queries: &'a Queries,
+    copies: f64,
+    most: usize,
+) -> Vec<&'a [[f32; 3]]> {
+    let units = f64::from(accelerator.accelerator.units);
+    let batch = f64::from(accelerator.policy.batch);
+    let mut slices = Vec::new();
+    for (run, launch) in runs(&queries.launches, most) {
+        // Each copy of a level takes its own part of the processor's slice.
+        let batches = libm::ceil(launch / batch).max(1.0);
+        let length = (launch / batches / units / copies) as usize;
+        slices.extend(run.chunks(length.clamp(1, most)));
+    }
+    slices
+}
+
 /// Runs of consecutive samples, spread over launches by what these stand for, each with the
 /// samples of its launch.
-fn runs(launches: &[(Arc<SampleSet>, f64)]) -> Vec<(&[[f32; 3]], f64)> {
+fn runs(launches: &[(Arc<SampleSet>, f64)], most: usize) -> Vec<(&[[f32; 3]], f64)> {
     let windows: Vec<(&[[f32; 3]], f64, f64)> = launches
         .iter()
         .flat_map(|(set, samples)| {
@@ -236,9 +268,9 @@ fn runs(launches: &[(Arc<SampleSet>, f64)]) -> Vec<(&[[f32; 3]], f64)> {
             window += 1;
         }
         let Some((positions, _, samples)) = windows.get(window) else { break };
-        let latest = positions.len().saturating_sub(MOST_OF_SLICE);
+        let latest = positions.len().saturating_sub(most);
         let start = (mix(number as u64) % (latest as u64 + 1)) as usize;
-        let end = (start + MOST_OF_SLICE).min(positions.len());
+        let end = (start + most).min(positions.len());
         found.push((&positions[start..end], *samples));
     }
     found
@@ -346,7 +378,7 @@ fn misses(
     placed: &Placed,
     samples: &Samples<'_>,
 ) -> Misses {
-    if placed.home == Home::Resident {
+    if matches!(placed.home, Home::Resident | Home::Subgrid) {
         return Misses { hit: 1.0, lines: 0.0, touched_bytes: placed.bytes };
     }
     let line_bytes = accelerator.policy.line.bytes();
@@ -469,108 +501,4 @@ impl Marks {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::accelerator::network::NetworkUse;
-    use lumacycle_arch::Catalog;
-    use lumacycle_arch::units::Bytes;
-    use lumacycle_workloads::apps::Application;
-    use lumacycle_workloads::rays::{RayMarching, Rounds, SphereTracing, View, Walk, walk};
-    use lumacycle_workloads::scene::Scene;
-
-    const WIDTH: u32 = 320;
-    const HEIGHT: u32 = 180;
-
-    /// A frame of which every ray is walked in launch order.
-    fn whole(app: &str, scene: &str) -> (Application, Walk, u32) {
-        let app = Application::shipped(app).unwrap().unwrap();
-        let scene = Scene::shipped(scene).unwrap();
-        let view = View { camera: scene.path.at(0.5).unwrap(), width: WIDTH, height: HEIGHT };
-        // Rounds as small as those of a large image are to its processors; nothing mixes.
-        let rounds = Rounds {
-            windowed: WIDTH * HEIGHT,
-            target: 131_072.0,
-            most_steps: 4,
-            in_flight: 0.0,
-            ..Rounds::default()
-        };
-        let walked = if app.name == "nerf" {
-            walk(&scene, &view, &RayMarching::new(&scene, 0.01), &rounds).unwrap()
-        } else {
-            walk(&scene, &view, &SphereTracing::new(&scene).unwrap(), &rounds).unwrap()
-        };
-        (app, walked, scene.aabb_scale)
-    }
-
-    /// Lines that one processor fetches per sample of a level, every sample of the frame walked,
-    /// after a frame that has filled its memory.
-    fn exactly(a: &Accelerator, grid: &Grid, placed: &Placed, walked: &Walk) -> f64 {
-        let line_bytes = a.policy.line.bytes();
-        let mut cache = Cache::new(placed.room_bytes, line_bytes, a.policy.ways, 1);
-        let (mut missed, mut samples) = (0.0_f64, 0.0_f64);
-        for frame in 0..2 {
-            for round in &walked.rounds {
-                let launch: Vec<[f32; 3]> =
-                    round.samples.windows.iter().flat_map(|w| w.positions.clone()).collect();
-                for batch in launch.chunks(a.policy.batch as usize) {
-                    let slice = batch.len().div_ceil(a.accelerator.units as usize);
-                    for position in batch.iter().take(slice) {
-                        let mut lines: Vec<u64> = grid.entries_of(&placed.level, *position)
-                            [..grid.corners()]
-                            .iter()
-                            .map(|entry| (f64::from(*entry) * 4.0 / line_bytes) as u64)
-                            .collect();
-                        lines.sort_unstable();
-                        lines.dedup();
-                        for line in lines {
-                            let hit = cache.access(line, hash_of(line), 0);
-                            missed += f64::from(u8::from(!hit && frame == 1));
-                        }
-                        samples += f64::from(frame);
-                    }
-                }
-            }
-        }
-        missed / samples.max(1.0)
-    }
-
-    /// The sample of slices and places against every lookup of a frame.
-    #[test]
-    fn misses_of_a_sample_are_those_of_the_frame() {
-        for (app, scene) in [("nsdf", "statue"), ("nerf", "room")] {
-            let (app, walked, scale) = whole(app, scene);
-            let grid = app.grid(scale);
-            let mut a = Catalog::embedded().accelerator("ngpc-8").unwrap().accelerator;
-            a.policy.batch = 16_384;
-            a.grid_sram.capacity = Bytes::new(131_072.0);
-            let elements = |r: &lumacycle_workloads::rays::Round| r.elements as f64;
-            let queries = Queries {
-                grid: grid.clone(),
-                networks: app.networks(1),
-                record_bytes: 12.0,
-                directional: false,
-                answer_bytes: 2.0,
-                launches: walked
-                    .rounds
-                    .iter()
-                    .map(|r| (Arc::clone(&r.samples), elements(r)))
-                    .collect(),
-                places: walked.rounds.iter().map(|r| Arc::clone(&r.places)).collect(),
-                memo: None,
-            };
-            assert!(NetworkUse::of(&a, &queries.networks).is_ok());
-            let placement = Placement::of(&a, &grid).unwrap();
-            let used = EncodingUse::of(&a, &placement, &queries).unwrap();
-            let (mut ours, mut exact) = (0.0, 0.0);
-            for level in &used.levels {
-                if level.placed.home == Home::Resident {
-                    continue;
-                }
-                let truth = exactly(&a, &grid, &level.placed, &walked);
-                ours += level.missed_lines;
-                exact += truth;
-            }
-            assert!((ours / exact - 1.0).abs() < 0.15, "{}: {ours} {exact}", app.name);
-        }
-    }
-}
+mod tests;

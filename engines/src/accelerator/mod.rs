@@ -13,6 +13,7 @@ pub mod encode;
 pub mod network;
 pub mod parts;
 pub mod published;
+pub mod subgrid;
 pub mod tables;
 
 use std::sync::Arc;
@@ -219,6 +220,9 @@ impl Plan<'_> {
         let own = if counted.tails { libm::ceil(samples / units) } else { samples / units };
         let line = accelerator.policy.line.bytes();
         let lines = if counted.tables { self.encoding.missed_lines } else { 0.0 };
+        // Parts of tables come in long bursts, whose waits are the encoding engines'.
+        let loaded = if counted.tables { self.encoding.loaded_lines } else { 0.0 };
+        let gathered = lines - loaded;
         let exchanged = if counted.tables { self.encoding.exchanged_bytes } else { 0.0 };
         let moved = |bytes: f64| if counted.channels { bytes } else { 0.0 };
         let (in_bytes, out_bytes) = (moved(self.in_bytes()), moved(self.queries.answer_bytes));
@@ -236,32 +240,30 @@ impl Plan<'_> {
         let stream =
             |channel| parts::request_cycles(channel, SECTOR_BYTES, stream_latency) / SECTOR_BYTES;
         let mlp = self.network.cycles(accelerator, own, !counted.tails);
-        let tables = own * lines * request;
+        let gathers = own * gathered * request;
+        let tables = gathers + own * loaded * line / accelerator.table_dma.bytes_per_clock;
         let input = own * in_bytes * stream(&accelerator.input);
         let output = own * out_bytes * stream(&accelerator.output);
         let exchange = own * exchanged / accelerator.exchange.bytes_per_clock;
         // Features are written once and read once.
         let features = moved(2.0 * f64::from(self.queries.grid.outputs()) * HALF_BYTES);
         let buffer = own * features / parts::bytes_per_clock(&accelerator.feature_buffer);
-        let other = mlp.max(tables).max(input).max(output).max(exchange).max(buffer);
-        let encoding = if counted.banks {
-            own * self.encoding.cycles_with(other / own.max(1.0))
-        } else {
-            own * self.encoding.ideal_cycles
-        };
+        let other = mlp.max(gathers).max(input).max(output).max(exchange).max(buffer);
+        let encoding = own * self.encoding_cycles(other / own.max(1.0), counted)
+            + own * self.waiting_cycles(counted);
 
         // What all processors share.
         let link_bytes = samples * (in_bytes + out_bytes + lines * line);
         let link = link_bytes / accelerator.link.bytes_per_clock;
         let table_dram = samples * lines * line * (1.0 - l2_hit);
         let streamed = if in_l2 { 0.0 } else { samples * (in_bytes + out_bytes) };
-        let missing = self.encoding.levels.iter().filter(|level| level.missed_lines > 0.0);
-        let rows = missing.map(|level| level.touched_bytes).sum::<f64>() / gpu.dram.row.bytes();
+        let scattered_dram = samples * gathered * line * (1.0 - l2_hit);
         let traffic = Traffic {
             l2_bytes: link_bytes,
             dram_read_bytes: table_dram + if in_l2 { 0.0 } else { samples * in_bytes },
             dram_write_bytes: if in_l2 { 0.0 } else { samples * out_bytes },
-            extra_activations: table_dram / line * dram::activations_per_request(gpu, rows),
+            extra_activations: scattered_dram / line
+                * dram::activations_per_request(gpu, self.scattered_rows()),
             ..Traffic::default()
         };
         let dram_ns = if streamed + table_dram > 0.0 {
@@ -285,21 +287,9 @@ impl Plan<'_> {
             (Unit::Link, (link * to_ns).max(l2_ns)),
             (Unit::Dram, dram_ns),
         ];
-        let (mut binding, mut longest) = (Unit::Mlp, 0.0);
-        for &(unit, time) in &times {
-            // With a limited buffer the encoding's time contains its waits for the network.
-            let margin = if unit == Unit::Encoding { 1.0 } else { 1.02 };
-            if time * margin > longest {
-                (binding, longest) = (unit, time * margin);
-            }
-        }
         let time_ns = times.iter().map(|(_, ns)| *ns).fold(0.0, f64::max) + fill * to_ns;
         let share = |ns: f64| if time_ns > 0.0 { (ns / time_ns).min(1.0) } else { 0.0 };
-        let own_encoding = if counted.banks {
-            own * self.encoding.cycles_with(0.0)
-        } else {
-            own * self.encoding.ideal_cycles
-        };
+        let own_encoding = own * self.encoding_cycles(0.0, counted);
         let busy = times
             .iter()
             .map(|&(unit, ns)| {
@@ -308,12 +298,33 @@ impl Plan<'_> {
             .collect();
         QueryCost {
             time_ns,
-            binding,
+            binding: binding_of(&times),
             busy,
             shared: SharedUse { l2: share(l2_ns), dram: share(dram_ns), ..SharedUse::default() },
             traffic,
             energy_pj: samples * self.sample_pj(lines * line, exchanged, in_bytes + out_bytes),
         }
+    }
+
+    /// Clocks of a sample in the encoding engines, where everything behind them takes `other`.
+    fn encoding_cycles(&self, other: f64, counted: Counted) -> f64 {
+        if counted.banks { self.encoding.cycles_with(other) } else { self.encoding.ideal_cycles }
+    }
+
+    /// Clocks of a sample that these wait for parts of tables.
+    fn waiting_cycles(&self, counted: Counted) -> f64 {
+        let accelerator = self.accelerator();
+        let clocks_per_byte = 1.0 / accelerator.table_dma.bytes_per_clock;
+        let used = self.encoding.subgrid.as_ref().filter(|_| counted.tables);
+        used.map_or(0.0, |used| used.waiting_cycles(clocks_per_byte, accelerator.subgrid.copies))
+    }
+
+    /// DRAM rows over which misses are scattered.
+    fn scattered_rows(&self) -> f64 {
+        let scattered =
+            |level: &&LevelUse| level.missed_lines > 0.0 && level.placed.home != Home::Subgrid;
+        let missing = self.encoding.levels.iter().filter(scattered);
+        missing.map(|level| level.touched_bytes).sum::<f64>() / self.engine.gpu.dram.row.bytes()
     }
 
     /// Clocks from the first position to the first answer.
@@ -358,6 +369,8 @@ impl Plan<'_> {
         let held = |level: &LevelUse| {
             let wanted = match level.placed.home {
                 Home::Cached => level.touched_bytes,
+                // Buffers are filled batch by batch, whatever scene they held.
+                Home::Subgrid => 0.0,
                 Home::Resident | Home::Subset => level.placed.bytes,
             };
             wanted.min(level.placed.room_bytes)
@@ -383,6 +396,19 @@ impl Plan<'_> {
             tables.min(all) / gpu.stream_bytes_per_s(0.0) / self.engine.memory.memory_scale();
         dma.max(link).max(l2).max(dram) * 1e9
     }
+}
+
+/// The unit that takes longest.
+fn binding_of(times: &[(Unit, f64)]) -> Unit {
+    let (mut binding, mut longest) = (Unit::Mlp, 0.0);
+    for &(unit, time) in times {
+        // With a limited buffer the encoding's time contains its waits for the network.
+        let margin = if unit == Unit::Encoding { 1.0 } else { 1.02 };
+        if time * margin > longest {
+            (binding, longest) = (unit, time * margin);
+        }
+    }
+    binding
 }
 
 /// Bytes of an encoded direction: sixteen halves.
@@ -414,8 +440,10 @@ impl AreaUse {
         };
         let engines = f64::from(a.encoder.units);
         let arrays = f64::from(a.mlp.arrays);
-        let buffers =
-            of(&a.feature_buffer) + arrays * (of(&a.weight_sram) + of(&a.activation_sram));
+        let by_block = a.subgrid.capacity.bytes() / 1_048_576.0 * a.area.sram_mib.mm2();
+        let buffers = by_block
+            + of(&a.feature_buffer)
+            + arrays * (of(&a.weight_sram) + of(&a.activation_sram));
         let macs = f64::from(a.mlp.rows) * f64::from(a.mlp.columns) * arrays;
         // An engine is as large as the addresses it yields; directions take one of eight.
         let eights = a.encoder.addresses_per_clock / 8.0;

@@ -9,6 +9,7 @@
 use lumacycle_arch::{Accelerator, TablePolicy};
 use lumacycle_workloads::encoding::{Grid, Level};
 
+use super::subgrid;
 use crate::EngineError;
 
 /// How a level is looked up.
@@ -21,6 +22,8 @@ pub enum Home {
     Cached,
     /// A part lies in memory, the rest is fetched each time.
     Subset,
+    /// What belongs to a block of space is loaded when its samples come.
+    Subgrid,
 }
 
 impl Home {
@@ -30,6 +33,7 @@ impl Home {
             Self::Resident => "resident",
             Self::Cached => "cached",
             Self::Subset => "subset",
+            Self::Subgrid => "subgrid",
         }
     }
 }
@@ -85,11 +89,15 @@ impl Placement {
         let one = accelerator.grid_sram.capacity.bytes();
         let engines = deal(&sizes, accelerator.encoder.units as usize);
         let mut rooms = vec![0.0; sizes.len()];
+        // Levels that are kept by blocks of space take no room of table memories.
+        let fine = subgrid::first_level(accelerator).min(sizes.len());
+        let held: Vec<f64> =
+            sizes[..fine].iter().copied().chain(vec![0.0; sizes.len() - fine]).collect();
         if pooled {
-            rooms = divide(&sizes, one * f64::from(accelerator.encoder.units) * sharing);
+            rooms = divide(&held, one * f64::from(accelerator.encoder.units) * sharing);
         } else {
             for levels in &engines {
-                let own: Vec<f64> = levels.iter().map(|level| sizes[*level]).collect();
+                let own: Vec<f64> = levels.iter().map(|level| held[*level]).collect();
                 let divided = divide(&own, one * sharing);
                 for (level, room) in levels.iter().zip(divided) {
                     // A level that has the engine to itself has all of its memory.
@@ -101,6 +109,10 @@ impl Placement {
         for ((number, level), (&bytes, &room)) in
             tables.into_iter().enumerate().zip(sizes.iter().zip(&rooms))
         {
+            if number >= fine {
+                levels.push(subgrid::place(accelerator, grid, level, bytes));
+                continue;
+            }
             let fits = bytes <= room;
             if !fits && policy.tables == TablePolicy::Refuse {
                 return Err(EngineError::Accelerator {

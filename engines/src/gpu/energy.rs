@@ -59,22 +59,25 @@ pub enum Data {
     Constant,
 }
 
-/// Energy of a multiply-accumulate of this type relative to fp16: half of it taken for the
-/// multiplier, which grows with the square of the significand (11 bits in fp16), half for adding
-/// up in fp32, which does not.
-fn tensor_scale(kind: TensorType) -> f64 {
-    let significand_bits = match kind {
-        TensorType::Fp64 => 53.0,
-        TensorType::Tf32 | TensorType::Fp16 | TensorType::Fp16Acc32 => 11.0,
-        TensorType::Bf16 | TensorType::Int8 => 8.0,
-        TensorType::Int4 | TensorType::Fp8 => 4.0,
-        TensorType::Fp4 => 2.0,
+/// Energy of a multiply-accumulate of this type relative to fp16: the multiplier's share of it grows
+/// with the square of the significand (11 bits in fp16), the rest with the width of the operands.
+fn tensor_scale(gpu: &Gpu, kind: TensorType) -> f64 {
+    let (significand_bits, bits) = match kind {
+        TensorType::Fp64 => (53.0, 64.0),
+        TensorType::Tf32 => (11.0, 32.0),
+        TensorType::Fp16 | TensorType::Fp16Acc32 => (11.0, 16.0),
+        TensorType::Bf16 => (8.0, 16.0),
+        TensorType::Int8 => (8.0, 8.0),
+        TensorType::Fp8 => (4.0, 8.0),
+        TensorType::Int4 => (4.0, 4.0),
+        TensorType::Fp4 => (2.0, 4.0),
     };
+    let multiplier = gpu.power.tensor_multiplier_share;
     let ratio: f64 = significand_bits / 11.0;
-    0.5 * ratio * ratio + 0.5
+    multiplier * ratio * ratio + (1.0 - multiplier) * bits / 16.0
 }
 
-/// Supply voltage over that at the boost clock: it follows the clock along a line, but never falls
+/// Supply voltage over that at the generation's nominal clock: it follows the clock along a line, but never falls
 /// below a floor, which is another while memory runs at less than a third of its clock
 /// (`memory_scale`).
 pub fn relative_voltage(gpu: &Gpu, clock_hz: f64, memory_scale: f64) -> f64 {
@@ -82,7 +85,7 @@ pub fn relative_voltage(gpu: &Gpu, clock_hz: f64, memory_scale: f64) -> f64 {
     const LIGHT: f64 = 1.0 / 3.0;
     let power = &gpu.power;
     let floor = if memory_scale < LIGHT { power.voltage_floor_light } else { power.voltage_floor };
-    let clock = clock_hz / gpu.clocks.boost.hz();
+    let clock = clock_hz / power.nominal_clock.hz();
     (1.0 + power.voltage_slope * (clock - 1.0)).max(floor)
 }
 
@@ -97,7 +100,7 @@ pub(super) fn events(
     let sum = |demand: fn(&lumacycle_workloads::Demand) -> f64| {
         ctas * kernel.per_cta(|stage| demand(&stage.demand))
     };
-    let tensor = kernel.tensor.map_or(0.0, tensor_scale);
+    let tensor = kernel.tensor.map_or(0.0, |kind| tensor_scale(gpu, kind));
     Events {
         time_ns,
         active_sms: (ctas / f64::from(gpu.sm.count)).min(1.0),

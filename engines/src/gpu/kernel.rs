@@ -50,8 +50,8 @@ impl SharedTime {
 
 /// What does not depend on the speed of any resource: residency and movement of the CTAs of a
 /// launch that are alike.
-struct Placed<'k> {
-    kernel: &'k Kernel,
+#[derive(Debug, Clone)]
+struct Group {
     occupancy: Occupancy,
     /// CTAs per SM that an endless grid would find room for.
     room: u32,
@@ -61,12 +61,71 @@ struct Placed<'k> {
     movement: Movement,
 }
 
-/// Places a launch: one entry for each group of CTAs that are alike, in dispatch order.
-fn place<'k>(engine: &GpuEngine<'_>, kernel: &'k Kernel) -> Result<Vec<Placed<'k>>, EngineError> {
-    std::iter::once(kernel).chain(&kernel.then).map(|kernel| place_group(engine, kernel)).collect()
+/// A group and the description of its CTAs.
+struct Placed<'k> {
+    kernel: &'k Kernel,
+    occupancy: Occupancy,
+    room: u32,
+    ctas: f64,
+    movement: &'k Movement,
 }
 
-fn place_group<'k>(engine: &GpuEngine<'_>, kernel: &'k Kernel) -> Result<Placed<'k>, EngineError> {
+/// A launch with its caches looked up, to be priced at any clock.
+#[derive(Debug, Clone)]
+pub(super) struct PlacedKernel {
+    kernel: Kernel,
+    /// One for each group of CTAs that are alike, in dispatch order.
+    groups: Vec<Group>,
+}
+
+impl PlacedKernel {
+    /// Places a launch.
+    pub(super) fn new(engine: &GpuEngine<'_>, kernel: Kernel) -> Result<Self, EngineError> {
+        let all = std::iter::once(&kernel).chain(&kernel.then);
+        let groups: Result<_, _> = all.map(|kernel| place_group(engine, kernel)).collect();
+        Ok(Self { groups: groups?, kernel })
+    }
+
+    fn placed(&self) -> Vec<Placed<'_>> {
+        let kernels = std::iter::once(&self.kernel).chain(&self.kernel.then);
+        let pairs = kernels.zip(&self.groups);
+        pairs
+            .map(|(kernel, group)| Placed {
+                kernel,
+                occupancy: group.occupancy,
+                room: group.room,
+                ctas: group.ctas,
+                movement: &group.movement,
+            })
+            .collect()
+    }
+
+    /// Price at the clock that the engine settles at.
+    pub(super) fn price(&self, engine: &GpuEngine<'_>) -> KernelCost {
+        let placed = self.placed();
+        clock::settle(engine, |engine| loaded(engine, &self.kernel, &placed))
+    }
+
+    /// The resource of which a tenth more saves most. Only those that are busy for a good part of
+    /// the time can be, besides latency and the launch itself.
+    pub(super) fn binding(&self, engine: &GpuEngine<'_>, cost: &KernelCost) -> Resource {
+        let busy = cost.busy_ns.iter().filter(|(_, ns)| *ns > 0.3 * cost.time_ns);
+        let mut best = (0.0, cost.binding);
+        let placed = self.placed();
+        for resource in busy.map(|(resource, _)| *resource).chain([Resource::Latency]) {
+            let clock_hz = Some(cost.clock_mhz * 1e6);
+            let options = Options { relief: Some((resource, 1.1)), clock_hz, ..engine.options };
+            let saved = cost.time_ns - loaded(&engine.with(options), &self.kernel, &placed).time_ns;
+            if saved > best.0 {
+                best = (saved, resource);
+            }
+        }
+        // Under a thousandth, nothing in particular binds but the fixed cost or the longest bound.
+        if best.0 > 1e-3 * cost.time_ns { best.1 } else { cost.binding }
+    }
+}
+
+fn place_group(engine: &GpuEngine<'_>, kernel: &Kernel) -> Result<Group, EngineError> {
     let gpu = engine.gpu;
     let (occupancy, room) = occupancy(gpu, &kernel.launch)?;
     if let Some(kind) = kernel.tensor
@@ -79,12 +138,11 @@ fn place_group<'k>(engine: &GpuEngine<'_>, kernel: &'k Kernel) -> Result<Placed<
     let concurrent = resident.min(ctas).max(1.0) as u64;
     let l2 = engine.options.l2;
     let movement = traffic::movement(gpu, kernel, occupancy.ctas_per_sm, concurrent, l2);
-    Ok(Placed { kernel, occupancy, room, ctas, movement })
+    Ok(Group { occupancy, room, ctas, movement })
 }
 
 pub(super) fn price(engine: &GpuEngine<'_>, kernel: &Kernel) -> Result<KernelCost, EngineError> {
-    let placed = place(engine, kernel)?;
-    Ok(clock::settle(engine, |engine| loaded(engine, kernel, &placed)))
+    Ok(PlacedKernel::new(engine, kernel.clone())?.price(engine))
 }
 
 /// Time with the latency that the kernel's own use of DRAM brings about.
@@ -116,11 +174,11 @@ const SETTLED: f64 = 1e-4;
 const LOAD_STEPS: u32 = 3;
 
 fn latency(engine: &GpuEngine<'_>, group: &Placed<'_>, load: f64) -> f64 {
-    sm::read_latency_cycles(engine, &group.movement, load)
+    sm::read_latency_cycles(engine, group.movement, load)
 }
 
 fn set(engine: &GpuEngine<'_>, group: &Placed<'_>, resident: f64, latency: f64) -> SmTime {
-    sm::resident_set(engine, group.kernel, &group.movement, resident, latency)
+    sm::resident_set(engine, group.kernel, group.movement, resident, latency)
 }
 
 /// Time of all waves, one after another, with so many CTAs resident on an SM while so much of DRAM
@@ -190,7 +248,7 @@ fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>], load: f6
     for group in placed {
         traffic += group.movement.traffic;
         // Streaming through L2 and DRAM starts once the first requests are answered.
-        first = first.min(sm::read_latency_cycles(engine, &group.movement, 0.0) * to_ns);
+        first = first.min(sm::read_latency_cycles(engine, group.movement, 0.0) * to_ns);
     }
     let whole = SharedTime::of(engine, &traffic, ctas);
     if whole.longest() > 0.0 {
@@ -344,24 +402,6 @@ fn busy_ns(
     }
     busy.retain(|(_, ns)| *ns > 0.0);
     busy
-}
-
-/// The resource of which a tenth more saves most. Only those that are busy for a good part of
-/// the time can be, besides latency and the launch itself.
-pub(super) fn binding(engine: &GpuEngine<'_>, kernel: &Kernel, cost: &KernelCost) -> Resource {
-    let busy = cost.busy_ns.iter().filter(|(_, ns)| *ns > 0.3 * cost.time_ns);
-    let mut best = (0.0, cost.binding);
-    let Ok(placed) = place(engine, kernel) else { return cost.binding };
-    for resource in busy.map(|(resource, _)| *resource).chain([Resource::Latency]) {
-        let clock_hz = Some(cost.clock_mhz * 1e6);
-        let options = Options { relief: Some((resource, 1.1)), clock_hz, ..engine.options };
-        let saved = cost.time_ns - loaded(&engine.with(options), kernel, &placed).time_ns;
-        if saved > best.0 {
-            best = (saved, resource);
-        }
-    }
-    // Under a thousandth, nothing in particular binds but the fixed cost or the longest bound.
-    if best.0 > 1e-3 * cost.time_ns { best.1 } else { cost.binding }
 }
 
 /// A first guess: the resource whose bound is highest.

@@ -14,17 +14,21 @@ pub mod kernel;
 #[cfg(test)]
 mod laws;
 pub mod occupancy;
+mod prepared;
 pub mod roofline;
 pub mod sm;
 pub mod traffic;
 pub mod transfer;
 
 use lumacycle_arch::Gpu;
-use lumacycle_workloads::ops::{Candidate, Operation, library};
+use lumacycle_workloads::ops::Operation;
 use lumacycle_workloads::{Kernel, Target};
 
 use crate::cost::{Cost, KernelCost, Resource, SharedUse};
 use crate::{Engine, EngineError};
+
+pub use clock::within_limit;
+pub use prepared::Prepared;
 
 /// What is in L2 when a kernel starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -175,36 +179,7 @@ impl Engine for GpuEngine<'_> {
             Operation::Transfer(transfer) => Ok(transfer::copy(self, transfer)),
             Operation::Collective(collective) => Ok(transfer::collective(self, collective)),
             Operation::Counters(counters) => counters::price(self, counters),
-            _ => {
-                let mut best: Option<(f64, Vec<KernelCost>, Candidate)> = None;
-                let mut failure = EngineError::NoCandidate;
-                for candidate in work.lower(&self.target()) {
-                    let costs: Result<Vec<_>, _> =
-                        candidate.kernels.iter().map(|kernel| self.kernel(kernel)).collect();
-                    match costs {
-                        Ok(costs) => {
-                            let time: f64 = costs.iter().map(|cost| cost.time_ns).sum();
-                            // Lists run from large to small tiles; libraries keep the large
-                            // one unless a smaller is worth the change.
-                            let better = best.as_ref().is_none_or(|(least, ..)| {
-                                time < *least * (1.0 - library::WORTH_A_SMALLER_TILE)
-                            });
-                            if better {
-                                best = Some((time, costs, candidate));
-                            }
-                        }
-                        Err(error) => failure = error,
-                    }
-                }
-                let (_, mut kernels, candidate) = best.ok_or(failure)?;
-                if self.options.relief.is_none() {
-                    for (cost, kernel) in kernels.iter_mut().zip(&candidate.kernels) {
-                        cost.binding = kernel::binding(self, kernel, cost);
-                    }
-                }
-                let shares = Self::shares(&kernels);
-                Ok(Cost::sequence(kernels, shares))
-            }
+            _ => Prepared::new(self, work)?.price(self),
         }
     }
 }

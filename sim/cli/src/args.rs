@@ -2,6 +2,7 @@
 
 mod explore;
 mod figures;
+mod reference;
 mod run;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use clap_complete::Shell;
 
 pub use explore::{Dispatch, ExploreAction, ExploreArgs, StudyArgs};
 pub use figures::{ExplainArgs, FiguresArgs, PlotArgs, PlotKind};
+pub use reference::{KeysOf, ReferenceArgs, ReferencePage};
 pub use run::{EncodingArg, RestArg, RunArgs};
 
 const EXAMPLES: &str = "\
@@ -64,6 +66,9 @@ pub enum Command {
     /// Write manual pages, one for each command
     #[command(hide = true)]
     Man(ManArgs),
+    /// Pages of the documentation that follow from the program
+    #[command(hide = true)]
+    Reference(ReferenceArgs),
 }
 
 /// How results are written.
@@ -145,8 +150,9 @@ pub struct SelectArgs {
 
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// Kineto (torch.profiler) JSON, a lumacycle trace, a CSV list of launches, or the kernelslist.g of
-    /// Accel-Sim's tracer; plain, gzip, zstd, or a tar of ranks
+    /// Kineto (torch.profiler) JSON, an export of Nsight Systems (CSV, SQLite), Nsight Compute (CSV) or
+    /// nvprof, a lumacycle trace, a CSV list of launches, or the kernelslist.g of Accel-Sim's tracer;
+    /// plain, gzip, zstd, or a tar of ranks (docs/trace-formats.md)
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     #[command(flatten)]
@@ -310,6 +316,14 @@ pub enum CatalogAction {
     Check {
         /// The file
         file: PathBuf,
+    },
+    /// List every key that a description may set, with how it is written and what it means
+    Keys {
+        /// Of what
+        #[arg(value_enum)]
+        what: KeysOf,
+        #[command(flatten)]
+        output: OutputArgs,
     },
 }
 

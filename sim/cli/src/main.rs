@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => commands::explain::run(&args),
         Command::Completions(args) => commands::completions::run(&args),
         Command::Man(args) => commands::man::run(&args),
+        Command::Reference(args) => commands::reference::run(&args),
     };
     match result {
         // Somebody closed the pipe (`| head`): nothing is wrong.

@@ -365,7 +365,12 @@ fn levels(plan: &Plan<'_>) -> Vec<LevelRow> {
 
 fn assumptions(accelerator: &Accelerator, plan: &Plan<'_>) -> Vec<String> {
     let policy = &accelerator.policy;
-    let cached = plan.placement.levels.iter().filter(|l| l.home != Home::Resident).count();
+    let cached = plan
+        .placement
+        .levels
+        .iter()
+        .filter(|l| matches!(l.home, Home::Cached | Home::Subset))
+        .count();
     let mut list = vec![format!(
         "{} processors at {}, tables of {} bits, batches of up to {} samples",
         accelerator.accelerator.units,
@@ -375,6 +380,13 @@ fn assumptions(accelerator: &Accelerator, plan: &Plan<'_>) -> Vec<String> {
     )];
     if cached > 0 {
         list.push(format!("{cached} levels exceed their memory (policy {})", policy.tables.name()));
+    }
+    if plan.encoding.subgrid.is_some() {
+        let (first, along) = (accelerator.subgrid.first_level, accelerator.subgrid.per_axis);
+        list.push(format!(
+            "levels from {first} on are hashed by {along} blocks of space along each axis, which is another \
+             function than the software's; what it does to images is not modelled"
+        ));
     }
     if plan.placement.levels.iter().any(|level| level.remote > 0.0) {
         list.push(

@@ -1,6 +1,6 @@
 //! What is known of a design point, by name with its unit.
 
-use crate::study::Metrics;
+use crate::study::{MEANINGS, Metrics};
 
 type Read = fn(&Metrics, f64) -> Option<f64>;
 
@@ -33,6 +33,23 @@ const ALL: &[(&str, Read)] = &[
     ("table_mib", |m, _| m.table_mib),
 ];
 
+/// Meanings of those that studies do not have, or under another name.
+const OWN: &[(&str, &str)] = &[
+    ("frame_time_ms", "Frame time, in ms."),
+    ("fps", "Frames a second."),
+    ("power_w", "Mean power over a frame, in W."),
+    ("gpu_area_mm2", "Die of the GPU, in mm²."),
+    ("total_area_mm2", "Accelerator and die of the GPU, in mm²."),
+    ("fps_per_w", "Frames a second and watt (which is frames per joule)."),
+    ("fps_per_mm2", "Frames a second per mm² of GPU and accelerator."),
+];
+
+/// What a metric means.
+pub fn meaning(name: &str) -> &'static str {
+    let known = OWN.iter().chain(MEANINGS).find(|(known, _)| *known == name);
+    known.map_or("", |(_, meaning)| meaning.trim_ascii())
+}
+
 /// Number of metrics.
 pub const COUNT: usize = ALL.len();
 
@@ -51,4 +68,16 @@ pub const NAMES: [&str; COUNT] = {
 /// Values in that order; not a number where there is none.
 pub(super) fn values(metrics: &Metrics, die_mm2: f64) -> Vec<f64> {
     ALL.iter().map(|(_, read)| read(metrics, die_mm2).unwrap_or(f64::NAN)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_has_a_meaning() {
+        for name in NAMES {
+            assert!(meaning(name).ends_with('.'), "{name}");
+        }
+    }
 }

@@ -10,8 +10,8 @@ pub mod result;
 pub mod select;
 
 use lumacycle_arch::Entry;
-use lumacycle_engines::gpu::{energy, roofline};
-use lumacycle_engines::{Cost, Engine, EngineError, GpuEngine, Options, Resource};
+use lumacycle_engines::gpu::{Prepared, energy, roofline, within_limit};
+use lumacycle_engines::{Cost, Engine, EngineError, GpuEngine, L2Start, Options, Resource};
 use lumacycle_traces::{Classified, Known, Recording, Signature, classify};
 use lumacycle_workloads::KernelClass;
 use lumacycle_workloads::ops::Operation;
@@ -36,6 +36,13 @@ impl ReplayOptions<'_> {
     fn is_own(&self, entry: &Entry) -> bool {
         self.recorded_on.is_some_and(|own| own.id == entry.id)
     }
+
+    /// SM clock at which a profiler's counter runs were timed, in Hz: as recorded, else the base
+    /// clock of the GPU that recorded, to which the profiler locks it unless told otherwise.
+    fn profiled_clock_hz(&self, recording: &Recording) -> Option<f64> {
+        let base = || self.recorded_on.map(|own| own.gpu.clocks.base.hz());
+        recording.profiled.and_then(|profiled| profiled.clock_hz.or_else(base))
+    }
 }
 
 /// Why a replay is no prediction.
@@ -54,6 +61,17 @@ pub enum ReplayError {
         /// The GPU.
         gpu: String,
     },
+}
+
+/// Clocks that count as the same, as a share: recorded ones are means over a launch.
+const SAME_CLOCK: f64 = 0.03;
+
+/// Whether recorded durations can be held against those of `engine`: a profiler's counter runs only
+/// at the clock that they ran at.
+fn timed_alike(recording: &Recording, engine: &GpuEngine<'_>) -> bool {
+    let Some(profiled) = recording.profiled else { return true };
+    let clock_hz = engine.clock_hz();
+    profiled.clock_hz.is_some_and(|recorded| (recorded / clock_hz - 1.0).abs() < SAME_CLOCK)
 }
 
 /// A distinct launch with what it is and costs.
@@ -98,9 +116,9 @@ pub fn replay(
     Ok(replay_with_spans(recording, entry, options)?.0)
 }
 
-/// The same with every event in time, recorded and simulated, in the order of the recording. The
-/// clock gives way where the kernels together would exceed the board's power limit; then each runs
-/// at the clock at which it alone would not.
+/// The same with every event in time, recorded and simulated, in the order of the recording. Where
+/// the kernels together would exceed the board's power limit, all run at the highest clock at which
+/// they don't.
 ///
 /// # Errors
 /// When the work does not fit in the GPU's memory.
@@ -109,23 +127,44 @@ pub fn replay_with_spans(
     entry: &Entry,
     options: ReplayOptions<'_>,
 ) -> Result<(ReplayResult, Vec<Span>), ReplayError> {
-    let limit_w = GpuEngine::new(&entry.gpu).with(options.engine).power_limit_w();
-    let unlimited = ReplayOptions { engine: options.engine.unlimited(), ..options };
-    let free = replay_at(recording, entry, unlimited)?;
-    if options.engine.clock_hz.is_some() || free.0.totals.mean_power_w <= limit_w {
-        return Ok(free);
+    check_capacity(recording, entry)?;
+    let works = works(recording, options);
+    let free = GpuEngine::new(&entry.gpu).with(options.engine.unlimited());
+    let own = own_engine(recording, options);
+    let priced = price_all(&works, &free, own.as_ref());
+    let limit_w = free.with(options.engine).power_limit_w();
+    if options.engine.clock_hz.is_some() || Sums::of(&works, &priced).mean_w() <= limit_w {
+        return run(recording, entry, (&free, &options), &priced);
     }
-    replay_at(recording, entry, options)
+    let estimate = |engine: &GpuEngine<'_>| {
+        let single = engine.with(engine.options.unlimited());
+        Ok::<_, ReplayError>(Sums::estimated(&works, &single))
+    };
+    let (settled, _) = within_limit(&free.with(options.engine), estimate, Sums::mean_w)?;
+    let settled = settled.with(settled.options.unlimited());
+    let priced = price_all(&works, &settled, own.as_ref());
+    run(recording, entry, (&settled, &options), &priced)
 }
 
-fn replay_at(
-    recording: &Recording,
-    entry: &Entry,
-    options: ReplayOptions<'_>,
-) -> Result<(ReplayResult, Vec<Span>), ReplayError> {
-    let engine = GpuEngine::new(&entry.gpu).with(options.engine);
-    check_capacity(recording, entry)?;
-    // Only what is run is priced: a selection may have left launches without events.
+/// A distinct launch that is run: what it is, how often it was recorded, and the mean, in ns.
+struct Work {
+    classified: Classified,
+    count: u64,
+    mean_ns: f64,
+}
+
+/// The GPU that recorded. Inference sees the caches as the simulation does; the clock is its own.
+/// Profilers that count flush the caches first, and choose the clock.
+fn own_engine<'a>(recording: &Recording, options: ReplayOptions<'a>) -> Option<GpuEngine<'a>> {
+    let l2 = if recording.profiled.is_some() { L2Start::Cold } else { options.engine.l2 };
+    let clock_hz = options.profiled_clock_hz(recording);
+    let own_options =
+        Options { clock_hz, l2, mem_clock_hz: None, relief: None, ..options.engine }.unlimited();
+    options.recorded_on.map(|entry| GpuEngine::new(&entry.gpu).with(own_options))
+}
+
+/// Classifies and infers. Only what is run: a selection may have left launches without events.
+fn works(recording: &Recording, options: ReplayOptions<'_>) -> Vec<Option<Work>> {
     let mut recorded: Vec<(u64, f64)> = vec![(0, 0.0); recording.signatures.len()];
     for event in &recording.events {
         let (count, total_ns) = &mut recorded[event.signature as usize];
@@ -136,27 +175,77 @@ fn replay_at(
         || recording.main_device().map_or(0, |device| device.compute_capability),
         |own| own.gpu.gpu.compute_capability,
     );
-    // Inference sees the caches as the simulation does; the clock is the recording GPU's own.
-    let own_options = Options {
-        clock_hz: None,
-        mem_clock_hz: None,
-        power_limit_w: Some(f64::INFINITY),
-        relief: None,
-        ..options.engine
+    let own = own_engine(recording, options);
+    let of = |(signature, &(count, total_ns)): (&Signature, &(u64, f64))| {
+        if count == 0 {
+            return None;
+        }
+        let mean_ns = total_ns / count as f64;
+        let mut classified = classify(signature, capability);
+        if classified.known == Known::Assumed
+            && let (Some(own), Some(work)) = (&own, &classified.operation)
+        {
+            let inferred = infer(own, work, mean_ns);
+            classified.known = if inferred.is_some() { Known::Inferred } else { Known::Kept };
+            classified.operation = inferred;
+        }
+        Some(Work { classified, count, mean_ns })
     };
-    let own = options.recorded_on.map(|entry| GpuEngine::new(&entry.gpu).with(own_options));
-    let priced: Vec<Option<Priced>> = recording
-        .signatures
-        .par_iter()
-        .zip(&recorded)
-        .map(|(signature, &(count, total_ns))| {
-            (count > 0).then(|| {
-                let mean_ns = total_ns / count as f64;
-                price(&engine, own.as_ref(), signature, capability, mean_ns)
-            })
+    recording.signatures.par_iter().zip(&recorded).map(of).collect()
+}
+
+fn price_all(
+    works: &[Option<Work>],
+    engine: &GpuEngine<'_>,
+    own: Option<&GpuEngine<'_>>,
+) -> Vec<Option<Priced>> {
+    works.par_iter().map(|work| work.as_ref().map(|work| price(engine, own, work))).collect()
+}
+
+/// Time and energy of all kernels that are simulated.
+#[derive(Default)]
+struct Sums {
+    time_ns: f64,
+    energy_pj: f64,
+}
+
+impl Sums {
+    fn of(works: &[Option<Work>], priced: &[Option<Priced>]) -> Self {
+        let pairs = works.iter().flatten().zip(priced.iter().flatten());
+        Self::over(pairs.filter_map(|(work, priced)| Some((work.count, priced.cost.as_ref()?))))
+    }
+
+    fn estimated(works: &[Option<Work>], engine: &GpuEngine<'_>) -> Self {
+        let of = |work: &Option<Work>| {
+            let work = work.as_ref()?;
+            let prepared = Prepared::new(engine, work.classified.operation.as_ref()?).ok()?;
+            Some((work.count, prepared.estimate(engine).ok()?))
+        };
+        let costs: Vec<Option<(u64, Cost)>> = works.par_iter().map(of).collect();
+        Self::over(costs.iter().flatten().map(|(count, cost)| (*count, cost)))
+    }
+
+    fn over<'c>(costs: impl Iterator<Item = (u64, &'c Cost)>) -> Self {
+        costs.fold(Self::default(), |sum, (count, cost)| Self {
+            time_ns: sum.time_ns + count as f64 * cost.time_ns,
+            energy_pj: sum.energy_pj + count as f64 * cost.energy.total_pj(),
         })
-        .collect();
-    for (signature, priced) in recording.signatures.iter().zip(&priced) {
+    }
+
+    /// Mean power, in watts: 1 pJ / 1 ns = 1 mW.
+    fn mean_w(&self) -> f64 {
+        self.energy_pj / self.time_ns.max(f64::MIN_POSITIVE) * 1e-3
+    }
+}
+
+/// Runs the recording with the simulated durations.
+fn run(
+    recording: &Recording,
+    entry: &Entry,
+    (engine, options): (&GpuEngine<'_>, &ReplayOptions<'_>),
+    priced: &[Option<Priced>],
+) -> Result<(ReplayResult, Vec<Span>), ReplayError> {
+    for (signature, priced) in recording.signatures.iter().zip(priced) {
         // What was assumed or inferred says nothing about how much memory was allocated.
         if let Some(Priced { classified: Classified { operation: Some(work), known, .. }, .. }) =
             priced
@@ -165,10 +254,10 @@ fn replay_at(
             fits(&signature.name, work.resident_bytes(), entry)?;
         }
     }
-    let graph = graph::build(recording, &priced);
+    let graph = graph::build(recording, priced);
     let ran = schedule::run(&graph);
-    let result = result::assemble(recording, entry, &engine, &options, &priced, &ran);
-    Ok((result, spans(recording, &priced, &ran)))
+    let result = result::assemble(recording, entry, engine, options, priced, &ran);
+    Ok((result, spans(recording, priced, &ran)))
 }
 
 /// Events with their places in time.
@@ -199,15 +288,9 @@ fn spans(recording: &Recording, priced: &[Option<Priced>], ran: &[schedule::Ran]
     recording.events.iter().zip(ran).map(of).collect()
 }
 
-fn price(
-    engine: &GpuEngine<'_>,
-    own: Option<&GpuEngine<'_>>,
-    signature: &Signature,
-    capability: u32,
-    recorded_ns: f64,
-) -> Priced {
+fn price(engine: &GpuEngine<'_>, own: Option<&GpuEngine<'_>>, work: &Work) -> Priced {
     let mut priced = Priced {
-        classified: classify(signature, capability),
+        classified: work.classified.clone(),
         cost: None,
         failure: None,
         relief: 0.0,
@@ -215,13 +298,6 @@ fn price(
         waiting_ns: 0.0,
         waiting_pj: 0.0,
     };
-    if priced.classified.known == Known::Assumed
-        && let (Some(own), Some(work)) = (own, &priced.classified.operation)
-    {
-        let inferred = infer(own, work, recorded_ns);
-        priced.classified.known = if inferred.is_some() { Known::Inferred } else { Known::Kept };
-        priced.classified.operation = inferred;
-    }
     let Some(operation) = &priced.classified.operation else { return priced };
     if priced.classified.known < Known::Assumed {
         priced.roofline_ns =
@@ -235,7 +311,7 @@ fn price(
             if priced.classified.class == KernelClass::Collective
                 && let Some(Ok(link)) = own.map(|own| own.price(operation))
             {
-                priced.waiting_ns = (recorded_ns - link.time_ns).max(0.0);
+                priced.waiting_ns = (work.mean_ns - link.time_ns).max(0.0);
                 priced.waiting_pj = energy::at_rest(engine, priced.waiting_ns, 0.0).total_pj();
             }
             priced.cost = Some(cost);

@@ -6,7 +6,7 @@ use lumacycle_traces::{EventKind, Known, Recording, Skipped};
 use lumacycle_workloads::KernelClass;
 use serde::Serialize;
 
-use super::{Priced, ReplayOptions};
+use super::{Priced, ReplayOptions, timed_alike};
 use crate::VERSION;
 use crate::schedule::{self, Ran};
 
@@ -27,7 +27,8 @@ pub struct ReplayResult {
     pub gpu: String,
     /// Its name.
     pub gpu_name: String,
-    /// Whether it is the one that recorded, so that errors mean something.
+    /// Whether it is the one that recorded, at a clock at which the recorded durations were taken, so
+    /// that errors mean something.
     pub on_recorded_gpu: bool,
     /// SM clock simulated, in MHz.
     pub clock_mhz: f64,
@@ -232,7 +233,7 @@ pub(super) fn assemble(
     priced: &[Option<Priced>],
     ran: &[Ran],
 ) -> ReplayResult {
-    let own = options.is_own(entry);
+    let own = options.is_own(entry) && timed_alike(recording, engine);
     let mut counts = vec![(0_u64, 0.0_f64); priced.len()];
     for event in &recording.events {
         let (count, total) = &mut counts[event.signature as usize];
@@ -312,7 +313,7 @@ pub(super) fn assemble(
             .collect(),
         kernels,
         skipped: recording.skipped.clone(),
-        assumptions: assumptions(recording, engine),
+        assumptions: assumptions(recording, engine, options),
         cut: recording.cut.clone(),
     }
 }
@@ -421,7 +422,27 @@ fn row(
     }
 }
 
-fn assumptions(recording: &Recording, engine: &GpuEngine<'_>) -> Vec<String> {
+/// What the durations of a profiler's counter runs are worth.
+fn of_profiled(recording: &Recording, options: &ReplayOptions<'_>) -> Option<String> {
+    let profiled = recording.profiled?;
+    let clock_hz = options.profiled_clock_hz(recording);
+    let mhz = clock_hz.map_or_else(String::new, |hz| format!("{:.0} MHz", hz / 1e6));
+    Some(match (profiled.clock_hz, clock_hz) {
+        (Some(_), _) => format!(
+            "a profiler recorded the durations with the SMs at {mhz} and empty caches: they are no plain timings, and errors are stated only at that clock (--clock \"{mhz}\" --cold-l2)"
+        ),
+        (None, Some(_)) => format!(
+            "a profiler recorded the durations with empty caches and at a clock that it did not write down, taken as the base clock of {mhz}: they are no plain timings, and no error is stated"
+        ),
+        (None, None) => "a profiler recorded the durations with empty caches and at a clock that it did not write down: they are no plain timings, and no error is stated".to_owned(),
+    })
+}
+
+fn assumptions(
+    recording: &Recording,
+    engine: &GpuEngine<'_>,
+    options: &ReplayOptions<'_>,
+) -> Vec<String> {
     let l2 = match engine.options.l2 {
         lumacycle_engines::L2Start::Warm => {
             "L2 holds what a kernel touches at its start as far as it fits"
@@ -440,6 +461,7 @@ fn assumptions(recording: &Recording, engine: &GpuEngine<'_>) -> Vec<String> {
         "lookup indices are spread uniformly".to_owned(),
         "energy from events, calibrated on seven boards from Maxwell to Ada".to_owned(),
     ];
+    all.extend(of_profiled(recording, options));
     all.extend(recording.notes.iter().cloned());
     all
 }

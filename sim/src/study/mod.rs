@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use serde::Serialize;
 
-pub use point::{METRICS, Metrics};
+pub use point::{MEANINGS, METRICS, Metrics};
 pub use spec::{Axis, Figure, Kind, Study, StudyError, Value};
 
 use point::System;

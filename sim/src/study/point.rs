@@ -16,14 +16,17 @@ use crate::accelerated::AcceleratedFrame;
 use crate::frame::{FrameResult, GpuFrame, Priced};
 
 macro_rules! metrics {
-    ($($(#[$meta:meta])* $name:ident,)+) => {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
         /// Names of the metrics.
         pub const METRICS: &[&str] = &[$(stringify!($name)),+];
+
+        /// The same with what they mean.
+        pub const MEANINGS: &[(&str, &str)] = &[$((stringify!($name), concat!($($doc),+))),+];
 
         /// Metrics of a system; those of the accelerator are missing where there is none.
         #[derive(Debug, Clone, PartialEq, Default, Serialize)]
         pub struct Metrics {
-            $($(#[$meta])* #[serde(skip_serializing_if = "Option::is_none")] pub $name: Option<f64>,)+
+            $($(#[doc = $doc])+ #[serde(skip_serializing_if = "Option::is_none")] pub $name: Option<f64>,)+
         }
 
         impl Metrics {

@@ -15,6 +15,7 @@ use lumacycle_workloads::ops::{Operation, Recorded, Unknown};
 use lumacycle_workloads::{DType, KernelClass};
 use serde::{Deserialize, Serialize};
 
+use crate::names;
 use crate::recording::{EventKind, Operator, Signature};
 
 /// How much of a launch is known, from best to worst.
@@ -142,8 +143,9 @@ pub fn classify(signature: &Signature, compute_capability: u32) -> Classified {
                 // Without even a launch shape there is nothing to simulate.
                 return Classified::kept(KernelClass::Unclassified);
             };
+            let name = names::canonical(&signature.name);
             let launched = Launched {
-                name: &signature.name,
+                name: &name,
                 recorded: Recorded { launch, compute_capability },
                 operator: signature.operator.as_deref().filter(|operator| is_one_call(operator)),
             };

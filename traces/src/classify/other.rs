@@ -21,9 +21,12 @@ pub(super) fn transfer(signature: &Signature) -> Classified {
     } else if name.contains("Pageable") {
         // The host's staging sets the pace, and the host is not modelled.
         return Classified::kept(class);
-    } else if name.contains("HtoD") || name.contains("Host -> Device") {
+    } else if name.contains("HtoH") {
+        // Nothing that a GPU does.
+        return Classified::kept(class);
+    } else if ["HtoD", "HtoA", "Host -> Device"].iter().any(|way| name.contains(way)) {
         CopyKind::HostToDevice
-    } else if name.contains("DtoH") || name.contains("Device -> Host") {
+    } else if ["DtoH", "AtoH", "Device -> Host"].iter().any(|way| name.contains(way)) {
         CopyKind::DeviceToHost
     } else if name.contains("PtoP") {
         CopyKind::PeerToPeer

@@ -197,3 +197,39 @@ fn elementwise_sizes_come_from_the_operator_while_the_launch_agrees() {
     // A helper on another tensor: three arrays of the size that the launch covers.
     assert_eq!(of(100).known, Known::Launch);
 }
+
+/// Nsight's spelling of templates says the same as the framework's.
+#[test]
+fn names_of_both_spellings_are_one_kernel() {
+    let alone = |name: &str| {
+        let signature = Signature {
+            kind: EventKind::Kernel,
+            name: Arc::from(name),
+            launch: Some(grid(8192, 1, 1, 128)),
+            bytes: None,
+            operator: None,
+            collective: None,
+            work: None,
+        };
+        classify(&signature, 80)
+    };
+    for (nsight, framework) in [
+        (
+            "void at::native::vectorized_elementwise_kernel<(int)4, at::native::CUDAFunctor_add<float>, std::array<char *, (unsigned long)3>>(int, T2, T3)",
+            "void at::native::vectorized_elementwise_kernel<4, at::native::CUDAFunctor_add<float>, std::array<char*, 3ul> >(int, at::native::CUDAFunctor_add<float>, std::array<char*, 3ul>)",
+        ),
+        (
+            "void at::native::elementwise_kernel<(int)128, (int)2, at::native::gpu_kernel_impl<at::native::MulFunctor<float>>(at::TensorIteratorBase &)>(int, T3)",
+            "void at::native::elementwise_kernel<128, 2, at::native::gpu_kernel_impl<at::native::MulFunctor<float> >(at::TensorIteratorBase&)>(int, int)",
+        ),
+    ] {
+        let (a, b) = (alone(nsight), alone(framework));
+        assert_eq!(a, b, "{nsight}");
+        assert_eq!(a.known, Known::Launch);
+    }
+    let Some(Operation::Streaming(add)) = alone("void at::native::vectorized_elementwise_kernel<(int)4, at::native::CUDAFunctor_add<float>, std::array<char *, (unsigned long)3>>(int, T2, T3)").operation else {
+        panic!("no stream")
+    };
+    // Two operands and a result.
+    assert!((add.read_bytes / add.write_bytes - 2.0).abs() < 1e-9);
+}

@@ -16,10 +16,10 @@ use std::sync::Arc;
 use json::{Args, RawEvent, Shape};
 use lumacycle_workloads::Launch;
 
+use crate::located::ParseProblem;
 use crate::recording::{
     CollectiveInfo, Device, Event, EventKind, Mark, Operator, Recording, Signature,
 };
-use crate::source::ParseProblem;
 
 /// A day; longer recordings would overflow sums of picoseconds.
 const LONGEST_US: f64 = 1e11;

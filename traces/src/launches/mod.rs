@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use lumacycle_workloads::Launch;
 
+use crate::located::ParseProblem;
 use crate::recording::{Device, Event, EventKind, Operator, Recording, Signature};
-use crate::source::ParseProblem;
 
 /// Columns that a list needs.
 const NEEDED: [&str; 12] = [
@@ -91,6 +91,42 @@ pub(crate) fn read(reader: impl Read, recording: &mut Recording) -> Result<(), P
     Ok(())
 }
 
+/// Gives the launches of an instant-ngp run their work, where a timeline in order holds one.
+pub(crate) fn understand(recording: &mut Recording) {
+    let is_one =
+        |s: &Signature| s.kind == EventKind::Kernel && ngp::function(&s.name) == "kernel_grid";
+    if !recording.signatures.iter().any(is_one) {
+        return;
+    }
+    let launched = |recording: &Recording, event: &Event| {
+        let signature = recording.signature(event);
+        let launch = signature.launch.filter(|_| signature.work.is_none())?;
+        Some(Row {
+            start_ns: event.start_ps / 1000,
+            dur_ns: event.duration_ps / 1000,
+            stream: event.stream,
+            kernel: Arc::clone(&signature.name),
+            launch,
+        })
+    };
+    let rows: Vec<Row> =
+        recording.events.iter().filter_map(|event| launched(recording, event)).collect();
+    let mut understood = ngp::understand(&rows).into_iter();
+    let signatures = recording.take_signatures();
+    for index in 0..recording.events.len() {
+        let mut signature = signatures[recording.events[index].signature as usize].clone();
+        if signature.launch.is_some()
+            && signature.work.is_none()
+            && let Some((role, work)) = understood.next()
+        {
+            signature.operator =
+                role.map(|name| Arc::new(Operator { name: name.into(), ..Operator::default() }));
+            signature.work = work;
+        }
+        recording.events[index].signature = recording.intern(signature);
+    }
+}
+
 /// The GPU that a file's name starts with (`rtx3070_render_….csv`), if it looks like one.
 fn device_of(name: &str) -> Option<String> {
     let first = name.rsplit('/').next()?.split(['_', '.']).next()?;
@@ -151,7 +187,8 @@ fn rows(reader: impl Read) -> Result<Vec<Row>, ParseProblem> {
                 .parse::<i64>()
                 .ok()
                 .or_else(|| cell.parse::<f64>().ok().filter(|v| v.abs() < 9e15).map(|v| v as i64));
-            value.filter(|v| (0..=9_000_000_000_000_000).contains(v)).ok_or_else(|| {
+            // Two of them add up within the range of picoseconds.
+            value.filter(|v| (0..=4_000_000_000_000_000).contains(v)).ok_or_else(|| {
                 problem(
                     format!("\"{cell}\" is no number that can stand here"),
                     line,

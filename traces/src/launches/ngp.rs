@@ -54,7 +54,7 @@ pub(super) fn understand(rows: &[Row]) -> Vec<(Option<String>, Option<Operation>
 }
 
 /// A kernel's name without namespaces and arguments.
-fn function(name: &str) -> &str {
+pub(super) fn function(name: &str) -> &str {
     let head = name.split(['<', '(']).next().unwrap_or_default();
     head.rsplit("::").next().unwrap_or_default().trim_start_matches("void ").trim()
 }

@@ -11,7 +11,6 @@ mod block;
 mod header;
 mod instruction;
 mod lanes;
-mod lines;
 mod opcode;
 mod reader;
 mod sample;
@@ -26,9 +25,9 @@ use std::sync::Arc;
 use lumacycle_workloads::ops::Operation;
 
 use crate::TraceError;
+use crate::lines::Lines;
 use crate::recording::{Event, EventKind, Recording, Signature};
 use crate::source::ReadOptions;
-use lines::Lines;
 use reader::{KernelFile, Reader};
 
 /// Words of eight bytes for the addresses of all kernels, and of one.
@@ -158,13 +157,39 @@ impl State<'_> {
                 self.event(signature, stream);
                 continue;
             }
-            let file = beside(&folder, &text)
-                .map_err(|(message, help)| lines.malformed(0, &message, &help))?;
-            let (signature, stream) = self.file(&file, &text)?;
+            let (signature, stream) = match beside(&folder, &text) {
+                Ok(file) => self.file(&file, &text)?,
+                Err(Beside::Missing) if self.options.keep_going => {
+                    let what = "kernel whose .traceg file is not beside the list";
+                    self.recording.skip(what, &shorten(&text));
+                    (self.unknown(&text), 0)
+                }
+                Err(why) => {
+                    let (message, mut help) = why.told(&text);
+                    let error = lines.malformed(0, &message, "");
+                    if why == Beside::Missing {
+                        help += &census(&folder, lines, self.recording)?;
+                    }
+                    return Err(error.with_help(help));
+                }
+            };
             read.insert(text, (signature, stream));
             self.event(signature, stream);
         }
         Ok(())
+    }
+
+    /// A launch of which only the name in the list is known.
+    fn unknown(&mut self, name: &str) -> u32 {
+        self.recording.intern(Signature {
+            kind: EventKind::Kernel,
+            name: Arc::from(name),
+            launch: None,
+            bytes: None,
+            operator: None,
+            collective: None,
+            work: None,
+        })
     }
 
     /// Opens a `.traceg` file, whatever packs it.
@@ -283,22 +308,68 @@ fn shorten(text: &str) -> String {
     text.chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// What a list asks for behind the first file that is missing, and how much of it is there.
+fn census(
+    folder: &Path,
+    mut lines: Lines<impl BufRead>,
+    before: &Recording,
+) -> Result<String, TraceError> {
+    let is_copy = |event: &&Event| before.signature(event).kind == EventKind::Memcpy;
+    let mut copies = before.events.iter().filter(is_copy).count();
+    let mut there = before.events.len() - copies;
+    let mut kernels = there + 1;
+    while let Some(line) = lines.next()? {
+        let text = String::from_utf8_lossy(line).trim().to_owned();
+        if text.starts_with("Memcpy") {
+            copies += 1;
+        } else {
+            kernels += 1;
+            there += usize::from(beside(folder, &text).is_ok());
+        }
+    }
+    Ok(format!(
+        "; the list asks for {kernels} launches, of which {there} have their file, and {copies} copies: --keep-going lists them all and runs what is there"
+    ))
+}
+
+/// Why a name in a list stands for no file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    NoName,
+    NoTrace,
+    Missing,
+}
+
+impl Beside {
+    /// What is wrong, and what to do.
+    fn told(self, name: &str) -> (String, String) {
+        let shown = shorten(name);
+        match self {
+            Self::NoName => (
+                format!("\"{shown}\" is no plain file name"),
+                "a list names files that lie beside it, without folders".to_owned(),
+            ),
+            Self::NoTrace => (
+                format!("\"{shown}\" is neither a copy nor a .traceg file"),
+                "an entry is MemcpyHtoD,ADDRESS,BYTES or the name of a .traceg file".to_owned(),
+            ),
+            Self::Missing => (
+                format!("there is no {shown} beside the list"),
+                format!("put {shown} (or {shown}.gz, {shown}.zst) beside it, or take the line out"),
+            ),
+        }
+    }
+}
+
 /// The file of a name in a list: beside the list, under that name, packed or unpacked since.
-fn beside(folder: &Path, name: &str) -> Result<PathBuf, (String, String)> {
-    let shown = shorten(name);
+fn beside(folder: &Path, name: &str) -> Result<PathBuf, Beside> {
     let plain = Path::new(name).file_name().is_some_and(|last| last == name)
         && !name.contains(['/', '\\', '\0', ':']);
     if !plain {
-        return Err((
-            format!("\"{shown}\" is no plain file name"),
-            "a list names files that lie beside it, without folders".to_owned(),
-        ));
+        return Err(Beside::NoName);
     }
     if !name.contains(".trace") {
-        return Err((
-            format!("\"{shown}\" is neither a copy nor a .traceg file"),
-            "an entry is MemcpyHtoD,ADDRESS,BYTES or the name of a .traceg file".to_owned(),
-        ));
+        return Err(Beside::NoTrace);
     }
     let unpacked = [".xz", ".gz", ".zst"].iter().find_map(|end| name.strip_suffix(end));
     for base in std::iter::once(name).chain(unpacked) {
@@ -309,10 +380,7 @@ fn beside(folder: &Path, name: &str) -> Result<PathBuf, (String, String)> {
             }
         }
     }
-    Err((
-        format!("there is no {shown} beside the list"),
-        format!("put {shown} (or {shown}.gz, {shown}.zst) beside it, or take the line out"),
-    ))
+    Err(Beside::Missing)
 }
 
 #[cfg(test)]

@@ -9,9 +9,9 @@ use std::io::BufRead;
 use super::block::Work;
 use super::header::Header;
 use super::instruction::{Instruction, Prefix, decimal};
-use super::lines::Lines;
 use super::opcode::{self, Opcode, Space};
 use crate::TraceError;
+use crate::lines::Lines;
 
 /// Mnemonics that one kernel may use.
 const MOST_OPCODES: usize = 1 << 14;

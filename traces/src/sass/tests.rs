@@ -126,11 +126,11 @@ fn names_in_a_list_stay_beside_it() {
     for name in
         ["../kernel-1.traceg", "/etc/kernel.traceg", "a/kernel-1.traceg", "..", "C:k.traceg"]
     {
-        let (message, _) = beside(Path::new("."), name).unwrap_err();
+        let (message, _) = beside(Path::new("."), name).unwrap_err().told(name);
         assert!(message.contains("no plain file name"), "{name}: {message}");
     }
-    assert!(beside(Path::new("."), "kernel-77.traceg").unwrap_err().0.contains("there is no"));
-    assert!(beside(Path::new("."), "kernel-77").unwrap_err().0.contains("neither"));
+    assert!(beside(Path::new("."), "kernel-77.traceg") == Err(Beside::Missing));
+    assert!(beside(Path::new("."), "kernel-77") == Err(Beside::NoTrace));
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! `lumacycle catalog list|show|check`.
+//! `lumacycle catalog list|show|check|keys`.
 
 use std::path::Path;
 
-use lumacycle_arch::{AcceleratorEntry, Catalog, Entry};
+use lumacycle_arch::{Accelerator, AcceleratorEntry, Catalog, Entry, Gpu, Key, SparseAccelerator};
 use serde_json::json;
 
-use crate::args::{CatalogAction, CatalogArgs, Format, OutputArgs};
+use crate::args::{CatalogAction, CatalogArgs, Format, KeysOf, OutputArgs};
 use crate::failure::Failure;
 use crate::output::{self, short};
 
@@ -15,6 +15,7 @@ pub fn run(args: CatalogArgs) -> Result<(), Failure> {
         CatalogAction::List { accelerators: true, output } => list_accelerators(&catalog, &output),
         CatalogAction::List { accelerators: false, output } => list(&catalog, &output),
         CatalogAction::Show { name, output } => show_any(&catalog, &name, &output),
+        CatalogAction::Keys { what, output } => list_keys(&keys(what), &output),
         CatalogAction::Check { file } => {
             let path = file.display().to_string();
             let text = super::description(&file)?;
@@ -33,6 +34,26 @@ pub fn run(args: CatalogArgs) -> Result<(), Failure> {
             output::write(None, message.as_bytes())
         }
     }
+}
+
+/// The keys of a kind of description.
+pub fn keys(of: KeysOf) -> Vec<Key> {
+    match of {
+        KeysOf::Gpu => Gpu::keys(),
+        KeysOf::Accelerator => Accelerator::keys(),
+        KeysOf::SparseAccelerator => SparseAccelerator::keys(),
+    }
+}
+
+fn list_keys(keys: &[Key], args: &OutputArgs) -> Result<(), Failure> {
+    let header = ["key", "written as", "meaning"];
+    let rows =
+        keys.iter().map(|key| vec![key.path(), key.value.to_owned(), key.meaning.to_owned()]);
+    let list: Vec<_> = keys
+        .iter()
+        .map(|key| json!({"key": key.path(), "written_as": key.value, "meaning": key.meaning}))
+        .collect();
+    print(args, &header, header.len(), rows, &list)
 }
 
 fn list(catalog: &Catalog, args: &OutputArgs) -> Result<(), Failure> {

@@ -14,6 +14,7 @@ pub mod inputs;
 pub mod kernel;
 pub mod man;
 pub mod plot;
+pub mod reference;
 pub mod replay;
 mod report;
 pub mod run;

@@ -54,6 +54,9 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
     }
     for recording in &recordings {
         talk(recording);
+        if recorded_gpu.is_none() {
+            tell_unknown_gpu(recording, &catalog);
+        }
     }
     for result in &results {
         tell_failures(result);
@@ -65,6 +68,21 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
         super::report::replayed(folder, &results)?;
     }
     print(args, &gpus, &results)
+}
+
+/// Without the GPU that recorded, unknown work cannot be worked out from its duration.
+fn tell_unknown_gpu(recording: &Recording, catalog: &Catalog) {
+    let timed = recording.events.iter().any(|event| event.duration_ps > 0);
+    let device = recording.main_device().map(|device| device.name.as_str());
+    let told = match device.filter(|name| catalog.get(name).is_err()) {
+        Some(name) if timed => format!("was made on \"{name}\", which the catalogue does not know"),
+        None if timed && device.is_none() => "does not say on which GPU it was made".to_owned(),
+        _ => return,
+    };
+    output::say(&format!(
+        "{}: the recording {told}: name it with --recorded-gpu, so that errors are stated and work that only shows its duration can be worked out (lumacycle catalog list)",
+        recording.name
+    ));
 }
 
 /// Launches that this GPU cannot run keep their recorded duration, which may be none at all.

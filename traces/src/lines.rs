@@ -1,5 +1,5 @@
 //! Lines of a text that may be anything: of bounded length, with their number, and with
-//! diagnostics that show the place.
+//! diagnostics that show the place. Empty lines are passed over.
 
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
@@ -8,47 +8,61 @@ use std::sync::Arc;
 use miette::NamedSource;
 
 use crate::TraceError;
-use crate::source::{damaged, printable};
+use crate::located::printable;
+use crate::source::damaged;
 
-/// A longer line is no line of a trace.
+/// A longer line is no line of an instruction trace.
 const LONGEST: u64 = 1 << 16;
 /// Empty lines one after another.
 const MOST_EMPTY: u64 = 1 << 16;
 
 /// Lines of a file.
-pub(super) struct Lines<R> {
+pub(crate) struct Lines<R> {
     reader: R,
     path: PathBuf,
     container: Option<&'static str>,
     line: Vec<u8>,
     /// Number of the line, from 1.
     number: u64,
+    /// Bytes that a line may have.
+    longest: u64,
 }
 
 impl<R: BufRead> Lines<R> {
-    pub(super) fn new(reader: R, path: &Path, container: Option<&'static str>) -> Self {
-        Self { reader, path: path.to_owned(), container, line: Vec::new(), number: 0 }
+    pub(crate) fn new(reader: R, path: &Path, container: Option<&'static str>) -> Self {
+        let path = path.to_owned();
+        Self { reader, path, container, line: Vec::new(), number: 0, longest: LONGEST }
+    }
+
+    /// The same with another bound on the length of a line.
+    pub(crate) fn up_to(self, longest: u64) -> Self {
+        Self { longest, ..self }
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The next line that is not empty, without its end; `None` at the end of the text.
-    pub(super) fn next(&mut self) -> Result<Option<&[u8]>, TraceError> {
+    pub(crate) fn next(&mut self) -> Result<Option<&[u8]>, TraceError> {
         let mut empty = 0;
         loop {
             self.line.clear();
             let read = self
                 .reader
                 .by_ref()
-                .take(LONGEST)
+                .take(self.longest)
                 .read_until(b'\n', &mut self.line)
                 .map_err(|error| damaged(&self.path, self.container, &error))?;
             self.number += 1;
             if read == 0 {
                 return Ok(None);
             }
-            if read as u64 == LONGEST {
+            if read as u64 == self.longest {
                 return Err(self.malformed(
                     0,
-                    "this line has more than 65535 characters",
+                    &format!("this line has more than {} characters", self.longest - 1),
                     "no line of a trace is that long: is this the right file?",
                 ));
             }
@@ -67,17 +81,17 @@ impl<R: BufRead> Lines<R> {
     }
 
     /// Whether the line at hand has an end, or the file breaks off in it.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.line.ends_with(b"\n")
     }
 
     /// The line at hand.
-    pub(super) fn text(&self) -> &[u8] {
+    pub(crate) fn text(&self) -> &[u8] {
         self.line.trim_ascii()
     }
 
     /// A diagnostic for the line at hand; `column` counts bytes from 0.
-    pub(super) fn malformed(&self, column: usize, message: &str, help: &str) -> TraceError {
+    pub(crate) fn malformed(&self, column: usize, message: &str, help: &str) -> TraceError {
         let line = self.text();
         let at = column.min(line.len());
         let (from, to) = (at.saturating_sub(60), (at + 40).min(line.len()));
