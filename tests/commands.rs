@@ -158,6 +158,39 @@ fn completions_for_every_shell() {
 }
 
 #[test]
+fn the_version_names_a_commit_where_there_is_one() {
+    let said = stdout(&run(&["--version"]));
+    let package = env!("CARGO_PKG_VERSION");
+    let rest = said.trim().strip_prefix(&format!("lumacycle {package}")).unwrap();
+    let commit = rest.strip_prefix(" (").and_then(|rest| rest.strip_suffix(')'));
+    if support::root().join(".git").exists() && std::env::var_os("LUMACYCLE_COMMIT").is_none() {
+        let commit = commit.unwrap();
+        assert!(commit.len() >= 12 && commit.bytes().all(|b| b.is_ascii_hexdigit()), "{said}");
+    }
+    assert!(commit.is_some() || rest.is_empty(), "{said}");
+}
+
+#[test]
+fn a_manual_page_for_every_command() {
+    let folder = folder();
+    let out = folder.path().join("man");
+    let output = run(&["man", "--out", out.to_str().unwrap()]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let page = |name: &str| std::fs::read_to_string(out.join(name)).unwrap();
+    assert!(page("lumacycle.1").contains(".TH lumacycle 1"));
+    let replay = page("lumacycle-replay.1");
+    assert!(replay.contains("recorded") && replay.contains("warmup"), "{replay}");
+    assert!(page("lumacycle-trace-stats.1").contains("lumacycle trace stats"));
+    // Every command of the help has a page.
+    let help = stdout(&run(&["--help"]));
+    let commands = help.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
+    let names = commands.lines().filter_map(|line| line.split_whitespace().next());
+    for name in names.filter(|name| *name != "help") {
+        assert!(page(&format!("lumacycle-{name}.1")).len() > 200, "{name}");
+    }
+}
+
+#[test]
 fn results_are_whole_or_absent() {
     let folder = folder();
     let missing = folder.path().join("no/such/folder/out.csv").display().to_string();

@@ -21,6 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("validate", &["arch", "workloads", "traces", "engines", "sim"]),
     ("sim/api", &["arch", "workloads", "traces", "engines", "sim"]),
     ("sim/figures", &[]),
+    ("fuzz", &["arch", "workloads", "traces", "engines", "sim", "validate", "figures"]),
     ("sim/cli", &["arch", "workloads", "traces", "engines", "sim", "validate", "figures"]),
 ];
 

@@ -5,6 +5,7 @@
 //! Readers stream: memory grows with the number of distinct launches and with a few dozen bytes
 //! per event, not with the size of the file. What cannot be understood is counted by reason.
 
+pub mod bounded;
 pub mod classify;
 pub mod error;
 pub mod kineto;

@@ -7,11 +7,16 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
+use crate::bounded::Bounded;
 use crate::lines::Lines;
 use crate::located::Located;
 use crate::recording::Recording;
 use crate::utf16::{self, Utf16};
 use crate::{TraceError, kineto, launches, nvidia, own, sass};
+
+/// Longest line of a list, and longest name or shape of a profile: what is read at once.
+const LONGEST_LINE: u64 = 1 << 20;
+const LONGEST_TEXT: u64 = 16 << 20;
 
 /// How to read.
 #[derive(Debug, Clone, Copy, Default)]
@@ -231,9 +236,10 @@ fn read_one(
     let result = if ours {
         own::read(&mut reader, &mut recording)
     } else if list {
-        launches::read(&mut reader, &mut recording)
+        launches::read(Bounded::lines(&mut reader, LONGEST_LINE), &mut recording)
     } else {
-        kineto::read(&mut reader, &mut recording)
+        let bounded = Bounded::new(&mut reader, b'"', LONGEST_TEXT, "one text or list");
+        kineto::read(bounded, &mut recording)
     };
     let result = result.map_err(|error| reader.describe(path, container, &error));
     finished(recording, result, options)

@@ -7,7 +7,14 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
+use lumacycle_traces::bounded::Bounded;
+
 use crate::ValidateError;
+
+/// Longest line of a table, in bytes.
+const LONGEST_LINE: u64 = 1 << 20;
+/// Most rows of a table.
+const MOST_ROWS: usize = 1 << 21;
 
 /// One row, cells by column name.
 #[derive(Debug, Clone)]
@@ -72,7 +79,8 @@ pub fn read(path: &Path, needed: &[&str]) -> Result<Vec<Row>, ValidateError> {
     } else {
         Box::new(BufReader::new(file))
     };
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(source);
+    let mut reader =
+        csv::ReaderBuilder::new().flexible(true).from_reader(Bounded::lines(source, LONGEST_LINE));
     let header = reader.headers().map_err(|e| unreadable(e.to_string()))?.clone();
     let columns: HashMap<String, usize> = header
         .iter()
@@ -90,16 +98,18 @@ pub fn read(path: &Path, needed: &[&str]) -> Result<Vec<Row>, ValidateError> {
         }
     }
     let columns = std::sync::Arc::new(columns);
-    reader
-        .records()
-        .map(|record| match record {
-            Ok(record) => Ok(Row { columns: std::sync::Arc::clone(&columns), record }),
-            Err(error) => Err(ValidateError::Malformed {
-                path: path.to_owned(),
-                line: error.position().map_or(0, csv::Position::line),
-                reason: error.to_string(),
-                help: "mend or remove this line".to_owned(),
-            }),
-        })
-        .collect()
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|error| ValidateError::Malformed {
+            path: path.to_owned(),
+            line: error.position().map_or(0, csv::Position::line),
+            reason: error.to_string(),
+            help: "mend or remove this line".to_owned(),
+        })?;
+        if rows.len() == MOST_ROWS {
+            return Err(unreadable(format!("it has more than {MOST_ROWS} rows")));
+        }
+        rows.push(Row { columns: std::sync::Arc::clone(&columns), record });
+    }
+    Ok(rows)
 }

@@ -26,7 +26,7 @@ Examples:
 /// What would this kernel, this frame, this whole profile cost on hardware that does not exist
 /// yet? A cycle-approximate simulator for neural-graphics hardware.
 #[derive(Debug, Parser)]
-#[command(name = "lumacycle", version, about, after_help = EXAMPLES, arg_required_else_help = true)]
+#[command(name = "lumacycle", version = env!("LUMACYCLE_VERSION"), about, after_help = EXAMPLES, arg_required_else_help = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -63,6 +63,9 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Print a completion script for a shell
     Completions(CompletionArgs),
+    /// Write manual pages, one for each command
+    #[command(hide = true)]
+    Man(ManArgs),
     /// Pages of the documentation that follow from the program
     #[command(hide = true)]
     Reference(ReferenceArgs),
@@ -402,6 +405,13 @@ pub struct CompletionArgs {
     /// The shell
     #[arg(value_enum)]
     pub shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// The folder, e.g. /usr/local/share/man/man1
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
 }
 
 /// A bound in percent.

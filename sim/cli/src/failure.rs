@@ -9,6 +9,9 @@ use lumacycle_traces::TraceError;
 use lumacycle_validate::ValidateError;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 
+/// Characters of a quoted line that are shown.
+const LONGEST_QUOTE: usize = 400;
+
 /// What can go wrong in a command.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum Failure {
@@ -115,7 +118,14 @@ impl Failure {
         if handler.render_report(&mut text, self).is_err() {
             text = self.to_string();
         }
-        eprint!("{text}");
+        for line in text.lines() {
+            // A quoted line may be all of a file.
+            if let Some((end, _)) = line.char_indices().nth(LONGEST_QUOTE) {
+                eprintln!("{} …", &line[..end]);
+            } else {
+                eprintln!("{line}");
+            }
+        }
     }
 }
 

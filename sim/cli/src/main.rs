@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Command::Figures(args) => commands::figures::run(&args),
         Command::Explain(args) => commands::explain::run(&args),
         Command::Completions(args) => commands::completions::run(&args),
+        Command::Man(args) => commands::man::run(&args),
         Command::Reference(args) => commands::reference::run(&args),
     };
     match result {

@@ -8,6 +8,8 @@
 
 pub mod canvas;
 pub mod chart;
+pub mod compare;
+pub mod explain;
 pub mod font;
 pub mod kinds;
 pub mod page;

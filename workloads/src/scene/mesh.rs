@@ -38,6 +38,16 @@ impl Mesh {
     /// # Errors
     /// When the text is no OBJ, has no faces, or vertices that are not finite.
     pub fn from_obj(text: &str) -> Result<Self, SceneError> {
+        let triangles = Self::triangles_from_obj(text)?;
+        let nearest = nearest_of_cells(&triangles);
+        Ok(Self { triangles, nearest })
+    }
+
+    /// The triangles of OBJ text, moved into the unit cube.
+    ///
+    /// # Errors
+    /// As [`Mesh::from_obj`].
+    pub fn triangles_from_obj(text: &str) -> Result<Vec<[Vec3; 3]>, SceneError> {
         let options = tobj::LoadOptions { triangulate: true, ..tobj::LoadOptions::default() };
         let mut reader = Cursor::new(text.as_bytes());
         let loaded = tobj::load_obj_buf(&mut reader, &options, |_| Ok(Default::default()));
@@ -92,8 +102,7 @@ impl Mesh {
         for vertex in triangles.iter_mut().flatten() {
             *vertex = (*vertex - middle) * (FILL / extent) + 0.5;
         }
-        let nearest = nearest_of_cells(&triangles);
-        Ok(Self { triangles, nearest })
+        Ok(triangles)
     }
 
     /// Triangles.

@@ -18,21 +18,21 @@ pub fn is_file(name: &str, extension: &str) -> bool {
 pub fn bytes_of(path: &Path) -> Result<Vec<u8>, Failure> {
     use std::io::Read as _;
     /// Larger than any grid or mesh that makes sense here.
-    const MOST_BYTES: u64 = 1 << 30;
+    const MOST_BYTES: u64 = 1 << 29;
     let failed = |reason: String| Failure::Input { path: path.to_owned(), reason };
-    let file = std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
-    let mut bytes = Vec::new();
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|error| failed(error.to_string()))?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(failed("it is larger than 1 GiB".to_owned()));
-    }
+    let whole = |source: &mut dyn std::io::Read| {
+        let mut bytes = Vec::new();
+        let read = source.take(MOST_BYTES + 1).read_to_end(&mut bytes);
+        read.map_err(|error| failed(error.to_string()))?;
+        if bytes.len() as u64 > MOST_BYTES {
+            return Err(failed("it is larger than 512 MiB".to_owned()));
+        }
+        Ok(bytes)
+    };
+    let mut file = std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
+    let bytes = whole(&mut file)?;
     if bytes.starts_with(&[0x1f, 0x8b]) {
-        let mut plain = Vec::new();
-        flate2::read::MultiGzDecoder::new(&bytes[..])
-            .take(MOST_BYTES)
-            .read_to_end(&mut plain)
-            .map_err(|error| failed(error.to_string()))?;
-        return Ok(plain);
+        return whole(&mut flate2::read::MultiGzDecoder::new(&bytes[..]));
     }
     Ok(bytes)
 }

@@ -15,6 +15,7 @@ pub mod figures;
 mod figures_recipes;
 pub mod inputs;
 pub mod kernel;
+pub mod man;
 pub mod plot;
 pub mod reference;
 pub mod replay;

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::output;
 
 /// Inputs larger than this are no result of ours.
-const MOST_BYTES: u64 = 1 << 30;
+const MOST_BYTES: u64 = 1 << 29;
 
 pub const fn kind(kind: PlotKind) -> Kind {
     match kind {
@@ -140,7 +140,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     };
     source.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|e| failed(e.to_string()))?;
     if bytes.len() as u64 > MOST_BYTES {
-        return Err(failed("it is larger than 1 GiB".to_owned()));
+        return Err(failed("it is larger than 512 MiB".to_owned()));
     }
     Ok(bytes)
 }

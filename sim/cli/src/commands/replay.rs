@@ -45,7 +45,7 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
                 let name = format!("{}{rank}", entry.gpu.gpu.name);
                 tracks.push(Track { name, spans, engines: Vec::new() });
             }
-            result.input_hash = Some(input_hash.clone());
+            result.input_hash.clone_from(&input_hash);
             if let Some(own) = &own {
                 result.recorded_gpu = Some(own.gpu.gpu.name.clone());
             }
@@ -108,12 +108,16 @@ fn tell_failures(result: &ReplayResult) {
     }
 }
 
-fn hash(path: &Path) -> Result<String, Failure> {
+/// Hash of a file; pipes can be read only once and have none.
+fn hash(path: &Path) -> Result<Option<String>, Failure> {
     let failed =
         |error: std::io::Error| Failure::Input { path: path.to_owned(), reason: error.to_string() };
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Ok(None);
+    }
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(std::fs::File::open(path).map_err(failed)?).map_err(failed)?;
-    Ok(hasher.finalize().to_hex().to_string())
+    Ok(Some(hasher.finalize().to_hex().to_string()))
 }
 
 /// What the reader left out belongs to the person, not into the data.

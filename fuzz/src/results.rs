@@ -1,0 +1,92 @@
+//! Targets that read measurements and what the program itself wrote.
+//!
+//! Left out: PDF and PNG, which are made from our own SVG.
+
+use std::hint::black_box;
+
+use lumacycle_figures::{Kind, Options, Table, Theme, compare, draw, explain};
+use lumacycle_sim::explore::store;
+use lumacycle_validate::measurements::read;
+use lumacycle_validate::{SUITES, run};
+
+use crate::{text, with_file};
+
+/// The first byte says which suite. Rows are priced where there are few, and only for some inputs, since
+/// looking up a GPU by a wrong name takes as long as reading a thousand tables.
+pub fn measurements(bytes: &[u8]) {
+    let Some((first, rest)) = bytes.split_first() else { return };
+    let suite = SUITES[usize::from(*first) % SUITES.len()];
+    with_file("rows.csv", rest, |path| {
+        let Ok(rows) = read(path, &["gpu"]) else { return };
+        for row in &rows {
+            black_box((row.text("dtype"), row.number("runtime_us"), row.count("m")));
+        }
+        let sum: u32 = bytes.iter().map(|byte| u32::from(*byte)).sum();
+        if rows.len() <= 4 && sum.is_multiple_of(16) {
+            let _ = black_box(run(suite, path, &[], true));
+        }
+    });
+}
+
+pub fn records(bytes: &[u8]) {
+    with_file("records.jsonl", bytes, |path| {
+        let mut last = 0;
+        let read = store::read(path, |_, place| last = place);
+        if let Ok(Some((_, whole))) = read {
+            assert!(last < whole && whole <= bytes.len() as u64, "{last} {whole}");
+        }
+        if let Ok(mut lookup) = store::Lookup::open(path) {
+            let _ = black_box(lookup.at(last));
+        }
+    });
+}
+
+pub fn style(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let Ok(theme) = Theme::parse(text) else { return };
+    let table = Table::parse(b"gpu,part,time_ms\na,encoding,1\na,MLP,2\nb,rest,3\n", &[]);
+    if let Ok(table) = table {
+        sound(Kind::Breakdown, &table, &Options::default(), &theme);
+    }
+}
+
+/// The first byte says which kind of figure.
+pub fn figure(bytes: &[u8]) {
+    let Some((first, rest)) = bytes.split_first() else { return };
+    let kind = Kind::ALL[usize::from(*first) % Kind::ALL.len()];
+    let Ok(table) = Table::parse(rest, kind.records()) else { return };
+    let column = |at: usize| table.header.get(at).cloned();
+    let chosen = Options {
+        x: column(0),
+        y: column(table.header.len().saturating_sub(1)),
+        by: column(1),
+        log: true,
+        labels: 5,
+        ..Options::default()
+    };
+    for options in [Options { labels: 5, ..Options::default() }, chosen] {
+        sound(kind, &table, &options, &Theme::default());
+    }
+}
+
+/// No coordinate of a figure is anything but a number.
+fn sound(kind: Kind, table: &Table, options: &Options, theme: &Theme) {
+    let Ok(figure) = draw(kind, table, options, theme) else { return };
+    for word in ["=\"NaN", "=\"inf", "=\"-inf", " NaN", " inf "] {
+        let at = figure.svg.find(word);
+        let tag = at.map(|at| figure.svg[..at].rfind(['<', '>']).unwrap_or(0));
+        // Text of the figure may say anything.
+        let in_tag = tag.is_some_and(|tag| figure.svg[tag..].starts_with('<'));
+        assert!(!in_tag, "{kind:?} has a coordinate that is no number");
+    }
+}
+
+pub fn compared(bytes: &[u8]) {
+    if let Some(text) = text(bytes) {
+        let _ = black_box(compare::lines(text));
+    }
+}
+
+pub fn explained(bytes: &[u8]) {
+    let _ = black_box(explain::told(bytes, 5));
+}

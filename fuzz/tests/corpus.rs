@@ -1,0 +1,75 @@
+//! Every target on its seeds and on mutations of them, with nothing but the toolchain.
+//!
+//! `LUMACYCLE_FUZZ_CASES` says how many mutations a target gets, `LUMACYCLE_FUZZ_SEED` which.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use lumacycle_fuzz::mutate::mutated;
+use lumacycle_fuzz::{TARGETS, Target};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+/// Longest time that an input may take, in a build that is not optimised and on a busy machine.
+const SLOW: Duration = Duration::from_secs(10);
+
+fn number(name: &str, usual: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+/// Seeds of a target, in the order of their names.
+fn seeds(target: &Target) -> Vec<Vec<u8>> {
+    let own = format!("fuzz/seeds/{}", target.name);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut paths: Vec<_> = std::iter::once(own.as_str())
+        .chain(target.seeds.iter().copied())
+        .filter_map(|folder| std::fs::read_dir(root.join(folder)).ok())
+        .flatten()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
+        .collect();
+    paths.sort();
+    paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
+}
+
+/// Runs an input and says what it was when that fails.
+fn run(target: &Target, bytes: &[u8], what: &str) {
+    let begun = Instant::now();
+    let result = std::panic::catch_unwind(|| (target.run)(bytes));
+    let took = begun.elapsed();
+    if result.is_err() || took > SLOW {
+        let path = std::env::temp_dir().join(format!("lumacycle-{}-find", target.name));
+        std::fs::write(&path, bytes).unwrap();
+        assert!(result.is_ok(), "{}: {what} panics; kept as {}", target.name, path.display());
+        assert!(took <= SLOW, "{}: {what} takes {took:?}; kept as {}", target.name, path.display());
+    }
+}
+
+#[test]
+fn every_target_has_seeds_and_survives_them() {
+    for target in TARGETS {
+        let seeds = seeds(target);
+        assert!(!seeds.is_empty(), "{} has no seeds", target.name);
+        for (number, seed) in seeds.iter().enumerate() {
+            run(target, seed, &format!("seed {number}"));
+        }
+        run(target, b"", "nothing");
+    }
+}
+
+#[test]
+fn every_target_survives_mutations() {
+    let cases = number("LUMACYCLE_FUZZ_CASES", 400);
+    let seed = number("LUMACYCLE_FUZZ_SEED", 1);
+    for (index, target) in TARGETS.iter().enumerate() {
+        let seeds = seeds(target);
+        let mut random = ChaCha8Rng::seed_from_u64(seed << 8 | index as u64);
+        for case in 0..cases {
+            let from = &seeds[case as usize % seeds.len()];
+            let input = mutated(&mut random, from, &seeds, target.longest);
+            run(target, &input, &format!("mutation {case} of seed {seed}"));
+        }
+    }
+}
