@@ -11,9 +11,12 @@ use std::path::Path;
 
 use support::{code, folder, lumacycle, stderr, write};
 
+/// What a command wrote, by name.
+type Files = BTreeMap<String, Vec<u8>>;
+
 /// All files of a folder by name; locks hold nothing, and records stand in the order in which points
 /// were done.
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+fn files(folder: &Path) -> Files {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let kept = entries.filter(|path| path.is_file()).filter(|path| {
         let name = path.to_string_lossy();
@@ -28,7 +31,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 
 /// Runs a command on 1, 2 and 8 threads; `OUT` stands for a fresh folder.
 fn same_on_any_number_of_threads(args: &[&str], least_files: usize) {
-    let mut first: Option<(Vec<u8>, BTreeMap<String, Vec<u8>>)> = None;
+    let mut first: Option<(Vec<u8>, Files)> = None;
     for threads in ["1", "2", "8"] {
         let dir = folder();
         let out = dir.path().display().to_string();
