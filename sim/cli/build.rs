@@ -4,7 +4,6 @@
 //! repository's own checkout. Without either it is left out, and nothing fails. Left out: dates, so that a commit
 //! always builds the same.
 
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
