@@ -72,6 +72,8 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("cargo run --release --", "stands for the program"),
     ("bash .ci/", "CI runs it"),
     ("just ", "a shorthand for the others"),
+    ("cargo build -p lumacycle --no-default-features", "builds the program another time"),
+    ("ncu ", "NVIDIA's profiler, which needs a GPU"),
     ("mdbook build", "CI runs it, in .ci/book"),
     ("lumacycle plot KIND", "a pattern"),
 ];
