@@ -86,6 +86,15 @@ pub fn launch_list(bytes: &[u8]) {
     go_on(&recordings("rtx3070_render_x.csv", bytes));
 }
 
+/// Tables that profilers write; the content says which.
+pub fn table(bytes: &[u8]) {
+    go_on(&recordings("export.csv", bytes));
+}
+
+pub fn database(bytes: &[u8]) {
+    go_on(&recordings("export.sqlite", bytes));
+}
+
 pub fn instructions(bytes: &[u8]) {
     go_on(&recordings("kernel-1.traceg", bytes));
 }
