@@ -48,6 +48,13 @@ impl Mesh {
     /// # Errors
     /// As [`Mesh::from_obj`].
     pub fn triangles_from_obj(text: &str) -> Result<Vec<[Vec3; 3]>, SceneError> {
+        if let Some((line, index)) = impossible_index(text) {
+            return Err(SceneError::new(
+                line,
+                format!("there is no vertex {index} to make a face of"),
+                "number vertices from 1, or from -1 backwards from the last one above",
+            ));
+        }
         let options = tobj::LoadOptions { triangulate: true, ..tobj::LoadOptions::default() };
         let mut reader = Cursor::new(text.as_bytes());
         let loaded = tobj::load_obj_buf(&mut reader, &options, |_| Ok(Default::default()));
@@ -135,6 +142,37 @@ impl Mesh {
         grid.fill(0, |low, side| self.distance(low + side / 2.0) < SHELL + 0.87 * side);
         grid
     }
+}
+
+/// The first index of a face, line or point that cannot be there, with its line: further back than
+/// what has been listed, or more than a text of this length has room for. The reader multiplies indices before
+/// it looks whether there is such a vertex.
+fn impossible_index(text: &str) -> Option<(usize, &str)> {
+    let most = text.len() as u64;
+    let mut listed = [0_u64; 3];
+    for (number, line) in text.lines().enumerate() {
+        let mut words = line.split_whitespace();
+        match words.next() {
+            Some("v") => listed[0] += 1,
+            Some("vt") => listed[1] += 1,
+            Some("vn") => listed[2] += 1,
+            Some("f" | "l" | "p") => {
+                let parts = words.flat_map(|word| word.split('/').zip(listed));
+                for (part, listed) in parts {
+                    let (digits, most) = match part.strip_prefix('-') {
+                        Some(digits) => (digits, listed),
+                        None => (part.trim_start_matches('+'), most),
+                    };
+                    let whole = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+                    if whole && digits.parse::<u64>().map_or(true, |index| index > most) {
+                        return Some((number + 1, part));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 /// The first line with a vertex that is no finite number, 0 if there is none.
@@ -313,6 +351,18 @@ mod tests {
 
     const TETRAHEDRON: &str =
         "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 3\nf 1 2 4\nf 1 3 4\nf 2 3 4\n";
+
+    #[test]
+    fn indices_that_cannot_be_are_told_where() {
+        let faces =
+            ["1 2 9223372036854775807", "1 2 -4", "1/-9223372036854775808 2 3", "1//-1 2 3"];
+        for face in faces {
+            let text = format!("v 0 0 0\nv 1 0 0\nv 1 1 0\nf {face}\n");
+            let error = Mesh::from_obj(&text).unwrap_err();
+            assert_eq!(error.line, 4, "{face}: {error}");
+            assert!(error.to_string().contains("no vertex"), "{face}: {error}");
+        }
+    }
 
     #[test]
     fn distances_to_a_tetrahedron_are_those_of_its_triangles() {
