@@ -79,7 +79,7 @@ fn huge_declared_sizes() {
     for index in ["9223372036854775808", "-9223372036854775808", "4294967296"] {
         let text = format!("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 {index}\n");
         let path = write(&dir, "a.obj", text.as_bytes());
-        refused(&with_scene("--scene", &path), "not an OBJ mesh");
+        refused(&with_scene("--scene", &path), ":4: ");
     }
     let kernel = |grid: &str, block: &str, warp: &str, count: &str| {
         format!(
