@@ -77,8 +77,8 @@ fn tensor_scale(gpu: &Gpu, kind: TensorType) -> f64 {
     multiplier * ratio * ratio + (1.0 - multiplier) * bits / 16.0
 }
 
-/// Supply voltage over that at the generation's nominal clock: it follows the clock along a line, but never falls
-/// below a floor, which is another while memory runs at less than a third of its clock
+/// Supply voltage over that at the generation's nominal clock: it follows the clock along a line, but
+/// never falls below a floor, which is another while memory runs at less than a third of its clock
 /// (`memory_scale`).
 pub fn relative_voltage(gpu: &Gpu, clock_hz: f64, memory_scale: f64) -> f64 {
     /// Below this share of its clock, memory is in a state for light work.

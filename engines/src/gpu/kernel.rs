@@ -64,10 +64,15 @@ struct Group {
 /// A group and the description of its CTAs.
 struct Placed<'k> {
     kernel: &'k Kernel,
-    occupancy: Occupancy,
-    room: u32,
-    ctas: f64,
-    movement: &'k Movement,
+    group: &'k Group,
+}
+
+impl std::ops::Deref for Placed<'_> {
+    type Target = Group;
+
+    fn deref(&self) -> &Group {
+        self.group
+    }
 }
 
 /// A launch with its caches looked up, to be priced at any clock.
@@ -88,16 +93,7 @@ impl PlacedKernel {
 
     fn placed(&self) -> Vec<Placed<'_>> {
         let kernels = std::iter::once(&self.kernel).chain(&self.kernel.then);
-        let pairs = kernels.zip(&self.groups);
-        pairs
-            .map(|(kernel, group)| Placed {
-                kernel,
-                occupancy: group.occupancy,
-                room: group.room,
-                ctas: group.ctas,
-                movement: &group.movement,
-            })
-            .collect()
+        kernels.zip(&self.groups).map(|(kernel, group)| Placed { kernel, group }).collect()
     }
 
     /// Price at the clock that the engine settles at.
@@ -174,11 +170,11 @@ const SETTLED: f64 = 1e-4;
 const LOAD_STEPS: u32 = 3;
 
 fn latency(engine: &GpuEngine<'_>, group: &Placed<'_>, load: f64) -> f64 {
-    sm::read_latency_cycles(engine, group.movement, load)
+    sm::read_latency_cycles(engine, &group.movement, load)
 }
 
 fn set(engine: &GpuEngine<'_>, group: &Placed<'_>, resident: f64, latency: f64) -> SmTime {
-    sm::resident_set(engine, group.kernel, group.movement, resident, latency)
+    sm::resident_set(engine, group.kernel, &group.movement, resident, latency)
 }
 
 /// Time of all waves, one after another, with so many CTAs resident on an SM while so much of DRAM
@@ -248,7 +244,7 @@ fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>], load: f6
     for group in placed {
         traffic += group.movement.traffic;
         // Streaming through L2 and DRAM starts once the first requests are answered.
-        first = first.min(sm::read_latency_cycles(engine, group.movement, 0.0) * to_ns);
+        first = first.min(sm::read_latency_cycles(engine, &group.movement, 0.0) * to_ns);
     }
     let whole = SharedTime::of(engine, &traffic, ctas);
     if whole.longest() > 0.0 {

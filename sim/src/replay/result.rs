@@ -459,7 +459,7 @@ fn assumptions(
         l2.to_owned(),
         "gaps that the host caused are kept as recorded".to_owned(),
         "lookup indices are spread uniformly".to_owned(),
-        "energy from events, calibrated on seven boards from Maxwell to Ada".to_owned(),
+        "energy from events, calibrated on boards from Maxwell to Ada; later ones by their rates under power limits".to_owned(),
     ];
     all.extend(of_profiled(recording, options));
     all.extend(recording.notes.iter().cloned());

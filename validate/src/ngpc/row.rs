@@ -14,6 +14,17 @@ pub enum Meaning {
     AtMost,
 }
 
+impl Meaning {
+    /// In words; nothing for a plain value.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Value => "",
+            Self::AtLeast => "at least",
+            Self::AtMost => "at most",
+        }
+    }
+}
+
 /// One published figure.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NgpcRow {

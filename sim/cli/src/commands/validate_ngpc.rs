@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use lumacycle_validate::NgpcReport;
-use lumacycle_validate::ngpc::{Meaning, NgpcRow};
+use lumacycle_validate::ngpc::Meaning;
 
 use super::catalog::{csv, json_out};
 use super::report_validate::{self, FIGURES, Suite};
@@ -69,7 +69,7 @@ fn rows_csv(report: &NgpcReport) -> Result<Vec<u8>, Failure> {
             row.what.clone(),
             row.units.map_or_else(String::new, |units| units.to_string()),
             row.published.to_string(),
-            meaning(row).to_owned(),
+            row.meaning.words().to_owned(),
             format!("{:.4}", row.predicted),
             format!("{:.3}", row.error_pct),
             row.own_inputs.map_or_else(String::new, |own| format!("{own:.4}")),
@@ -79,14 +79,6 @@ fn rows_csv(report: &NgpcReport) -> Result<Vec<u8>, Failure> {
         ]
     });
     csv(&header, rows)
-}
-
-const fn meaning(row: &NgpcRow) -> &'static str {
-    match row.meaning {
-        Meaning::Value => "",
-        Meaning::AtLeast => "at least",
-        Meaning::AtMost => "at most",
-    }
 }
 
 fn table(report: &NgpcReport) -> String {
@@ -121,7 +113,7 @@ fn table(report: &NgpcReport) -> String {
             row.class.clone(),
             row.what.clone(),
             row.units.map_or_else(String::new, |units| units.to_string()),
-            format!("{} {}", meaning(row), number(row.published)).trim().to_owned(),
+            format!("{} {}", row.meaning.words(), number(row.published)).trim().to_owned(),
             row.confidence.clone(),
             number(row.predicted),
             error,

@@ -67,7 +67,7 @@ fn rows_csv(report: &RtnerfReport) -> Result<Vec<u8>, Failure> {
             row.class.clone(),
             row.what.clone(),
             row.published.to_string(),
-            meaning(row.meaning).to_owned(),
+            row.meaning.words().to_owned(),
             number(row.predicted),
             number(row.error_pct),
             row.confidence.clone(),
@@ -76,14 +76,6 @@ fn rows_csv(report: &RtnerfReport) -> Result<Vec<u8>, Failure> {
         ]
     });
     csv(&header, rows)
-}
-
-const fn meaning(meaning: Meaning) -> &'static str {
-    match meaning {
-        Meaning::Value => "",
-        Meaning::AtLeast => "at least",
-        Meaning::AtMost => "at most",
-    }
 }
 
 fn table(report: &RtnerfReport) -> String {
@@ -98,7 +90,7 @@ fn table(report: &RtnerfReport) -> String {
         table.add_row([
             row.class.clone(),
             row.what.clone(),
-            format!("{} {}", meaning(row.meaning), short(row.published)).trim().to_owned(),
+            format!("{} {}", row.meaning.words(), short(row.published)).trim().to_owned(),
             row.confidence.clone(),
             row.predicted.map_or_else(|| "unknown".to_owned(), short),
             error,
