@@ -167,7 +167,11 @@ fn bounds(engine: &GpuEngine<'_>, counters: &Counters, warps: f64) -> Bounds {
             Resource::SharedMemory,
             on_sm(counters.shared_wavefronts * 128.0, shared.bytes_per_clock * ON_CHIP_RATE),
         ),
-        (Resource::L1, on_sm(counters.l1_bytes, l1.bytes_per_clock * ON_CHIP_RATE)),
+        (
+            Resource::L1,
+            on_sm(counters.l1_bytes, l1.bytes_per_clock * ON_CHIP_RATE)
+                .max(on_sm(counters.l1_wavefronts, 1.0)),
+        ),
         (
             Resource::L2,
             on_sm(one_way, l2.sm_bytes_per_clock).max(moved.l2_bytes / l2.bytes_per_clock * to_ns),
@@ -181,6 +185,9 @@ fn bounds(engine: &GpuEngine<'_>, counters: &Counters, warps: f64) -> Bounds {
 
 /// Conversions that pass the fp64 pipe: as many lanes do them where that pipe is narrow.
 fn conversions(gpu: &Gpu, counters: &Counters) -> f64 {
+    if let Some(known) = counters.fp64_conversions {
+        return known;
+    }
     if 8.0 * gpu.pipes.fp64 >= gpu.pipes.fp32 {
         return 0.0;
     }

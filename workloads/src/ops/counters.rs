@@ -20,6 +20,10 @@ pub struct Counters {
     /// fp64 instructions.
     #[serde(default)]
     pub fp64: f64,
+    /// Conversions that pass the fp64 pipe, where they are known; else they are inferred from the
+    /// rest.
+    #[serde(default)]
+    pub fp64_conversions: Option<f64>,
     /// Packed half instructions.
     #[serde(default)]
     pub fp16x2: f64,
@@ -47,6 +51,9 @@ pub struct Counters {
     /// Shared-memory wavefronts (transactions).
     #[serde(default)]
     pub shared_wavefronts: f64,
+    /// Passes of L1's data array by requests whose lanes collide on banks; 0 = not known.
+    #[serde(default)]
+    pub l1_wavefronts: f64,
     /// Bytes asked of L1 by reads.
     #[serde(default)]
     pub l1_bytes: f64,
@@ -74,6 +81,7 @@ impl Counters {
             launch,
             fp32: 0.0,
             fp64: 0.0,
+            fp64_conversions: None,
             fp16x2: 0.0,
             int32: 0.0,
             control: 0.0,
@@ -83,6 +91,7 @@ impl Counters {
             loads: 0.0,
             shared_loads: 0.0,
             shared_wavefronts: 0.0,
+            l1_wavefronts: 0.0,
             l1_bytes: 0.0,
             l2_read_bytes: 0.0,
             l2_write_bytes: 0.0,
