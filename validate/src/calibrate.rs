@@ -8,7 +8,6 @@
 //! source.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::path::Path;
 
 use argmin::core::{CostFunction, Executor, State as _};
@@ -20,10 +19,10 @@ use serde::Serialize;
 
 use crate::ValidateError;
 use crate::measurements::{self, Row};
-use crate::peaks;
 use crate::power::{self, case::Case};
 use crate::stats::{Figures, bucket};
 use crate::suite::{self, Measured, SUITES};
+use crate::{boards, peaks};
 
 /// A constant that may be fitted.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -199,6 +198,14 @@ pub fn run(request: &Request<'_>) -> Result<Calibration, ValidateError> {
     if !request.gpus.is_empty() {
         entries.retain(|id, _| request.gpus.contains(id));
     }
+    for variant in boards::variants() {
+        if entries.contains_key(variant.gpu) {
+            let id = variant.name();
+            if let Ok(entry) = catalog.parse(&id, "variant", variant.text) {
+                entries.insert(id, entry);
+            }
+        }
+    }
     let samples = samples(request, &catalog, &entries)?;
     if samples.is_empty() {
         return Err(ValidateError::Unreadable {
@@ -270,6 +277,7 @@ fn samples(
                 .entry(name.to_owned())
                 .or_insert_with(|| peaks::board(catalog, name).map(|entry| entry.id));
             let Some(id) = id.clone().filter(|id| entries.contains_key(id)) else { continue };
+            let id = boards::variant(&id, row.text("source")).map_or(id, boards::Variant::name);
             if row.text("goal_set") == "False" {
                 continue;
             }
@@ -351,20 +359,29 @@ struct Fit<'a> {
 impl Fit<'_> {
     /// Descriptions with other constants.
     fn gpus(&self, values: &[f64]) -> BTreeMap<&str, Gpu> {
-        let mut sections: BTreeMap<&str, String> = BTreeMap::new();
+        let mut sections: BTreeMap<&str, toml::Table> = BTreeMap::new();
         for (constant, value) in self.constants.iter().zip(values) {
             let Some((section, key)) = constant.path.split_once('.') else { continue };
-            let text = sections.entry(section).or_default();
-            let quote = if constant.unit.is_empty() { "" } else { "\"" };
-            let _ = writeln!(text, "{key} = {quote}{value}{}{quote}", constant.unit);
-        }
-        let mut text = String::new();
-        for (section, lines) in sections {
-            let _ = write!(text, "[{section}]\n{lines}");
+            let value = if constant.unit.is_empty() {
+                toml::Value::Float(*value)
+            } else {
+                toml::Value::String(format!("{value}{}", constant.unit))
+            };
+            sections.entry(section).or_default().insert(key.to_owned(), value);
         }
         let with = |(id, entry): (&'_ String, &Entry)| {
-            let text = format!("base = \"{id}\"\n{text}");
-            let parsed = self.catalog.parse(id, "calibration", &text);
+            let variant = boards::variants().iter().find(|variant| variant.name() == *id);
+            let mut file = match variant {
+                Some(variant) => variant.text.parse::<toml::Table>().unwrap_or_default(),
+                None => toml::Table::from_iter([("base".to_owned(), id.as_str().into())]),
+            };
+            for (section, keys) in &sections {
+                let own = file.entry(*section).or_insert_with(|| toml::Table::new().into());
+                if let Some(own) = own.as_table_mut() {
+                    own.extend(keys.clone());
+                }
+            }
+            let parsed = self.catalog.parse(id, "calibration", &file.to_string());
             parsed.map_or_else(|_| entry.gpu.clone(), |entry| entry.gpu)
         };
         self.entries.iter().map(|(id, entry)| (id.as_str(), with((id, entry)))).collect()

@@ -5,6 +5,7 @@
 //! spec-sheet roofline. Rows that cannot be used are counted by reason. Nothing here feeds back
 //! into a model.
 
+mod boards;
 pub mod calibrate;
 pub mod counters;
 pub mod expected;

@@ -15,6 +15,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::ValidateError;
+use crate::boards::Boards;
 use crate::measurements::{self, Row};
 use crate::stats::{Figures, bucket};
 use crate::wave::{Wave, WaveRow};
@@ -164,19 +165,7 @@ pub fn run(
     })?;
     let rows = measurements::read(&path, columns(suite))?;
     let catalog = Catalog::embedded();
-    // Look each spelling up once.
-    let mut entries: BTreeMap<String, Option<Entry>> = BTreeMap::new();
-    for row in &rows {
-        let name = row.text("gpu");
-        if !entries.contains_key(name) {
-            let found = if suite == peaks::SUITE {
-                peaks::board(&catalog, name)
-            } else {
-                catalog.get(name).ok()
-            };
-            entries.insert(name.to_owned(), found);
-        }
-    }
+    let boards = Boards::of(&catalog, suite, &rows);
     let wanted: Vec<String> =
         gpus.iter().filter_map(|name| catalog.get(name).ok()).map(|entry| entry.id).collect();
     let host = if suite == kernels::SUITE {
@@ -187,9 +176,7 @@ pub fn run(
     let results: Vec<Result<Compared, String>> = rows
         .par_iter()
         .map(|row| {
-            let Some(Some(entry)) = entries.get(row.text("gpu")) else {
-                return Err(format!("GPU not in the catalogue: {}", row.text("gpu")));
-            };
+            let entry = boards.get(row)?;
             if !wanted.is_empty() && !wanted.contains(&entry.id) {
                 return Err("GPU not selected".to_owned());
             }
@@ -212,7 +199,7 @@ pub fn run(
             Err(reason) => *rows_left_out.entry(reason).or_insert(0) += 1,
         }
     }
-    fit_waves(&mut compared, &entries);
+    fit_waves(&mut compared, &boards);
     let mut groups: BTreeMap<(String, String, &'static str), Vec<&Compared>> = BTreeMap::new();
     for row in &compared {
         let key = (row.gpu.clone(), row.dtype.clone(), bucket(row.measured_us));
@@ -251,9 +238,9 @@ pub fn run(
 }
 
 /// Fits the wave baseline GPU by GPU and fills its times in.
-fn fit_waves(rows: &mut [Compared], entries: &BTreeMap<String, Option<Entry>>) {
+fn fit_waves(rows: &mut [Compared], boards: &Boards) {
     let gpus: BTreeMap<&str, &Entry> =
-        entries.values().flatten().map(|entry| (entry.id.as_str(), entry)).collect();
+        boards.entries().map(|entry| (entry.id.as_str(), entry)).collect();
     let fitted: BTreeMap<String, Wave> = gpus
         .par_iter()
         .map(|(id, entry)| {
