@@ -55,6 +55,9 @@ section! {
         /// device: the order p of the norm by which their times add up (1 = one after another,
         /// endless = the longest hides all others).
         overlap_order: f64,
+        /// The same inside an SM, between the pipes of its partitions and the memory pipes that these
+        /// share.
+        pipe_order: f64,
         /// Resident threads at most.
         max_threads: u32,
         /// Resident CTAs at most.
@@ -356,6 +359,9 @@ description! {
     power: PowerSpec / PowerSpecPartial,
 }}
 
+/// What the order of a norm has to be.
+const ORDER: &str = "is the order of a norm and must lie between 1 and 100";
+
 impl Gpu {
     fn all_names(&self) -> Vec<&str> {
         let aliases = self.gpu.aliases.iter().map(String::as_str);
@@ -462,7 +468,7 @@ impl Gpu {
     }
 
     fn contradicting(&self) -> Option<(&'static str, String)> {
-        let rules: [(bool, &'static str, String); 14] = [
+        let rules: [(bool, &'static str, String); 15] = [
             (
                 self.dram.mixed_efficiency > self.dram.efficiency,
                 "dram.mixed_efficiency",
@@ -523,11 +529,8 @@ impl Gpu {
                 "pipes.achieved_share",
                 "is a share and must lie between 0.01 and 1".to_owned(),
             ),
-            (
-                !(1.0..=100.0).contains(&self.sm.overlap_order),
-                "sm.overlap_order",
-                "is the order of a norm and must lie between 1 and 100".to_owned(),
-            ),
+            (!(1.0..=100.0).contains(&self.sm.overlap_order), "sm.overlap_order", ORDER.to_owned()),
+            (!(1.0..=100.0).contains(&self.sm.pipe_order), "sm.pipe_order", ORDER.to_owned()),
             (
                 self.tensor.sparsity < 1.0,
                 "tensor.sparsity",

@@ -138,6 +138,16 @@ pub struct SmTime {
     pub longest_chain: f64,
 }
 
+/// Two times of which the longer hides the shorter all but for what the order says.
+fn norm(a: f64, b: f64, order: f64) -> f64 {
+    let longest = a.max(b);
+    if longest <= 0.0 {
+        return 0.0;
+    }
+    let ratio = a.min(b) / longest;
+    longest * libm::pow(1.0 + libm::pow(ratio, order), 1.0 / order)
+}
+
 /// Time of a set of CTAs that each need a pipe for `service` cycles in all and wait for memory for
 /// `waits` cycles in between. While one waits the others may have the pipe, but nothing keeps them
 /// from wanting it at the same time: a closed queue, by mean value analysis (Reiser and Lavenberg
@@ -215,7 +225,10 @@ pub fn resident_set(
             * (memory + (dependent + bubble) / relief);
         in_step += stage.iterations * per_iteration.max(longest);
     }
-    let throughput = busy.iter().copied().fold(0.0, f64::max);
+    // Partitions wait for the memory pipes that they share, and the other way round.
+    let own = busy[..SCHEDULED].iter().copied().fold(0.0, f64::max);
+    let shared = busy[SCHEDULED..].iter().copied().fold(0.0, f64::max);
+    let throughput = norm(own, shared, gpu.sm.pipe_order);
     let overlapped = throughput.max(chain).max(queued(resident, throughput / resident, waits));
     let cycles = overlapped + (in_step - overlapped).max(0.0) / resident.max(1.0);
     SmTime { cycles, busy, chain, waits: all_waits, longest_chain }

@@ -17,6 +17,11 @@ use super::{Candidate, Recorded};
 use crate::kernel::{Demand, Direction, Pattern, Shared};
 use crate::{DType, Kernel, KernelClass, Launch, Raster, Stage, Stream, Target, TensorType};
 
+/// Wavefronts beyond the first with which kernels without tensor cores store a word of a step to shared
+/// memory: operands that lie along k are turned on the way, word by word, and half of their lanes or
+/// more meet on a bank.
+const TURNED: f64 = 2.0;
+
 /// What happens to the result before it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 pub struct Epilogue {
@@ -320,6 +325,7 @@ impl Gemm {
                 }
                 // A 128-bit shared load takes two wavefronts even when lanes share words.
                 demand.shared_wavefronts += 2.0 * shared_loads;
+                demand.shared_wavefronts += TURNED * step_bytes / 128.0;
                 // Loads, stores to shared memory (register-staged), fragments.
                 demand.memory = 2.0 * loads + shared_loads;
                 // Loop control and pointer updates, spread over an unrolled step.
