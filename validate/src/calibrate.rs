@@ -112,6 +112,8 @@ pub struct Residuals {
 pub struct Calibration {
     /// Layer.
     pub layer: String,
+    /// GPUs that build on it and were asked for.
+    pub gpus: Vec<String>,
     /// Constants found.
     pub constants: Vec<Fitted>,
     /// Errors of each group, and of all, on the rows of the fit.
@@ -199,6 +201,7 @@ pub fn run(request: &Request<'_>) -> Result<Calibration, ValidateError> {
     if !request.gpus.is_empty() {
         entries.retain(|id, _| request.gpus.contains(id));
     }
+    let gpus: Vec<String> = entries.keys().cloned().collect();
     for variant in boards::variants() {
         if entries.contains_key(variant.gpu) {
             let id = variant.name();
@@ -243,7 +246,7 @@ pub fn run(request: &Request<'_>) -> Result<Calibration, ValidateError> {
     }
     residuals.push(fit.residuals("all", &all, &best));
     let left_out = if request.quick { Vec::new() } else { fit.left_out(&all) };
-    Ok(Calibration { layer: request.layer.to_owned(), constants, residuals, left_out })
+    Ok(Calibration { layer: request.layer.to_owned(), gpus, constants, residuals, left_out })
 }
 
 /// Places on the line of a constant's range where the search looks first.

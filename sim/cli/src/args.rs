@@ -393,6 +393,10 @@ pub struct CalibrateArgs {
     /// At most so many rows of each GPU, suite, source and size
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub rows: usize,
+    /// Write a GPU file for each GPU that builds on the layer into this folder, with the constants
+    /// found and, as their source, the data, the date and the errors
+    #[arg(long, value_name = "DIR")]
+    pub write: Option<PathBuf>,
     /// Skip the fits that leave a GPU or a group of shapes out
     #[arg(long)]
     pub quick: bool,
