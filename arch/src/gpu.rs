@@ -246,6 +246,35 @@ section! {
 }
 
 section! {
+    /// What counters do not tell: how kernels of which only counters are known use an SM.
+    Counted / CountedPartial {
+        /// Loads that a warp has under way at once.
+        loads_in_flight: f64,
+        /// Share of the peak of shared memory and L1 that they reach.
+        on_chip_share: f64,
+        /// fp32 instructions of a warp that can follow each other without waiting for the result.
+        independent_fp32: f64,
+        /// Cycles until a warp goes on after a special function, beyond those of another instruction.
+        special_cycles: f64,
+        /// Conversions that pass a narrow fp64 pipe, for each load.
+        conversions_per_load: f64,
+        /// At most so many for each fp64 instruction.
+        conversions_per_fp64: f64,
+        /// At most this share of the instructions of no other kind.
+        conversions_of_other: f64,
+        /// Order of the norm by which resources cover each other where warps run freely.
+        order_free: f64,
+        /// The same where more than a pair of warps pass values through shared memory and so meet at
+        /// barriers.
+        order_meeting: f64,
+        /// Share of the ports between memory channels and L2 that streams reach.
+        channel_port_share: f64,
+        /// Whether these ports run at the SM's clock.
+        l2_at_sm_clock: bool,
+    }
+}
+
+section! {
     /// What starting work costs.
     Launch / LaunchPartial {
         /// Duration that a profiler records for an empty kernel.
@@ -351,6 +380,8 @@ description! {
     l2: L2 / L2Partial,
     /// Device memory.
     dram: Dram / DramPartial,
+    /// Kernels known by their counters.
+    counted: Counted / CountedPartial,
     /// Launch costs.
     launch: Launch / LaunchPartial,
     /// Off-chip links.

@@ -7,13 +7,10 @@
 //! the times are added as powers, which is a maximum with rounded corners, and rounder where
 //! warps wait for each other at barriers.
 //!
-//! Sources: pipes, rates and latencies are the catalogue's. The constants below and the issue
-//! slots that control flow takes were fitted to all rows of
-//! github.com/HKBU-HPML/NV-DVFS-Benchmark (28 kernels on a GTX 980, a GTX 1080 Ti and a P100 over 86
-//! pairs of clocks) by a coordinate search, with one value for all. Fitted without a GPU, its own
-//! error rises by half a point; fitted without a quarter of the kernels, theirs is 11 % instead of
-//! 9 %. Left out: how long warps wait at barriers, divergence between the warps of a CTA,
-//! instruction-cache misses, and DRAM pages, for which addresses would have to be known.
+//! Sources: pipes, rates and latencies are the catalogue's, and so is what counters do not tell
+//! (section `counted`), which was fitted to counters of 28 kernels. Left out: how long warps wait
+//! at barriers, divergence between the warps of a CTA, instruction-cache misses, and DRAM pages,
+//! for which addresses would have to be known.
 
 use lumacycle_arch::Gpu;
 use lumacycle_workloads::ops::Counters;
@@ -23,25 +20,6 @@ use super::{GpuEngine, Options, energy, kernel};
 use crate::EngineError;
 use crate::cost::{Cost, Resource, Traffic};
 use crate::memory::dram;
-
-/// Loads that a warp has under way at once.
-const LOADS_IN_FLIGHT: f64 = 1.5;
-/// Share of the peak of shared memory and L1 that kernels reach.
-const ON_CHIP_RATE: f64 = 0.92;
-/// fp32 instructions of a warp that can follow each other without waiting for the result.
-const INDEPENDENT_FP32: f64 = 2.0;
-/// Cycles until a warp goes on after a special function, beyond those of an ordinary instruction.
-const SPECIAL_CYCLES: f64 = 30.0;
-/// Conversions to and from fp64 in a kernel that has some: for each load, at most for each fp64
-/// instruction, and as a share of the instructions of no other kind.
-const CONVERSIONS: [f64; 3] = [1.5, 2.0, 0.75];
-/// Power that times are raised to where warps run freely, and where more than a pair of them pass
-/// values to each other through shared memory and so meet at barriers.
-const POWERS: (f64, f64) = (5.0, 3.0);
-/// Share of the ports between memory channels and L2 that streams reach.
-const CHANNEL_PORT_RATE: f64 = 0.9;
-/// First compute capability (× 10) whose L2 does not run at the SM's clock.
-const OWN_L2_CLOCK: u32 = 70;
 
 /// Lower bounds of the whole launch by resource, in nanoseconds.
 struct Bounds {
@@ -106,7 +84,7 @@ pub fn price(engine: &GpuEngine<'_>, counters: &Counters) -> Result<Cost, Engine
     bounds.busy.extend([(Resource::CtaLaunch, starting), (Resource::KernelLaunch, launch_ns)]);
     bounds.busy.retain(|(_, ns)| *ns > 0.0);
     let meet = counters.shared_loads > 0.0 && counters.launch.warps() > 2;
-    let power = if meet { POWERS.1 } else { POWERS.0 };
+    let power = if meet { gpu.counted.order_meeting } else { gpu.counted.order_free };
     cost.time_ns = bounds.together(power).max(starting) + launch_ns;
     let longest = bounds.busy.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1));
     cost.binding = match longest {
@@ -136,7 +114,7 @@ fn traffic(counters: &Counters) -> Traffic {
 
 /// Bounds of a launch with `warps` resident on each SM that has any.
 fn bounds(engine: &GpuEngine<'_>, counters: &Counters, warps: f64) -> Bounds {
-    let Gpu { sm, pipes, l1, l2, shared, .. } = engine.gpu;
+    let Gpu { sm, pipes, l1, l2, shared, counted, .. } = engine.gpu;
     let sms = f64::from(sm.count);
     let to_ns = 1e9 / engine.clock_hz();
     let ctas_per_sm = counters.launch.ctas() as f64 / sms;
@@ -165,11 +143,14 @@ fn bounds(engine: &GpuEngine<'_>, counters: &Counters, warps: f64) -> Bounds {
         (Resource::LoadStore, on_sm(counters.memory * WARP, pipes.lsu)),
         (
             Resource::SharedMemory,
-            on_sm(counters.shared_wavefronts * 128.0, shared.bytes_per_clock * ON_CHIP_RATE),
+            on_sm(
+                counters.shared_wavefronts * 128.0,
+                shared.bytes_per_clock * counted.on_chip_share,
+            ),
         ),
         (
             Resource::L1,
-            on_sm(counters.l1_bytes, l1.bytes_per_clock * ON_CHIP_RATE)
+            on_sm(counters.l1_bytes, l1.bytes_per_clock * counted.on_chip_share)
                 .max(on_sm(counters.l1_wavefronts, 1.0)),
         ),
         (
@@ -191,10 +172,10 @@ fn conversions(gpu: &Gpu, counters: &Counters) -> f64 {
     if 8.0 * gpu.pipes.fp64 >= gpu.pipes.fp32 {
         return 0.0;
     }
-    let [per_load, per_fp64, of_other] = CONVERSIONS;
-    (per_load * (counters.loads + counters.shared_loads))
-        .min(per_fp64 * counters.fp64)
-        .min(of_other * counters.other)
+    let counted = &gpu.counted;
+    (counted.conversions_per_load * (counters.loads + counters.shared_loads))
+        .min(counted.conversions_per_fp64 * counters.fp64)
+        .min(counted.conversions_of_other * counters.other)
 }
 
 /// Chains of all warps, end to end, in SM cycles.
@@ -221,11 +202,12 @@ fn chain_cycles(engine: &GpuEngine<'_>, counters: &Counters, fp64: f64) -> f64 {
         + missed * ((1.0 - from_dram) * l2 + from_dram * dram);
     // A warp takes as long to enter a narrow pipe as its lanes need.
     let entering = (WARP * gpu.sm.issue_per_clock / gpu.pipes.fp64.max(1.0)).max(1.0) - 1.0;
-    let in_turn = counters.instructions() - counters.fp32 * (1.0 - 1.0 / INDEPENDENT_FP32);
+    let in_turn =
+        counters.instructions() - counters.fp32 * (1.0 - 1.0 / gpu.counted.independent_fp32);
     in_turn * gpu.pipes.alu_latency_cycles
-        + counters.sfu * SPECIAL_CYCLES
+        + counters.sfu * gpu.counted.special_cycles
         + fp64 * entering
-        + loads / LOADS_IN_FLIGHT * load
+        + loads / gpu.counted.loads_in_flight * load
         + counters.shared_loads * gpu.shared.latency_cycles
 }
 
@@ -237,12 +219,12 @@ fn dram_ns(engine: &GpuEngine<'_>, moved: &Traffic) -> f64 {
     let gpu = engine.gpu;
     let channels = f64::from(gpu.dram.channels.max(1));
     let bus_ns = dram::bus_ns(gpu, moved) / engine.memory_scale();
-    if gpu.gpu.compute_capability >= OWN_L2_CLOCK {
+    if !gpu.counted.l2_at_sm_clock {
         return bus_ns;
     }
     let needed = gpu.dram.bandwidth.bytes_per_s() / gpu.clocks.boost.hz() / channels;
     let width = libm::exp2(libm::ceil(libm::log2(needed.max(1.0))));
-    let port = width * channels * CHANNEL_PORT_RATE * engine.clock_hz();
+    let port = width * channels * gpu.counted.channel_port_share * engine.clock_hz();
     let bytes = moved.dram_read_bytes + moved.dram_write_bytes;
     bus_ns.max(bytes / port * 1e9)
 }
