@@ -26,6 +26,12 @@ fn wrong_usage_is_2() {
     {
         assert_eq!(code(&run(args)), 2, "{args:?}");
     }
+    // Swapped letters as well as missing ones; nothing is near to the last.
+    for (typed, meant) in [("rnu", "'run'"), ("kernl", "'kernel'"), ("frobnicate", "")] {
+        let said = stderr(&run(&[typed]));
+        assert_eq!(said.contains("tip:"), !meant.is_empty(), "{said}");
+        assert!(said.contains(meant), "{said}");
+    }
     let output = run(&["kernel", "gemm", "0", "1", "1", "--gpu", "a100"]);
     assert_eq!(code(&output), 2);
     let output = run(&["kernel", "gemm", "8", "8", "8", "--gpu", "a100", "--dtype", "fp17"]);

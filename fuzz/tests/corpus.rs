@@ -1,6 +1,7 @@
 //! Every target on its seeds and on mutations of them, with nothing but the toolchain.
 //!
-//! `LUMACYCLE_FUZZ_CASES` says how many mutations a target gets, `LUMACYCLE_FUZZ_SEED` which.
+//! `LUMACYCLE_FUZZ_CASES` says how many mutations a target gets, `LUMACYCLE_FUZZ_SEED` which, and
+//! `LUMACYCLE_FUZZ_TARGET` names the only target to run.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
@@ -63,7 +64,11 @@ fn every_target_has_seeds_and_survives_them() {
 fn every_target_survives_mutations() {
     let cases = number("LUMACYCLE_FUZZ_CASES", 400);
     let seed = number("LUMACYCLE_FUZZ_SEED", 1);
+    let only = std::env::var("LUMACYCLE_FUZZ_TARGET").unwrap_or_default();
     for (index, target) in TARGETS.iter().enumerate() {
+        if !only.is_empty() && only != target.name {
+            continue;
+        }
         let seeds = seeds(target);
         let mut random = ChaCha8Rng::seed_from_u64(seed << 8 | index as u64);
         for case in 0..cases {

@@ -57,11 +57,10 @@ impl Boards {
     pub fn of(catalog: &Catalog, suite: &str, rows: &[Row]) -> Self {
         let mut boards = BTreeMap::new();
         for row in rows {
-            let key = key(row);
-            if !boards.contains_key(&key) {
-                let board = board(catalog, suite, &key.0, &key.1);
-                boards.insert(key, board);
-            }
+            let (gpu, source) = key(row);
+            boards
+                .entry((gpu, source))
+                .or_insert_with_key(|(gpu, source)| board(catalog, suite, gpu, source));
         }
         Self(boards)
     }
