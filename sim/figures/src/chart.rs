@@ -133,6 +133,9 @@ impl<'a> Chart<'a> {
         chart.legend(&rows);
         chart.x_axis();
         chart.y_axis();
+        // Over the grid, which has lines in the same places.
+        let Rect { x, y, .. } = area;
+        chart.stroke(&[(x, y), (x, area.bottom()), (area.right(), area.bottom())], false);
         chart
     }
 
@@ -204,7 +207,6 @@ impl<'a> Chart<'a> {
                 }
             }
         }
-        self.stroke(&[(x, bottom), (x + w, bottom)], false);
         let below = names_height(self.theme, &self.ruler, &self.x, w);
         let base = bottom + below + GAP + self.theme.font_pt * CAP_HEIGHT;
         let title = self.ruler.fitted(&self.x.title, self.theme.font_pt, w + self.area.x - GAP);
@@ -247,7 +249,6 @@ impl<'a> Chart<'a> {
                 }
             }
         }
-        self.stroke(&[(x, y), (x, y + h)], false);
         let font = self.theme.font_pt;
         // Below the plot there is room beside the labels of x, above it stands the legend.
         let below = names_height(self.theme, &self.ruler, &self.x, w) + font;
@@ -314,7 +315,7 @@ impl<'a> Chart<'a> {
     }
 
     /// Writes a label near a point where it covers nothing, with a line to the point where it has to
-    /// stand further off. Gives up where there is no room.
+    /// stand further off. Gives up where there is no room, or the line would cross something.
     pub fn label(&mut self, (x, y): (f64, f64), text: &str) -> bool {
         let size = self.theme.tick_pt;
         let text = self.ruler.fitted(text, size, self.area.w * 0.6);
@@ -336,24 +337,62 @@ impl<'a> Chart<'a> {
                     d if d < 0.0 => cx - w,
                     _ => cx - w / 2.0,
                 };
-                let rect = Rect { x: left - 1.0, y: cy - h / 2.0, w: w + 2.0, h };
-                if !self.area.holds(&rect) || self.labels.iter().any(|r| r.overlaps(&rect)) {
+                let leader = [(x + dx * 3.0, y + dy * 3.0), (cx - dx, cy - dy * h / 2.0)];
+                let far = distance > 10.0;
+                if far && self.crossed(leader) || !self.write((left, cy), &text) {
                     continue;
                 }
-                if distance > 10.0 {
-                    self.canvas.line(
-                        &[(x + dx * 3.0, y + dy * 3.0), (cx - dx, cy - dy * h / 2.0)],
-                        Stroke { colour: "#666666", width: 0.4, dash: "" },
-                    );
+                if far {
+                    let stroke = Stroke { colour: "#666666", width: 0.4, dash: "" };
+                    self.canvas.line(&leader, stroke);
+                    self.keep_clear_along(&leader);
                 }
-                self.canvas.fill(rect, "#ffffff");
-                let base = cy + size * CAP_HEIGHT / 2.0;
-                self.canvas.text((left, base), &text, size, Anchor::Start, 0.0);
-                self.labels.push(rect);
                 return true;
             }
         }
         false
+    }
+
+    /// Writes the name of a level line (from, to and height on the sheet) above or below it, as far to the right
+    /// as there is room.
+    pub fn label_along(&mut self, from: f64, to: f64, y: f64, text: &str) -> bool {
+        let size = self.theme.tick_pt;
+        let w = self.ruler.width(text, size);
+        let off = size * 0.95 / 2.0 + 1.4;
+        let mut left = to - w - 2.0;
+        while left >= from {
+            if [y - off, y + off].into_iter().any(|middle| self.write((left, middle), text)) {
+                return true;
+            }
+            left -= 4.0;
+        }
+        false
+    }
+
+    /// Writes a text that begins at `left` with its middle at a height, if it covers nothing.
+    fn write(&mut self, (left, middle): (f64, f64), text: &str) -> bool {
+        let size = self.theme.tick_pt;
+        let (w, h) = (self.ruler.width(text, size), size * 0.95);
+        let rect = Rect { x: left - 1.0, y: middle - h / 2.0, w: w + 2.0, h };
+        if !self.area.holds(&rect) || self.labels.iter().any(|r| r.overlaps(&rect)) {
+            return false;
+        }
+        self.canvas.fill(rect, "#ffffff");
+        let base = middle + size * CAP_HEIGHT / 2.0;
+        self.canvas.text((left, base), text, size, Anchor::Start, 0.0);
+        self.labels.push(rect);
+        true
+    }
+
+    /// Whether a line from a mark crosses what labels keep clear of, the mark itself left out.
+    fn crossed(&self, [from, to]: [(f64, f64); 2]) -> bool {
+        const STEPS: usize = 24;
+        (4..=STEPS).any(|step| {
+            let way = step as f64 / STEPS as f64;
+            let (x, y) = (from.0 + (to.0 - from.0) * way, from.1 + (to.1 - from.1) * way);
+            let dot = Rect { x: x - 0.3, y: y - 0.3, w: 0.6, h: 0.6 };
+            self.labels.iter().any(|r| r.overlaps(&dot))
+        })
     }
 }
 
