@@ -72,6 +72,9 @@ pub struct Entry {
 /// From one line of text to the next, in sizes of its type.
 const LINE_HEIGHT: f64 = 1.35;
 
+/// From the first line of a title to its second.
+const TITLE_LINE: f64 = 1.15;
+
 /// Space between parts, in points.
 const GAP: f64 = 4.0;
 /// Width of a sample in the legend.
@@ -119,7 +122,14 @@ impl<'a> Chart<'a> {
         let rows = legend_rows(theme, &ruler, legend, width);
         let legend_height = rows.len() as f64 * (theme.font_pt * LINE_HEIGHT);
         let base = if theme.height_in > 0.0 { theme.height_in } else { height_in } * POINTS;
-        let left = GAP + theme.font_pt + GAP + tick_width(theme, &ruler, &y, width) + 3.0;
+        // A title of y that is longer than the figure takes two lines.
+        let title = ruler.width(&y.title, theme.font_pt);
+        let lines = if title > base - legend_height - 4.0 * GAP { 2.0 } else { 1.0 };
+        let left = GAP
+            + theme.font_pt * (1.0 + (lines - 1.0) * TITLE_LINE)
+            + GAP
+            + tick_width(theme, &ruler, &y, width)
+            + 3.0;
         let plot_width = (width - left - right - 2.0 * GAP).max(20.0);
         let below = names_height(theme, &ruler, &x, plot_width) + theme.font_pt + 2.0 * GAP;
         let top = legend_height + 2.0 * GAP;
@@ -252,11 +262,14 @@ impl<'a> Chart<'a> {
         let font = self.theme.font_pt;
         // Below the plot there is room beside the labels of x, above it stands the legend.
         let below = names_height(self.theme, &self.ruler, &self.x, w) + font;
-        let title = self.ruler.fitted(&self.y.title, font, h + below);
-        let half = self.ruler.width(&title, font) / 2.0;
-        let middle = (y + h / 2.0).max(y + half);
-        let at = (GAP + font * CAP_HEIGHT, middle);
-        self.canvas.text(at, &title, font, Anchor::Middle, -90.0);
+        let (room, mut base) = (h + below, GAP + font * CAP_HEIGHT);
+        for line in halves(&self.ruler, &self.y.title, font, room) {
+            let title = self.ruler.fitted(&line, font, room);
+            let half = self.ruler.width(&title, font) / 2.0;
+            let middle = (y + h / 2.0).max(y + half);
+            self.canvas.text((base, middle), &title, font, Anchor::Middle, -90.0);
+            base += font * TITLE_LINE;
+        }
     }
 
     fn legend(&mut self, rows: &[Vec<(f64, Entry)>]) {
@@ -402,6 +415,18 @@ fn turned(theme: &Theme, ruler: &Ruler, names: &[String], cell: f64) -> bool {
         let lines = wrapped(ruler, name, size, cell - 3.0);
         lines.len() > 3 || lines.iter().any(|line| ruler.width(line, size) > cell - 3.0)
     })
+}
+
+/// A title in one line, or broken at the space nearest to its middle where it does not fit.
+fn halves(ruler: &Ruler, title: &str, size: f64, most: f64) -> Vec<String> {
+    if ruler.width(title, size) > most {
+        let middle = title.len() / 2;
+        let spaces = title.match_indices(' ').map(|(at, _)| at);
+        if let Some(at) = spaces.min_by_key(|at| at.abs_diff(middle)) {
+            return vec![title[..at].to_owned(), title[at + 1..].to_owned()];
+        }
+    }
+    vec![title.to_owned()]
 }
 
 /// A name broken at spaces into lines that fit, as far as its words do.
