@@ -260,7 +260,7 @@ fn ranges_beyond_what_can_be_built_are_refused_with_their_line() {
     let dir = folder();
     for (path, from, to, what, line) in [
         ("accelerator.policy.l2_tables", "0.0", "2.0", "a share lies between 0 and 1", "to = 2.0"),
-        ("accelerator.policy.l2_tables", "-1.0", "0.5", "between 0 and 1", "from = -1.0"),
+        ("accelerator.policy.l2_tables", "-1.0", "0.5", "no hardware has", "from = -1.0"),
         ("gpu.sm.count", "0", "100\nmultiple_of = 1", "greater than zero", "from = 0"),
         ("gpu.sm.count", "1", "100", "whole numbers: add multiple_of = 1", "path ="),
     ] {

@@ -16,6 +16,7 @@ use crate::stats::bucket;
 use crate::suite::SuiteReport;
 
 const TABLE: &str = include_str!("../tables/expected.toml");
+const FRAMES: &str = include_str!("../tables/frames.toml");
 
 /// What the table says of one class and size.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,6 +84,24 @@ pub fn interval_in(table: &[Spread], suite: &str, predicted_us: f64) -> Option<I
     // Sizes that no row has are no better known than the next larger.
     let spread = of_suite().find(|s| s.bucket == size).or_else(|| of_suite().next())?;
     Some(Interval { low_us: predicted_us * spread.low, high_us: predicted_us * spread.high })
+}
+
+/// Published over predicted time of the frames that have been published: how many, the least and the most.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Frames {
+    /// How the table was made.
+    pub method: String,
+    /// Frames.
+    pub rows: usize,
+    /// The least ratio.
+    pub low: f64,
+    /// The largest.
+    pub high: f64,
+}
+
+/// What is known of frames; `None` should the table not parse, which a test rules out.
+pub fn frames() -> Option<Frames> {
+    toml::from_str(FRAMES).ok()
 }
 
 /// What to expect of a sum over classes of kernels, given as class, launches and predicted time in
@@ -202,6 +221,8 @@ mod tests {
             assert!(interval.low_us < interval.high_us);
         }
         assert_eq!(interval(&table, KernelClass::Collective, 500.0), None);
+        let frames = frames().unwrap();
+        assert!(frames.low < 1.0 && frames.high > 1.0 && frames.rows > 3);
     }
 
     #[test]
