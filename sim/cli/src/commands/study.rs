@@ -122,7 +122,9 @@ fn svg(outcome: &Outcome, figure: &study::Figure) -> Result<String, FigureError>
             continue;
         };
         let names: Vec<&str> = figure.series.iter().filter_map(|axis| row.setting(axis)).collect();
-        rows.push((rows.len() + 1, vec![step.to_owned(), names.join(", "), value.to_string()]));
+        // With the digits of the data beside it, so that the figure can be drawn from them again.
+        let value = format!("{value:.6}");
+        rows.push((rows.len() + 1, vec![step.to_owned(), names.join(", "), value]));
     }
     if rows.is_empty() {
         return Err(FigureError::Empty(format!("no system has the metric \"{}\"", figure.y)));
