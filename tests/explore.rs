@@ -254,6 +254,34 @@ fn mistakes_in_a_space_have_one_diagnostic_with_a_line() {
     }
 }
 
+/// What the catalogue can never build is refused before anything runs, at the end of the range that says so.
+#[test]
+fn ranges_beyond_what_can_be_built_are_refused_with_their_line() {
+    let dir = folder();
+    for (path, from, to, what, line) in [
+        ("accelerator.policy.l2_tables", "0.0", "2.0", "a share lies between 0 and 1", "to = 2.0"),
+        ("accelerator.policy.l2_tables", "-1.0", "0.5", "no hardware has", "from = -1.0"),
+        ("gpu.sm.count", "0", "100\nmultiple_of = 1", "greater than zero", "from = 0"),
+        ("gpu.sm.count", "1", "100", "whole numbers: add multiple_of = 1", "path ="),
+    ] {
+        let text = format!(
+            "name = \"r\"\nquestion = \"?\"\n[system]\napp = \"gia\"\naccelerator = \"ngpc-8\"\n\
+             resolution = [64, 64]\n[search]\nmethod = \"random\"\npoints = 8\n[[parameter]]\n\
+             path = \"{path}\"\nfrom = {from}\nto = {to}\n"
+        );
+        let file = write(&dir, "range.toml", text.as_bytes());
+        let output = run(&["explore", &file, "--dry-run"]);
+        assert_eq!(code(&output), 3, "{path} {from} {to}: {}", stderr(&output));
+        assert!(told(&output).contains(what), "{path} {from} {to}: {}", told(&output));
+        let number = text.lines().position(|l| l.starts_with(line)).unwrap() + 1;
+        let place = format!("range.toml:{number}:");
+        assert!(stderr(&output).contains(&place), "{place} in {}", stderr(&output));
+    }
+    // Values that make sense beside some of the others are run.
+    let file = write(&dir, "good.toml", space("method = \"grid\"").as_bytes());
+    assert_eq!(code(&run(&["explore", &file, "--dry-run"])), 0);
+}
+
 #[test]
 fn an_optimiser_asks_by_json_lines() {
     let dir = folder();

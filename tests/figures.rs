@@ -109,6 +109,11 @@ fn inputs() -> Vec<(&'static str, String, Vec<&'static str>)> {
             "banks,ports,cycles\n2,1,9\n2,2,5\n4,1,4\n4,2,2.5\n".to_owned(),
             vec!["--x", "banks", "--by", "ports", "--y", "cycles"],
         ),
+        (
+            "steps",
+            "size,app,ms\n1 MiB,nerf,9\n1 MiB,gia,5\n2 MiB,nerf,4\n2 MiB,gia,2.5\n".to_owned(),
+            vec!["--x", "size", "--by", "app", "--y", "ms"],
+        ),
     ]
 }
 
@@ -197,6 +202,58 @@ fn one_point_ten_thousand_points_and_very_long_names_are_drawn() {
     let (code, said, svg) = plot("breakdown", &csv, "f.svg", &[]);
     assert_eq!(code, Some(0), "{said}");
     assert!(text(&svg).contains('…'));
+    // Names that differ at their ends only are told apart still.
+    assert!(text(&svg).contains("_x</text>") && text(&svg).contains("_y</text>"));
+    let bars: String = (0..2500).map(|i| format!("app{i},8,{}\n", i + 1)).collect();
+    let (code, said, _) =
+        plot("speedup", &format!("application,scale,speedup\n{bars}"), "f.svg", &[]);
+    assert!(code == Some(3) && said.contains("2500 groups of 1 bars have no room"), "{said}");
+}
+
+/// Intervals go from the commands that state them to the scatter that shows them.
+#[test]
+fn scatters_show_the_intervals_that_commands_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let data =
+        [1024, 2048, 4096].map(|m| format!("a100-sxm4-80gb,fp16,{m},4096,4096,{},B\n", m / 8));
+    let table = format!("gpu,dtype,m,n,k,runtime_us,timing\n{}", data.concat());
+    fs::write(folder.path().join("gemm.csv"), table).unwrap();
+    let rows = folder.path().join("rows.csv");
+    let ran = |words: &[&str]| {
+        let output = lumacycle().args(words).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let place = folder.path().to_str().unwrap();
+    ran(&["validate", "gemm", "--data", place, "--rows", rows.to_str().unwrap()]);
+    let rows = fs::read_to_string(rows).unwrap();
+    let replay = ran(&["replay", TRANSFORMER, "--gpu", "rtx3090", "--format", "csv"]);
+    let kernel =
+        ran(&["kernel", "gemm", "512", "512", "512", "--gpu", "rtx3090", "--format", "csv"]);
+    for (csv, time, least) in
+        [(&rows, "predicted_us", 3), (&replay, "predicted_us", 3), (&kernel, "time_us", 1)]
+    {
+        let mut reader = csv::Reader::from_reader(csv.as_bytes());
+        let header = reader.headers().unwrap().clone();
+        let column = |name: &str| header.iter().position(|h| h == name).unwrap();
+        let mut known = 0;
+        for record in reader.records() {
+            let record = record.unwrap();
+            let value = |name: &str| record[column(name)].parse::<f64>();
+            let (Ok(low), Ok(high)) = (value("low_us"), value("high_us")) else { continue };
+            known += 1;
+            let time = value(time).unwrap();
+            assert!(0.0 < low && low < high && low < time * 1.1, "{record:?}");
+        }
+        assert!(known >= least, "{csv}");
+    }
+    // A bar and two caps for each of three intervals, in the colour of the series.
+    let bars = |csv: &str| {
+        let (code, said, svg) = plot("scatter", csv, "f.svg", &[]);
+        assert_eq!(code, Some(0), "{said}");
+        text(&svg).matches("stroke=\"#0064a8\" stroke-width=\"0.6\"").count()
+    };
+    assert_eq!((bars(&rows), bars(&rows.replacen("low_us", "lowest", 1))), (9, 0));
 }
 
 fn events(path: &Path) -> Vec<Value> {

@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::fs;
+
 use serde_json::Value;
 use support::{code, folder, lumacycle, run, stdout, told, write};
 
@@ -80,6 +82,21 @@ fn published_figures_are_compared() {
     for frame in value["frames"].as_array().unwrap() {
         assert!(!frame["source"].as_str().unwrap().is_empty());
         assert!(frame["predicted_ms"].as_f64().unwrap() > frame["roofline_ms"].as_f64().unwrap());
+    }
+    // What pages say of a frame's interval is what the suite finds.
+    let table = fs::read_to_string(support::root().join("validate/tables/frames.toml")).unwrap();
+    let table: toml::Table = table.parse().unwrap();
+    let of = |frame: &Value, name: &str| frame[name].as_f64().unwrap();
+    let frames = value["frames"].as_array().unwrap();
+    let ratios = frames.iter().map(|f| of(f, "published_ms") / of(f, "predicted_ms"));
+    let ends = [ratios.clone().fold(f64::INFINITY, f64::min), ratios.fold(0.0, f64::max)];
+    assert_eq!(table["rows"].as_integer().unwrap(), frames.len() as i64);
+    for (name, now) in ["low", "high"].into_iter().zip(ends) {
+        let stated = table[name].as_float().unwrap();
+        assert!(
+            (stated / now - 1.0).abs() < 0.02,
+            "frames.toml says {name} = {stated}, the suite {now}"
+        );
     }
     assert_eq!(value["depths"].as_array().unwrap().len(), 8);
     let none = run(&["validate", "neural_graphics", "--gpu", "rtx4090", "--format", "json"]);

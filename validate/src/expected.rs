@@ -16,6 +16,7 @@ use crate::stats::bucket;
 use crate::suite::SuiteReport;
 
 const TABLE: &str = include_str!("../tables/expected.toml");
+const FRAMES: &str = include_str!("../tables/frames.toml");
 
 /// What the table says of one class and size.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,12 +72,36 @@ pub fn table() -> Vec<Spread> {
 
 /// What to expect of a prediction; `None` for classes that no suite measures.
 pub fn interval(table: &[Spread], class: KernelClass, predicted_us: f64) -> Option<Interval> {
-    let suite = suite_of(class)?;
+    interval_in(table, suite_of(class)?, predicted_us)
+}
+
+/// The same for a row of a suite; `None` for suites that the table does not know. Rows that the table was
+/// made from lie in their own interval by construction nine times in ten, so that this shows what the program states,
+/// not how well it does.
+pub fn interval_in(table: &[Spread], suite: &str, predicted_us: f64) -> Option<Interval> {
     let size = bucket(predicted_us);
     let of_suite = || table.iter().filter(|spread| spread.suite == suite);
     // Sizes that no row has are no better known than the next larger.
     let spread = of_suite().find(|s| s.bucket == size).or_else(|| of_suite().next())?;
     Some(Interval { low_us: predicted_us * spread.low, high_us: predicted_us * spread.high })
+}
+
+/// Published over predicted time of the frames that have been published: how many, the least and the most.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Frames {
+    /// How the table was made.
+    pub method: String,
+    /// Frames.
+    pub rows: usize,
+    /// The least ratio.
+    pub low: f64,
+    /// The largest.
+    pub high: f64,
+}
+
+/// What is known of frames; `None` should the table not parse, which a test rules out.
+pub fn frames() -> Option<Frames> {
+    toml::from_str(FRAMES).ok()
 }
 
 /// What to expect of a sum over classes of kernels, given as class, launches and predicted time in
@@ -196,6 +221,8 @@ mod tests {
             assert!(interval.low_us < interval.high_us);
         }
         assert_eq!(interval(&table, KernelClass::Collective, 500.0), None);
+        let frames = frames().unwrap();
+        assert!(frames.low < 1.0 && frames.high > 1.0 && frames.rows > 3);
     }
 
     #[test]

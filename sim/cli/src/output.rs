@@ -118,6 +118,13 @@ pub fn percent(value: Option<f64>) -> String {
     value.map_or_else(|| "–".to_owned(), |value| format!("{value:+.1} %"))
 }
 
+/// Both ends of an interval as programs read them, in µs; empty cells where none is known.
+pub fn ends(interval: Option<lumacycle_validate::expected::Interval>) -> [String; 2] {
+    interval.map_or_else(Default::default, |interval| {
+        [interval.low_us, interval.high_us].map(|end| format!("{end:.4}"))
+    })
+}
+
 /// A number with three significant figures or so.
 pub fn short(value: f64) -> String {
     match value.abs() {

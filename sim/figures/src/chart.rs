@@ -72,6 +72,9 @@ pub struct Entry {
 /// From one line of text to the next, in sizes of its type.
 const LINE_HEIGHT: f64 = 1.35;
 
+/// From the first line of a title to its second.
+const TITLE_LINE: f64 = 1.15;
+
 /// Space between parts, in points.
 const GAP: f64 = 4.0;
 /// Width of a sample in the legend.
@@ -119,7 +122,14 @@ impl<'a> Chart<'a> {
         let rows = legend_rows(theme, &ruler, legend, width);
         let legend_height = rows.len() as f64 * (theme.font_pt * LINE_HEIGHT);
         let base = if theme.height_in > 0.0 { theme.height_in } else { height_in } * POINTS;
-        let left = GAP + theme.font_pt + GAP + tick_width(theme, &ruler, &y, width) + 3.0;
+        // A title of y that is longer than the figure takes two lines.
+        let title = ruler.width(&y.title, theme.font_pt);
+        let lines = if title > base - legend_height - 4.0 * GAP { 2.0 } else { 1.0 };
+        let left = GAP
+            + theme.font_pt * (1.0 + (lines - 1.0) * TITLE_LINE)
+            + GAP
+            + tick_width(theme, &ruler, &y, width)
+            + 3.0;
         let plot_width = (width - left - right - 2.0 * GAP).max(20.0);
         let below = names_height(theme, &ruler, &x, plot_width) + theme.font_pt + 2.0 * GAP;
         let top = legend_height + 2.0 * GAP;
@@ -133,6 +143,9 @@ impl<'a> Chart<'a> {
         chart.legend(&rows);
         chart.x_axis();
         chart.y_axis();
+        // Over the grid, which has lines in the same places.
+        let Rect { x, y, .. } = area;
+        chart.stroke(&[(x, y), (x, area.bottom()), (area.right(), area.bottom())], false);
         chart
     }
 
@@ -204,7 +217,6 @@ impl<'a> Chart<'a> {
                 }
             }
         }
-        self.stroke(&[(x, bottom), (x + w, bottom)], false);
         let below = names_height(self.theme, &self.ruler, &self.x, w);
         let base = bottom + below + GAP + self.theme.font_pt * CAP_HEIGHT;
         let title = self.ruler.fitted(&self.x.title, self.theme.font_pt, w + self.area.x - GAP);
@@ -247,15 +259,17 @@ impl<'a> Chart<'a> {
                 }
             }
         }
-        self.stroke(&[(x, y), (x, y + h)], false);
         let font = self.theme.font_pt;
         // Below the plot there is room beside the labels of x, above it stands the legend.
         let below = names_height(self.theme, &self.ruler, &self.x, w) + font;
-        let title = self.ruler.fitted(&self.y.title, font, h + below);
-        let half = self.ruler.width(&title, font) / 2.0;
-        let middle = (y + h / 2.0).max(y + half);
-        let at = (GAP + font * CAP_HEIGHT, middle);
-        self.canvas.text(at, &title, font, Anchor::Middle, -90.0);
+        let (room, mut base) = (h + below, GAP + font * CAP_HEIGHT);
+        for line in halves(&self.ruler, &self.y.title, font, room) {
+            let title = self.ruler.fitted(&line, font, room);
+            let half = self.ruler.width(&title, font) / 2.0;
+            let middle = (y + h / 2.0).max(y + half);
+            self.canvas.text((base, middle), &title, font, Anchor::Middle, -90.0);
+            base += font * TITLE_LINE;
+        }
     }
 
     fn legend(&mut self, rows: &[Vec<(f64, Entry)>]) {
@@ -314,7 +328,7 @@ impl<'a> Chart<'a> {
     }
 
     /// Writes a label near a point where it covers nothing, with a line to the point where it has to
-    /// stand further off. Gives up where there is no room.
+    /// stand further off. Gives up where there is no room, or the line would cross something.
     pub fn label(&mut self, (x, y): (f64, f64), text: &str) -> bool {
         let size = self.theme.tick_pt;
         let text = self.ruler.fitted(text, size, self.area.w * 0.6);
@@ -336,24 +350,62 @@ impl<'a> Chart<'a> {
                     d if d < 0.0 => cx - w,
                     _ => cx - w / 2.0,
                 };
-                let rect = Rect { x: left - 1.0, y: cy - h / 2.0, w: w + 2.0, h };
-                if !self.area.holds(&rect) || self.labels.iter().any(|r| r.overlaps(&rect)) {
+                let leader = [(x + dx * 3.0, y + dy * 3.0), (cx - dx, cy - dy * h / 2.0)];
+                let far = distance > 10.0;
+                if far && self.crossed(leader) || !self.write((left, cy), &text) {
                     continue;
                 }
-                if distance > 10.0 {
-                    self.canvas.line(
-                        &[(x + dx * 3.0, y + dy * 3.0), (cx - dx, cy - dy * h / 2.0)],
-                        Stroke { colour: "#666666", width: 0.4, dash: "" },
-                    );
+                if far {
+                    let stroke = Stroke { colour: "#666666", width: 0.4, dash: "" };
+                    self.canvas.line(&leader, stroke);
+                    self.keep_clear_along(&leader);
                 }
-                self.canvas.fill(rect, "#ffffff");
-                let base = cy + size * CAP_HEIGHT / 2.0;
-                self.canvas.text((left, base), &text, size, Anchor::Start, 0.0);
-                self.labels.push(rect);
                 return true;
             }
         }
         false
+    }
+
+    /// Writes the name of a level line (from, to and height on the sheet) above or below it, as far to the right
+    /// as there is room.
+    pub fn label_along(&mut self, from: f64, to: f64, y: f64, text: &str) -> bool {
+        let size = self.theme.tick_pt;
+        let w = self.ruler.width(text, size);
+        let off = size * 0.95 / 2.0 + 1.4;
+        let mut left = to - w - 2.0;
+        while left >= from {
+            if [y - off, y + off].into_iter().any(|middle| self.write((left, middle), text)) {
+                return true;
+            }
+            left -= 4.0;
+        }
+        false
+    }
+
+    /// Writes a text that begins at `left` with its middle at a height, if it covers nothing.
+    fn write(&mut self, (left, middle): (f64, f64), text: &str) -> bool {
+        let size = self.theme.tick_pt;
+        let (w, h) = (self.ruler.width(text, size), size * 0.95);
+        let rect = Rect { x: left - 1.0, y: middle - h / 2.0, w: w + 2.0, h };
+        if !self.area.holds(&rect) || self.labels.iter().any(|r| r.overlaps(&rect)) {
+            return false;
+        }
+        self.canvas.fill(rect, "#ffffff");
+        let base = middle + size * CAP_HEIGHT / 2.0;
+        self.canvas.text((left, base), text, size, Anchor::Start, 0.0);
+        self.labels.push(rect);
+        true
+    }
+
+    /// Whether a line from a mark crosses what labels keep clear of, the mark itself left out.
+    fn crossed(&self, [from, to]: [(f64, f64); 2]) -> bool {
+        const STEPS: usize = 24;
+        (4..=STEPS).any(|step| {
+            let way = step as f64 / STEPS as f64;
+            let (x, y) = (from.0 + (to.0 - from.0) * way, from.1 + (to.1 - from.1) * way);
+            let dot = Rect { x: x - 0.3, y: y - 0.3, w: 0.6, h: 0.6 };
+            self.labels.iter().any(|r| r.overlaps(&dot))
+        })
     }
 }
 
@@ -363,6 +415,18 @@ fn turned(theme: &Theme, ruler: &Ruler, names: &[String], cell: f64) -> bool {
         let lines = wrapped(ruler, name, size, cell - 3.0);
         lines.len() > 3 || lines.iter().any(|line| ruler.width(line, size) > cell - 3.0)
     })
+}
+
+/// A title in one line, or broken at the space nearest to its middle where it does not fit.
+fn halves(ruler: &Ruler, title: &str, size: f64, most: f64) -> Vec<String> {
+    if ruler.width(title, size) > most {
+        let middle = title.len() / 2;
+        let spaces = title.match_indices(' ').map(|(at, _)| at);
+        if let Some(at) = spaces.min_by_key(|at| at.abs_diff(middle)) {
+            return vec![title[..at].to_owned(), title[at + 1..].to_owned()];
+        }
+    }
+    vec![title.to_owned()]
 }
 
 /// A name broken at spaces into lines that fit, as far as its words do.

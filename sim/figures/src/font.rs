@@ -39,15 +39,19 @@ impl Ruler {
         text.chars().map(one).sum::<f64>() * size
     }
 
-    /// The text, cut with an ellipsis where it is wider than `most`.
+    /// The text, with an ellipsis in its middle where it is wider than `most`: names of one kind often differ in
+    /// how they end.
     pub fn fitted(&self, text: &str, size: f64, most: f64) -> String {
         if self.width(text, size) <= most {
             return text.to_owned();
         }
-        let mut kept: Vec<char> = text.chars().collect();
-        while kept.len() > 1 {
-            kept.pop();
-            let shorter = format!("{}…", kept.iter().collect::<String>().trim_end());
+        let letters: Vec<char> = text.chars().collect();
+        for kept in (2..letters.len()).rev() {
+            // Two thirds of what is kept say what kind of name it is.
+            let tail = kept / 3;
+            let from = letters[..kept - tail].iter().collect::<String>();
+            let to = letters[letters.len() - tail..].iter().collect::<String>();
+            let shorter = format!("{}…{}", from.trim_end(), to.trim_start());
             if self.width(&shorter, size) <= most {
                 return shorter;
             }
@@ -69,6 +73,8 @@ mod tests {
             assert!(ruler.face.as_ref().unwrap().glyph_index(c).is_some(), "{c}");
         }
         let cut = ruler.fitted("a name that is longer than its place", 8.0, 60.0);
-        assert!(cut.ends_with('…') && ruler.width(&cut, 8.0) <= 60.0, "{cut}");
+        assert!(cut.starts_with("a n") && cut.ends_with("ace") && cut.contains('…'), "{cut}");
+        assert!(ruler.width(&cut, 8.0) <= 60.0, "{cut}");
+        assert_eq!(ruler.fitted("words", 8.0, 0.1), "…");
     }
 }

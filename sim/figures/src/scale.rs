@@ -10,6 +10,8 @@ pub struct Scale {
 
 /// Share of the range that is left free at either end.
 const ROOM: f64 = 0.05;
+/// Labels that a linear axis has at least.
+const LEAST: usize = 3;
 
 impl Scale {
     /// A linear axis that starts at zero where nothing is negative.
@@ -77,17 +79,24 @@ impl Scale {
             .collect()
     }
 
+    /// Steps of 1, 2 or 5 times a power of ten, at most as many as are wanted; a short axis around few round
+    /// values gets a finer step, as one label alone says nothing of the scale.
     fn linear_ticks(&self, wanted: usize) -> Vec<f64> {
         let raw = (self.high - self.low) / wanted.max(1) as f64;
         let power = libm::pow(10.0, libm::floor(libm::log10(raw)));
-        let step = [1.0, 2.0, 5.0, 10.0]
-            .into_iter()
-            .map(|factor| factor * power)
-            .find(|step| *step >= raw * 0.999)
-            .unwrap_or(power * 10.0);
-        let first = libm::ceil(self.low / step - 1e-9) as i64;
-        let last = libm::floor(self.high / step + 1e-9) as i64;
-        (first..=last.min(first + 50)).map(|index| index as f64 * step).collect()
+        let factors = [10.0, 5.0, 2.0, 1.0, 0.5, 0.2, 0.1];
+        let fits = factors.iter().rposition(|factor| factor * power >= raw * 0.999).unwrap_or(0);
+        let mut ticks = Vec::new();
+        for factor in &factors[fits..] {
+            let step = factor * power;
+            let first = libm::ceil(self.low / step - 1e-9) as i64;
+            let last = libm::floor(self.high / step + 1e-9) as i64;
+            ticks = (first..=last.min(first + 50)).map(|index| index as f64 * step).collect();
+            if ticks.len() >= LEAST {
+                break;
+            }
+        }
+        ticks
     }
 
     fn log_ticks(&self, wanted: usize) -> Vec<f64> {
@@ -217,8 +226,11 @@ mod tests {
             } else {
                 Scale::around(values.into_iter())
             };
-            prop_assert!(!scale.ticks(5).is_empty());
-            prop_assert!(scale.ticks(5).len() < 12);
+            for wanted in [0, 1, 2, 5] {
+                let ticks = scale.ticks(wanted);
+                prop_assert!(ticks.len() >= if log { 1 } else { LEAST }, "{ticks:?}");
+                prop_assert!(ticks.len() < 12, "{ticks:?}");
+            }
             for value in values {
                 let place = scale.place(value);
                 prop_assert!((-1e-6..=1.0 + 1e-6).contains(&place), "{place}");

@@ -256,7 +256,8 @@ fn parameter(one: &Spanned<ParameterFile>) -> Result<Parameter, StudyError> {
             Setting::Number(domain.rounded(base))
         }
     };
-    Ok(Parameter { path, domain, base, span })
+    let ends = file.from.as_ref().zip(file.to.as_ref()).map(|(a, b)| [a.span(), b.span()]);
+    Ok(Parameter { path, domain, base, span, ends })
 }
 
 fn listed(file: &ParameterFile) -> Result<Domain, StudyError> {

@@ -86,6 +86,8 @@ pub struct Parameter {
     /// Where one-at-a-time searches start from.
     pub base: Setting,
     pub(super) span: Range<usize>,
+    /// Where the ends of a range stand.
+    pub(super) ends: Option<[Range<usize>; 2]>,
 }
 
 /// One value of a parameter.
@@ -318,7 +320,7 @@ impl Space {
     pub(super) fn check(&self, base_span: &Range<usize>) -> Result<(), StudyError> {
         let catalog = Catalog::embedded();
         let at = |span: &Range<usize>, error: StudyError| StudyError {
-            span: Some(span.clone()),
+            span: error.span.clone().or_else(|| Some(span.clone())),
             ..error
         };
         let start = System::of(&self.system, std::iter::empty())
@@ -329,22 +331,10 @@ impl Space {
             _ => {}
         }
         for (number, parameter) in self.parameters.iter().enumerate() {
-            let settings: Vec<Setting> = match &parameter.domain {
-                Domain::Listed(choices) => (0..choices.len()).map(Setting::Choice).collect(),
-                range @ Domain::Range { .. } => vec![range.at(0.0), range.at(0.5), range.at(1.0)],
-            };
-            for setting in settings {
-                let mut design = self.base();
-                design[number] = setting;
-                // Other values of the point count: a value may only make sense beside them.
-                let spelled = self.spell(&design).map_err(|error| match error.span {
-                    None => at(&parameter.span, error),
-                    Some(_) => error,
-                })?;
-                match spelled.system.check(&catalog) {
-                    Err(error) if !error.contradicts => return Err(at(&parameter.span, error)),
-                    _ => {}
-                }
+            for (probe, setting) in self.probes(&parameter.domain).into_iter().enumerate() {
+                let place = parameter.ends.as_ref().and_then(|ends| ends.get(probe));
+                self.settable(number, setting, &catalog)
+                    .map_err(|error| at(place.unwrap_or(&parameter.span), error))?;
             }
         }
         let names = self.names(&self.base())?;
@@ -352,6 +342,73 @@ impl Space {
             expression.truth(&names).map_err(|error| at_expression(span, &error))?;
         }
         Ok(())
+    }
+
+    /// Values that are tried before anything runs: all that are listed; of a range its ends first, and what the method
+    /// may choose between them.
+    fn probes(&self, domain: &Domain) -> Vec<Setting> {
+        const STEPS: u64 = 32;
+        if let Domain::Listed(choices) = domain {
+            return (0..choices.len()).map(Setting::Choice).collect();
+        }
+        let mut probes = vec![domain.at(0.0), domain.at(1.0)];
+        match self.method {
+            Method::Grid | Method::Oat if domain.len() <= STEPS => {
+                probes.extend((0..domain.len()).map(|index| domain.step(index)));
+            }
+            // Whoever asks chooses.
+            Method::Grid | Method::Oat | Method::Ask => {}
+            // One of these is no round number.
+            _ => probes.extend([domain.at(0.5), domain.at(0.371_93)]),
+        }
+        probes
+    }
+
+    /// Whether a parameter may have this value. Other parameters count: a value may only make sense beside some of
+    /// theirs. One that the catalogue refuses by its own path, whether the others are at their base, all low or all
+    /// high, lies beyond what it may be.
+    fn settable(
+        &self,
+        number: usize,
+        setting: Setting,
+        catalog: &Catalog,
+    ) -> Result<(), StudyError> {
+        let path = &self.parameters[number].path;
+        let others: [Vec<Setting>; 3] = [
+            self.base(),
+            self.parameters.iter().map(|p| p.domain.at(0.0)).collect(),
+            self.parameters.iter().map(|p| p.domain.at(1.0)).collect(),
+        ];
+        let mut beyond = None;
+        for (turn, mut design) in others.into_iter().enumerate() {
+            design[number] = setting;
+            let checked = match self.spell(&design) {
+                // An expression's error has a place of its own.
+                Err(error) if turn == 0 => return Err(error),
+                Err(_) => return Ok(()),
+                Ok(spelled) => spelled.system.check(catalog),
+            };
+            match checked {
+                Ok(()) => return Ok(()),
+                Err(error) if turn == 0 && !error.contradicts => {
+                    let whole = error.what.contains("invalid type: floating point");
+                    let range = matches!(self.parameters[number].domain, Domain::Range { .. });
+                    let help = "it counts in whole numbers: add multiple_of = 1".to_owned();
+                    return Err(if whole && range { StudyError { help, ..error } } else { error });
+                }
+                Err(error) => {
+                    let own = path.split_once('.').map_or(path.as_str(), |(_, key)| key);
+                    let named = error.what.strip_prefix(own).is_some_and(|r| r.starts_with(' '));
+                    if !error.contradicts || !named {
+                        return Ok(());
+                    }
+                    beyond = Some(error);
+                }
+            }
+        }
+        beyond.map_or(Ok(()), |error| {
+            Err(StudyError { help: "leave out what cannot be built".to_owned(), ..error })
+        })
     }
 
     /// What expressions may refer to.

@@ -5,7 +5,6 @@
 //! of a GPU or an accelerator), the metrics to list, and named values for the sentences of the
 //! finding. Left out: search, sampling and constraints; the grid is run in full.
 
-pub mod figure;
 pub(crate) mod kit;
 mod lookups;
 pub(crate) mod point;
@@ -19,7 +18,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 pub use point::{MEANINGS, METRICS, Metrics};
-pub use spec::{Axis, Figure, Kind, Study, StudyError, Value};
+pub use spec::{Axis, Figure, Kind, Study, StudyError, Value, matches};
 
 use point::System;
 

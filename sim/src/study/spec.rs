@@ -212,7 +212,7 @@ impl Value {
 }
 
 /// Whether a row has these settings.
-pub(super) fn matches(row: &Row, at: &BTreeMap<String, toml::Value>) -> bool {
+pub fn matches(row: &Row, at: &BTreeMap<String, toml::Value>) -> bool {
     at.iter().all(|(axis, value)| row.setting(axis) == Some(plain(value).as_str()))
 }
 

@@ -31,6 +31,8 @@ pub enum PlotKind {
     FrameTimes,
     /// A metric over two parameters (any CSV; needs --x, --by and --y)
     Heatmap,
+    /// A metric over named steps (CSV of a study; needs --x and --y, --by names the curves)
+    Steps,
 }
 
 #[derive(Debug, Args)]

@@ -138,6 +138,25 @@ fn tenth_more(
     all
 }
 
+/// Columns of the CSV.
+const COLUMNS: [&str; 15] = [
+    "gpu",
+    "time_us",
+    "low_us",
+    "high_us",
+    "roofline_us",
+    "tflops",
+    "dram_gb_per_s",
+    "bound_by",
+    "tenth_more_saves_pct",
+    "waves",
+    "occupancy_pct",
+    "l2_hit_pct",
+    "mean_power_w",
+    "energy_mj",
+    "variant",
+];
+
 pub fn run(args: &KernelArgs) -> Result<(), Failure> {
     let (operation, common, dtype) = operation(&args.shape)?;
     operation.validate().map_err(|reason| {
@@ -165,6 +184,7 @@ pub fn run(args: &KernelArgs) -> Result<(), Failure> {
     ];
     let spread = lumacycle_validate::expected::table();
     let mut rows = Vec::new();
+    let mut records = Vec::new();
     let mut data = Vec::new();
     for entry in &gpus {
         lumacycle_sim::replay::fits("this kernel", operation.resident_bytes(), entry)?;
@@ -200,6 +220,25 @@ pub fn run(args: &KernelArgs) -> Result<(), Failure> {
             short(cost.energy.total_pj() / 1e9),
             longest.map_or_else(String::new, |k| k.variant.clone()),
         ]);
+        let [low, high] = output::ends(expected);
+        let number = |value: f64| format!("{value:.6}");
+        records.push(vec![
+            entry.id.clone(),
+            number(cost.time_ns / 1e3),
+            low,
+            high,
+            number(roofline_us),
+            number(operation.flops() / cost.time_ns / 1e3),
+            number(dram / cost.time_ns),
+            cost.binding.to_string(),
+            number(relieved),
+            longest.map_or_else(String::new, |k| number(k.waves)),
+            longest.map_or_else(String::new, |k| number(k.occupancy.share * 100.0)),
+            number(cost.traffic.l2_hit_rate() * 100.0),
+            number(cost.energy.total_pj() / cost.time_ns * 1e-3),
+            number(cost.energy.total_pj() / 1e9),
+            longest.map_or_else(String::new, |k| k.variant.clone()),
+        ]);
         data.push(json!({
             "gpu": entry.id, "tenth_more": tenth_more(&engine, &operation, &cost), "roofline_us": roofline_us, "tenth_more_saves_pct": relieved,
             "flops": operation.flops(), "cost": cost, "expected": expected,
@@ -211,7 +250,7 @@ pub fn run(args: &KernelArgs) -> Result<(), Failure> {
             &json!({"version": lumacycle_sim::VERSION, "operation": operation, "results": data}),
         ),
         Format::Csv => {
-            let bytes = csv(&header, rows.into_iter())?;
+            let bytes = csv(&COLUMNS, records.into_iter())?;
             output::write(common.output.output.as_deref(), &bytes)
         }
         Format::Table => {

@@ -29,6 +29,7 @@ pub const fn kind(kind: PlotKind) -> Kind {
         PlotKind::Levels => Kind::Levels,
         PlotKind::FrameTimes => Kind::FrameTimes,
         PlotKind::Heatmap => Kind::Heatmap,
+        PlotKind::Steps => Kind::Steps,
     }
 }
 

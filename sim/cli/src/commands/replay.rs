@@ -4,7 +4,9 @@ use std::path::Path;
 
 use lumacycle_arch::{Catalog, Entry};
 use lumacycle_sim::replay::{ReplayOptions, ReplayResult, Selection, replay_with_spans};
+use lumacycle_traces::classify::Known;
 use lumacycle_traces::{Recording, source};
+use lumacycle_validate::expected;
 use regex::Regex;
 use serde_json::json;
 
@@ -219,6 +221,8 @@ fn kernels_csv(results: &[ReplayResult]) -> Result<Vec<u8>, Failure> {
         "count",
         "recorded_us",
         "predicted_us",
+        "low_us",
+        "high_us",
         "error_pct",
         "roofline_us",
         "bound_by",
@@ -236,8 +240,14 @@ fn kernels_csv(results: &[ReplayResult]) -> Result<Vec<u8>, Failure> {
     ];
     let number = |value: f64| format!("{value:.6}");
     let maybe = |value: Option<f64>| value.map_or_else(String::new, |v| format!("{v:.4}"));
+    let spread = expected::table();
     let rows = results.iter().flat_map(|result| {
         result.kernels.iter().map(|k| {
+            // What keeps its recorded duration, or owes its work to it, is no prediction.
+            let predicted =
+                k.failure.is_none() && !matches!(k.known, Known::Kept | Known::Inferred);
+            let interval = expected::interval(&spread, k.class, k.predicted_us);
+            let [low, high] = output::ends(interval.filter(|_| predicted));
             vec![
                 result.recording.clone(),
                 result.rank.map_or_else(String::new, |rank| rank.to_string()),
@@ -249,6 +259,8 @@ fn kernels_csv(results: &[ReplayResult]) -> Result<Vec<u8>, Failure> {
                 k.count.to_string(),
                 number(k.recorded_us),
                 number(k.predicted_us),
+                low,
+                high,
                 maybe(k.error_pct),
                 maybe(k.roofline_us),
                 k.bound_by.map_or_else(String::new, |r| r.to_string()),

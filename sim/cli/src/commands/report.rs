@@ -124,6 +124,21 @@ pub fn replayed(folder: &Path, results: &[ReplayResult]) -> Result<(), Failure> 
     save(folder, "index.html", page)
 }
 
+/// How far published frames lay from their predictions, around one.
+fn spread(predicted_ms: f64) -> String {
+    expected::frames().map_or_else(
+        || "interval not known".to_owned(),
+        |frames| {
+            format!(
+                "{} to {} ms as far as {} published frames were off",
+                short(predicted_ms * frames.low),
+                short(predicted_ms * frames.high),
+                frames.rows
+            )
+        },
+    )
+}
+
 /// `run --report`.
 pub fn rendered(
     folder: &Path,
@@ -139,12 +154,12 @@ pub fn rendered(
         times.sort_by(f64::total_cmp);
         let (Some(first), Some(last)) = (times.first(), times.last()) else { continue };
         let name = frames.first().map(|f| f.gpu_name.clone()).unwrap_or_default();
-        let beside = if times.len() > 1 {
-            format!("{} to {} ms along the path", short(*first), short(*last))
-        } else {
-            "no interval: see docs/accuracy.md".to_owned()
-        };
-        numbers.push((name, format!("{} ms", short(times[times.len() / 2])), beside));
+        let median = times[times.len() / 2];
+        let mut beside = spread(median);
+        if times.len() > 1 {
+            beside = format!("{} to {} ms along the path; {beside}", short(*first), short(*last));
+        }
+        numbers.push((name, format!("{} ms", short(median)), beside));
     }
     page.headline(&numbers);
     let value = json!(

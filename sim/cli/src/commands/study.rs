@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use lumacycle_sim::study::{Outcome, Study, StudyError, figure};
+use lumacycle_figures::{FigureError, Kind, Options, Table, Theme};
+use lumacycle_sim::study::{self, Outcome, Study, StudyError};
 use miette::NamedSource;
 use serde_json::json;
 
@@ -83,10 +84,10 @@ fn keep(folder: &Path, file: &str, study: &Study, outcome: &Outcome) -> Result<(
     let mut page = format!("# {}\n\n{}\n", outcome.question, outcome.finding);
     let mut drawn = None;
     if let Some(figure) = &study.figure {
-        drawn =
-            Some(figure::svg(outcome, figure).map_err(|error| {
-                Failure::usage(error.to_string(), "choose another metric for y")
-            })?);
+        drawn = Some(svg(outcome, figure).map_err(|error| {
+            let what = format!("the figure of {} cannot be drawn: {error}", outcome.name);
+            Failure::usage(what, "choose another metric for y")
+        })?);
         let _ = write!(page, "\n![{}]({}.svg)\n", figure.label, outcome.name);
     }
     let header: Vec<&str> = outcome.axes.iter().chain(&outcome.shown).map(String::as_str).collect();
@@ -110,6 +111,40 @@ fn keep(folder: &Path, file: &str, study: &Study, outcome: &Outcome) -> Result<(
         output::write(Some(&at("svg")), svg.as_bytes())?;
     }
     output::write(Some(&at("md")), page.as_bytes())
+}
+
+/// The figure of a study: a curve, or bars, for each combination of its series over the steps of its x.
+fn svg(outcome: &Outcome, figure: &study::Figure) -> Result<String, FigureError> {
+    let header = ["step", "series", "value"].map(ToOwned::to_owned).to_vec();
+    let mut rows = Vec::new();
+    for row in outcome.rows.iter().filter(|row| study::matches(row, &figure.at)) {
+        let (Some(step), Some(value)) = (row.setting(&figure.x), row.metrics.get(&figure.y)) else {
+            continue;
+        };
+        let names: Vec<&str> = figure.series.iter().filter_map(|axis| row.setting(axis)).collect();
+        // With the digits of the data beside it, so that the figure can be drawn from them again.
+        let value = format!("{value:.6}");
+        rows.push((rows.len() + 1, vec![step.to_owned(), names.join(", "), value]));
+    }
+    if rows.is_empty() {
+        return Err(FigureError::Empty(format!("no system has the metric \"{}\"", figure.y)));
+    }
+    let some = |text: &str| Some(text.to_owned());
+    let options = Options {
+        x: some("step"),
+        y: some("value"),
+        by: some("series"),
+        x_title: some(&figure.x),
+        y_title: some(&figure.label),
+        log: figure.log,
+        ..Options::default()
+    };
+    let kind = match figure.kind {
+        study::Kind::Bars => Kind::Speedup,
+        study::Kind::Lines => Kind::Steps,
+    };
+    lumacycle_figures::draw(kind, &Table { header, rows }, &options, &Theme::default())
+        .map(|figure| figure.svg)
 }
 
 fn cells(outcome: &Outcome) -> Vec<Vec<String>> {

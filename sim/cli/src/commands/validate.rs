@@ -1,7 +1,7 @@
 //! `lumacycle validate SUITE --data …`.
 
 use lumacycle_arch::Catalog;
-use lumacycle_validate::{Figures, SUITES, SuiteReport, TraceReport};
+use lumacycle_validate::{Figures, SUITES, SuiteReport, TraceReport, expected};
 use serde_json::json;
 
 use super::catalog::{csv, json_out};
@@ -69,7 +69,7 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
         output::write(Some(path), &rows_csv(&reports)?)?;
     }
     if let Some(path) = &args.expected {
-        let table = lumacycle_validate::expected::from_reports(&reports);
+        let table = expected::from_reports(&reports);
         output::write(Some(path), table.to_toml().as_bytes())?;
     }
     reports.iter().try_for_each(|report| within(args, &report.suite, &report.overall))
@@ -143,6 +143,8 @@ fn rows_csv(reports: &[SuiteReport]) -> Result<Vec<u8>, Failure> {
         "dtype",
         "measured_us",
         "predicted_us",
+        "low_us",
+        "high_us",
         "roofline_us",
         "wave_us",
         "bound_by",
@@ -151,14 +153,19 @@ fn rows_csv(reports: &[SuiteReport]) -> Result<Vec<u8>, Failure> {
         "occupancy_pct",
         "reference",
     ];
+    let spread = expected::table();
     let rows = reports.iter().flat_map(|report| {
         report.rows.iter().map(|row| {
+            let [low, high] =
+                output::ends(expected::interval_in(&spread, &report.suite, row.predicted_us));
             vec![
                 report.suite.clone(),
                 row.gpu.clone(),
                 row.dtype.clone(),
                 format!("{:.4}", row.measured_us),
                 format!("{:.4}", row.predicted_us),
+                low,
+                high,
                 format!("{:.4}", row.roofline_us),
                 format!("{:.4}", row.wave_us),
                 row.bound_by.to_owned(),

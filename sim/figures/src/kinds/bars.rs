@@ -10,6 +10,8 @@ use crate::{FigureError, Table, Theme};
 
 /// Share of a group's place that bars take.
 const FILLED: f64 = 0.82;
+/// Width of a bar that can still be told from its neighbours, in points.
+const THINNEST: f64 = 0.8;
 
 pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Figure, FigureError> {
     let own = |name: &Option<String>, usual: &[&'static str]| -> Vec<String> {
@@ -62,6 +64,13 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
     );
     let width = chart.area.w / groups.len() as f64;
     let bar = width * FILLED / series.names.len() as f64;
+    if bar < THINNEST {
+        return Err(FigureError::Empty(format!(
+            "{} groups of {} bars have no room: choose some of them, or take a wider figure",
+            groups.len(),
+            series.names.len()
+        )));
+    }
     let bottom = chart.area.bottom();
     for (order, row) in rows.iter().enumerate() {
         let index = series.of[order];

@@ -25,7 +25,8 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
     };
     let series = Series::by(table, by, theme);
     let most = rows.iter().map(|row| off(*row)).fold(0.0, f64::max);
-    let end = if most > MOST_PCT { MOST_PCT } else { most.max(1.0) };
+    // The last step stands clear of the edge.
+    let end = if most > MOST_PCT { MOST_PCT } else { most.max(1.0) * 1.05 };
     let mut chart = Chart::new(
         theme,
         2.3,

@@ -8,6 +8,7 @@ mod heatmap;
 mod pareto;
 mod roofline;
 mod scatter;
+mod steps;
 mod tornado;
 
 use std::collections::BTreeMap;
@@ -42,11 +43,13 @@ pub enum Kind {
     FrameTimes,
     /// A metric over two parameters.
     Heatmap,
+    /// A metric over named steps, as studies have them.
+    Steps,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Roofline,
         Self::Speedup,
         Self::Breakdown,
@@ -58,6 +61,7 @@ impl Kind {
         Self::Levels,
         Self::FrameTimes,
         Self::Heatmap,
+        Self::Steps,
     ];
 
     /// Arrays of a JSON result whose records are drawn, the wanted ones first.
@@ -148,6 +152,7 @@ pub fn draw(
         Kind::Levels => curves::levels(table, options, theme),
         Kind::FrameTimes => curves::frame_times(table, options, theme),
         Kind::Heatmap => heatmap::draw(table, options, theme),
+        Kind::Steps => steps::draw(table, options, theme),
     }
 }
 

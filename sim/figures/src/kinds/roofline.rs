@@ -11,6 +11,9 @@ use crate::scale::Scale;
 use crate::theme::dash;
 use crate::{FigureError, Table, Theme};
 
+/// Points up to which each has a mark of its own.
+const MARKS: usize = 400;
+
 struct Point {
     kernel: String,
     gpu: String,
@@ -81,7 +84,7 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
     let ridges = roofs
         .iter()
         .flat_map(|roof| roof.peaks.iter().map(|(_, peak)| peak * 1e3 / roof.bandwidth_gbs));
-    let x = Scale::log(points.iter().map(|p| p.intensity).chain(ridges.map(|r| r * 3.0)));
+    let x = Scale::log(points.iter().map(|p| p.intensity).chain(ridges.map(|r| r * 8.0)));
     let peaks = roofs.iter().flat_map(|roof| roof.peaks.iter().map(|(_, peak)| *peak * 1.3));
     let y = Scale::log(points.iter().map(|p| p.rate).chain(peaks));
     let mut chart = Chart::new(
@@ -94,7 +97,7 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
     let area = chart.area;
     chart.canvas.clip(area);
     let (low, high) = x.ends();
-    let mut peak_names: Vec<((f64, f64), String)> = Vec::new();
+    let mut peak_names: Vec<([(f64, f64); 2], String)> = Vec::new();
     for roof in &roofs {
         let index = series.names.iter().position(|name| *name == roof.gpu).unwrap_or(0);
         let place = series.places[index];
@@ -111,29 +114,33 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
                 .canvas
                 .line(&line, Stroke { colour: &colour, width: theme.line_pt, dash: dash(place) });
             chart.keep_clear_along(&line);
-            // Roofs of several GPUs may lie close to each other.
-            let name = if roofs.len() > 1 {
-                format!("{} {pipe}", brief(&roof.name))
-            } else {
-                pipe.clone()
-            };
-            peak_names.push((chart.at(high, *peak), name));
+            peak_names.push(([line[1], line[2]], pipe.clone()));
         }
     }
     chart.canvas.unclip();
     let mut drawn: Vec<((f64, f64), &Point)> = Vec::new();
-    for point in &points {
-        let index = series.names.iter().position(|name| *name == point.gpu);
-        let place = series.places[index.unwrap_or(series.names.len() - 1)];
-        let colour = chart.colour(&name_of(&point.gpu), place);
-        let at = chart.at(point.intensity, point.rate);
-        chart.canvas.mark(at, place, MARK, &colour);
-        chart.keep_clear(at, MARK);
-        drawn.push((at, point));
+    for (index, (gpu, place)) in series.names.iter().zip(&series.places).enumerate() {
+        let colour = chart.colour(&name_of(gpu), *place);
+        let mine = points.iter().enumerate().filter(|(order, _)| series.of[*order] == index);
+        let mine: Vec<((f64, f64), &Point)> =
+            mine.map(|(_, point)| (chart.at(point.intensity, point.rate), point)).collect();
+        for (at, _) in &mine {
+            if points.len() <= MARKS {
+                chart.canvas.mark(*at, *place, MARK, &colour);
+            }
+            chart.keep_clear(*at, MARK);
+        }
+        if points.len() > MARKS {
+            let places: Vec<(f64, f64)> = mine.iter().map(|(at, _)| *at).collect();
+            chart.canvas.dots(&places, 1.5, &colour, 0.5);
+        }
+        drawn.extend(mine);
     }
-    for ((right, peak), name) in peak_names {
-        let width = chart.ruler.width(&name, theme.tick_pt);
-        chart.label((right - width - 6.0, peak - 1.0), &name);
+    let mut nameless = 0;
+    // From the top down, each above its line, else below it: the line tells the GPU.
+    peak_names.sort_by(|a, b| a.0[1].1.total_cmp(&b.0[1].1));
+    for ([ridge, right], name) in peak_names {
+        nameless += usize::from(!chart.label_along(ridge.0, right.0, right.1, &name));
     }
     drawn.sort_by(|a, b| b.1.weight.total_cmp(&a.1.weight).then(a.1.kernel.cmp(&b.1.kernel)));
     let wanted = if options.labels == 0 { 5 } else { options.labels };
@@ -145,8 +152,11 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         {
             continue;
         }
-        chart.label(at, &short(&point.kernel));
+        nameless += usize::from(!chart.label(at, &short(&point.kernel)));
         named.push(&point.kernel);
+    }
+    if nameless > 0 {
+        notes.push(format!("{nameless} labels had no room"));
     }
     let data = data(
         &["gpu", "kernel", "flop_per_dram_byte", "tflop_per_s"],
@@ -162,21 +172,13 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
     Ok(Figure { svg: chart.canvas.finish("Roofline"), data, notes })
 }
 
-/// A GPU's name up to its number.
-fn brief(name: &str) -> String {
-    let words: Vec<&str> = name.split(' ').collect();
-    let number = |word: &&str| word.chars().any(|c| c.is_ascii_digit());
-    let end = words.iter().position(number).map_or(words.len(), |at| at + 1);
-    words[..end].join(" ")
-}
-
-/// A kernel's name without template arguments, at most 26 letters.
+/// A kernel's name without template arguments, its middle left out beyond 26 letters.
 fn short(name: &str) -> String {
     let name = name.strip_prefix("void ").unwrap_or(name);
     let plain = name.split(['<', '(']).next().unwrap_or(name);
-    let last = plain.rsplit("::").next().unwrap_or(plain);
-    if last.chars().count() <= 26 {
-        return last.to_owned();
+    let last: Vec<char> = plain.rsplit("::").next().unwrap_or(plain).chars().collect();
+    if last.len() <= 26 {
+        return last.into_iter().collect();
     }
-    last.chars().take(25).chain(['…']).collect()
+    last[..16].iter().chain(&['…']).chain(&last[last.len() - 9..]).collect()
 }

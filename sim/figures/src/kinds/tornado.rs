@@ -15,7 +15,16 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
     let metric = table.any(&["metric"]);
     let (less, more) = (table.need(&["minus_10_pct"])?, table.need(&["plus_10_pct"])?);
     let mut notes = Vec::new();
-    let mut rows = numeric(table, &[less, more], &mut notes)?;
+    // At the end of its range a parameter has one neighbour only.
+    let either = |row: &usize| [less, more].iter().any(|c| table.number(*row, *c).is_some());
+    let mut rows: Vec<usize> = (0..table.rows.len()).filter(either).collect();
+    if rows.is_empty() {
+        rows = numeric(table, &[less, more], &mut notes)?;
+    }
+    let left = table.rows.len() - rows.len();
+    if left > 0 {
+        notes.push(format!("{left} of {} rows left out: no number", table.rows.len()));
+    }
     let of = |row: usize| metric.map_or("", |metric| table.text(row, metric));
     // One metric a figure: the one that is asked for, or the file's first.
     let wanted = options.y.clone().unwrap_or_else(|| of(rows[0]).to_owned());
@@ -53,6 +62,9 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
     let thick = chart.area.h / rows.len() as f64 * 0.36;
     for (index, row) in rows.iter().rev().enumerate() {
         for (side, (column, place)) in [(less, 1), (more, 0)].into_iter().enumerate() {
+            if table.number(*row, column).is_none() {
+                continue;
+            }
             let (zero, middle) = chart.at(0.0, index as f64);
             let end = chart.at(value(*row, column), index as f64).0;
             let y = middle + (side as f64 - 1.0) * thick;
@@ -84,4 +96,27 @@ fn unitless(title: &str) -> &str {
         .iter()
         .find_map(|unit| title.strip_suffix(unit))
         .unwrap_or(title)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_with_one_neighbour_has_one_bar() {
+        let drawn = |csv: &[u8]| {
+            let table = Table::parse(csv, &[]).unwrap();
+            draw(&table, &Options::default(), &Theme::default())
+        };
+        let both = b"parameter,metric,minus_10_pct,plus_10_pct\na,fps,-2,3\nb,fps,1,4\n";
+        let one = b"parameter,metric,minus_10_pct,plus_10_pct\na,fps,-2,3\nb,fps,,4\nc,fps,,\n";
+        let edges =
+            |figure: &Figure| figure.svg.matches("fill=\"none\" stroke=\"#111111\"").count();
+        let both = drawn(both).unwrap();
+        let one = drawn(one).unwrap();
+        assert_eq!(edges(&both) - edges(&one), 1);
+        assert_eq!(one.notes, ["1 of 3 rows left out: no number"]);
+        assert_eq!(one.data.lines().count(), 3);
+        assert!(drawn(b"parameter,metric,minus_10_pct,plus_10_pct\na,fps,,NaN\n").is_err());
+    }
 }
