@@ -402,7 +402,10 @@ impl Space {
                     if !error.contradicts || !named {
                         return Ok(());
                     }
-                    beyond = Some(error);
+                    // A design that a requirement skips is never built.
+                    if matches!(self.unmet(&design), Ok(None)) {
+                        beyond = Some(error);
+                    }
                 }
             }
         }
@@ -491,3 +494,29 @@ pub(super) const SIMPLE: &[&str] =
 
 /// Expressions with their text and place.
 pub(super) type Requirements = Vec<(Expression, String, Range<usize>)>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Requirements that skip what cannot be built make a range whole; those that leave some of it do not.
+    #[test]
+    fn what_a_requirement_skips_need_not_be_buildable() {
+        let read = |require: &str| {
+            Space::parse(&format!(
+                "name = \"r\"\nquestion = \"?\"\n[system]\napp = \"gia\"\naccelerator = \"ngpc-8\"\n\
+                 [search]\nmethod = \"grid\"\n[[parameter]]\npath = \"accelerator.policy.l2_tables\"\n\
+                 from = 0.5\nto = 2.0\nsteps = 4\n{require}"
+            ))
+        };
+        let require = |most: f64| {
+            read(&format!("[[require]]\nthat = \"accelerator.policy.l2_tables <= {most}\"\n"))
+        };
+        for beyond in [read(""), require(1.5)] {
+            let what = beyond.unwrap_err().what;
+            assert!(what.contains("a share lies between 0 and 1"), "{what}");
+        }
+        let space = require(1.0).unwrap();
+        assert!(space.unmet(&[Setting::Number(2.0)]).unwrap().is_some());
+    }
+}
