@@ -138,6 +138,38 @@ fn tenth_more(
     all
 }
 
+/// A row of the CSV, with the ends of the interval, what a roofline says and what a tenth more saves.
+fn record(
+    gpu: &str,
+    operation: &Operation,
+    cost: &lumacycle_engines::Cost,
+    ([low, high], roofline_us, saves_pct): ([String; 2], f64, f64),
+) -> Vec<String> {
+    let number = |value: f64| format!("{value:.6}");
+    let dram = cost.traffic.dram_read_bytes + cost.traffic.dram_write_bytes;
+    let longest = cost.kernels.iter().max_by(|a, b| a.time_ns.total_cmp(&b.time_ns));
+    let of_longest = |of: &dyn Fn(&lumacycle_engines::KernelCost) -> String| {
+        longest.map_or_else(String::new, of)
+    };
+    vec![
+        gpu.to_owned(),
+        number(cost.time_ns / 1e3),
+        low,
+        high,
+        number(roofline_us),
+        number(operation.flops() / cost.time_ns / 1e3),
+        number(dram / cost.time_ns),
+        cost.binding.to_string(),
+        number(saves_pct),
+        of_longest(&|k| number(k.waves)),
+        of_longest(&|k| number(k.occupancy.share * 100.0)),
+        number(cost.traffic.l2_hit_rate() * 100.0),
+        number(cost.energy.total_pj() / cost.time_ns * 1e-3),
+        number(cost.energy.total_pj() / 1e9),
+        of_longest(&|k| k.variant.clone()),
+    ]
+}
+
 /// Columns of the CSV.
 const COLUMNS: [&str; 15] = [
     "gpu",
@@ -220,25 +252,8 @@ pub fn run(args: &KernelArgs) -> Result<(), Failure> {
             short(cost.energy.total_pj() / 1e9),
             longest.map_or_else(String::new, |k| k.variant.clone()),
         ]);
-        let [low, high] = output::ends(expected);
-        let number = |value: f64| format!("{value:.6}");
-        records.push(vec![
-            entry.id.clone(),
-            number(cost.time_ns / 1e3),
-            low,
-            high,
-            number(roofline_us),
-            number(operation.flops() / cost.time_ns / 1e3),
-            number(dram / cost.time_ns),
-            cost.binding.to_string(),
-            number(relieved),
-            longest.map_or_else(String::new, |k| number(k.waves)),
-            longest.map_or_else(String::new, |k| number(k.occupancy.share * 100.0)),
-            number(cost.traffic.l2_hit_rate() * 100.0),
-            number(cost.energy.total_pj() / cost.time_ns * 1e-3),
-            number(cost.energy.total_pj() / 1e9),
-            longest.map_or_else(String::new, |k| k.variant.clone()),
-        ]);
+        let told = (output::ends(expected), roofline_us, relieved);
+        records.push(record(&entry.id, &operation, &cost, told));
         data.push(json!({
             "gpu": entry.id, "tenth_more": tenth_more(&engine, &operation, &cost), "roofline_us": roofline_us, "tenth_more_saves_pct": relieved,
             "flops": operation.flops(), "cost": cost, "expected": expected,

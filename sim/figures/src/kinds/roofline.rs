@@ -136,12 +136,7 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         }
         drawn.extend(mine);
     }
-    let mut nameless = 0;
-    // From the top down, each above its line, else below it: the line tells the GPU.
-    peak_names.sort_by(|a, b| a.0[1].1.total_cmp(&b.0[1].1));
-    for ([ridge, right], name) in peak_names {
-        nameless += usize::from(!chart.label_along(ridge.0, right.0, right.1, &name));
-    }
+    let mut nameless = name_roofs(&mut chart, peak_names);
     drawn.sort_by(|a, b| b.1.weight.total_cmp(&a.1.weight).then(a.1.kernel.cmp(&b.1.kernel)));
     let wanted = if options.labels == 0 { 5 } else { options.labels };
     let mut named: Vec<&str> = Vec::new();
@@ -170,6 +165,16 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         }),
     );
     Ok(Figure { svg: chart.canvas.finish("Roofline"), data, notes })
+}
+
+/// Names roofs by their pipes (a roof goes from the first of its points to the second) and says how many had no room.
+fn name_roofs(chart: &mut Chart<'_>, mut roofs: Vec<([(f64, f64); 2], String)>) -> usize {
+    // From the top down, each above its line, else below it: the line tells the GPU.
+    roofs.sort_by(|a, b| a.0[1].1.total_cmp(&b.0[1].1));
+    let nameless = roofs
+        .iter()
+        .filter(|([ridge, right], name)| !chart.label_along(ridge.0, right.0, right.1, name));
+    nameless.count()
 }
 
 /// A kernel's name without template arguments, its middle left out beyond 26 letters.
