@@ -8,6 +8,10 @@ pub struct Scale {
     log: bool,
 }
 
+/// Values of a linear axis end here, so that differences of two are numbers.
+const FARTHEST: f64 = 1e300;
+/// Decades of a logarithmic axis either side of one, so that ratios with room around them are numbers.
+const DECADES: (f64, f64) = (1e-120, 1e120);
 /// Share of the range that is left free at either end.
 const ROOM: f64 = 0.05;
 /// Labels that a linear axis has at least.
@@ -32,17 +36,18 @@ impl Scale {
 
     /// A linear axis with given ends.
     pub fn linear(low: f64, high: f64) -> Self {
-        if high - low > f64::EPSILON * high.abs().max(low.abs()) {
+        if high - low > (f64::EPSILON * high.abs().max(low.abs())).max(1.0 / FARTHEST) {
             return Self { low, high, log: false };
         }
         // One value: something around it.
-        let half = if low == 0.0 { 1.0 } else { low.abs() * 0.5 };
+        let half = if low.abs() <= 1.0 / FARTHEST { 1.0 } else { low.abs() * 0.5 };
         Self { low: low - half, high: high + half, log: false }
     }
 
     /// A logarithmic axis around the positive ones of the values.
     pub fn log(values: impl Iterator<Item = f64>) -> Self {
-        let (low, high) = ends(values.filter(|value| *value > 0.0));
+        let positive = values.filter(|value| *value > 0.0);
+        let (low, high) = ends(positive.map(|value| value.clamp(DECADES.0, DECADES.1)));
         let (low, high) = if low > 0.0 { (low, high) } else { (1.0, 10.0) };
         let room = f64::max(1.15, libm::pow(high / low, ROOM));
         let (mut low, mut high) = (low / room, high * room);
@@ -57,10 +62,10 @@ impl Scale {
     /// The place of a value: 0 at the low end, 1 at the high end.
     pub fn place(&self, value: f64) -> f64 {
         if self.log {
-            let value = value.max(self.low * 1e-3);
+            let value = value.max(self.low * 1e-3).min(self.high * 1e9);
             libm::log(value / self.low) / libm::log(self.high / self.low)
         } else {
-            (value - self.low) / (self.high - self.low)
+            (value.clamp(-FARTHEST, FARTHEST) - self.low) / (self.high - self.low)
         }
     }
 
@@ -147,6 +152,7 @@ impl Scale {
 fn ends(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let ends = values
         .filter(|value| value.is_finite())
+        .map(|value| value.clamp(-FARTHEST, FARTHEST))
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
             (low.min(value), high.max(value))
         });
@@ -213,6 +219,28 @@ mod tests {
         assert_eq!(labels(Scale::log([1.0, 900.0].into_iter())), ["1", "10", "100", "1000"]);
         assert_eq!(labels(Scale::linear(0.0, 0.3)), ["0.0", "0.1", "0.2", "0.3"]);
         assert_eq!(plain(-12345.0), "−12\u{a0}345");
+    }
+
+    #[test]
+    fn values_at_the_ends_of_numbers_have_few_labels() {
+        let extremes = [5e-324, 1e-308, 1e-200, 1.0, 1e200, f64::MAX];
+        for a in extremes {
+            for b in extremes {
+                for (a, b) in [(a, b), (-a, b), (-a, -b)] {
+                    for scale in [Scale::log, Scale::around, Scale::from_zero]
+                        .map(|of: fn(std::array::IntoIter<f64, 2>) -> Scale| of([a, b].into_iter()))
+                    {
+                        let ticks = scale.ticks(5);
+                        assert!((1..60).contains(&ticks.len()), "{a} {b}: {}", ticks.len());
+                        assert!(ticks.iter().all(|tick| tick.0.is_finite()), "{a} {b}: {ticks:?}");
+                        assert!(scale.minor().len() < 60, "{a} {b}");
+                        for value in [a, b] {
+                            assert!(scale.place(value).is_finite(), "{a} {b}: {value}");
+                        }
+                    }
+                }
+            }
+        }
     }
 
     proptest! {
