@@ -27,7 +27,7 @@ fn wrong_usage_is_2() {
         assert_eq!(code(&run(args)), 2, "{args:?}");
     }
     // Swapped letters as well as missing ones; nothing is near to the last.
-    for (typed, meant) in [("rnu", "'run'"), ("kernl", "'kernel'"), ("frobnicate", "")] {
+    for (typed, meant) in [("rnu", "'run'"), ("kernl", "'kernel'"), ("xyzzy", "")] {
         let said = stderr(&run(&[typed]));
         assert_eq!(said.contains("tip:"), !meant.is_empty(), "{said}");
         assert!(said.contains(meant), "{said}");
