@@ -110,7 +110,7 @@ fn counters(gpu: &Gpu, kernel: &Described, start: Start) -> Counters {
 /// What the host adds to kernels that it waits for inside of what is timed (allocation, copies of
 /// sums, launches of the next level): `NVBench` cannot batch these, so no batch time is recorded.
 /// Taken as the shortest recorded time of the same kernel on the same GPU, at sizes that keep no
-/// GPU busy, for each of [`HostWork`] apart.
+/// GPU busy, for each kind of work that the host does apart.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct HostParts(BTreeMap<(String, String, HostWork), f64>);
 
