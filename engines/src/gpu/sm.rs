@@ -1,7 +1,8 @@
 //! Time of a set of resident CTAs on one SM.
 //!
-//! Each stage keeps every pipe busy for its demand; the busiest pipe bounds the set, the chain
-//! of dependent operations bounds each CTA. Co-resident CTAs are in different stages at any
+//! Each stage keeps every pipe busy for its demand; the busiest pipe of the partitions and the
+//! busiest of the memory pipes that these share bound the set, and hide each other by a norm
+//! (`sm.pipe_order`); the chain of dependent operations bounds each CTA. Co-resident CTAs are in different stages at any
 //! moment, so with many of them the bounds of different stages overlap; a lone CTA goes through
 //! its stages one after another.
 

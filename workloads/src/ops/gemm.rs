@@ -5,8 +5,9 @@
 //! of the tile depth, an epilogue writes C. Demands follow the structure that CUTLASS documents
 //! and that kernel names show: register tiles fed from shared memory, shared memory fed from L2
 //! by `stages` steps in flight. Split-K divides k over CTAs and adds a reduction kernel;
-//! stream-K divides all steps evenly. Left out: operand layouts (they change how a tile is
-//! fetched, not how much), and instruction scheduling inside a step.
+//! stream-K divides all steps evenly. Left out: which operand lies along k
+//! (kernels without tensor cores are taken to turn words of both on their way into shared memory),
+//! and instruction scheduling inside a step.
 
 use serde::{Deserialize, Serialize};
 
