@@ -82,7 +82,8 @@ pub struct Sampled {
 impl Sampled {
     /// Walks a part of the rays.
     pub fn new(field: &Field, scene: &Scene, view: &View) -> Self {
-        let (counts, occupied, shaded) = uniform::count(field, &Sight::new(scene, view));
+        let (counts, occupied, shaded) =
+            uniform::count(field, &Sight::new(scene, view, &field.factors));
         Self { counts, occupied: Arc::new(occupied), shaded: Arc::new(shaded) }
     }
 
@@ -101,7 +102,7 @@ impl Sampled {
 /// Visits to cubes: they depend on the order of cubes and the size of tiles, on no unit's speed.
 pub fn trace(entry: &SparseEntry, scene: &Scene, view: &View, field: &Field) -> CubeTrace {
     let cube_loop = sparse::cube_loop(&entry.accelerator, view.width, view.height);
-    cube_loop.run(field, &Sight::new(scene, view), false).1
+    cube_loop.run(field, &Sight::new(scene, view, &field.factors), false).1
 }
 
 /// Renders a frame on an accelerator.
@@ -164,7 +165,7 @@ pub struct Rendered {
 
 /// Renders both ways.
 pub fn image(entry: &SparseEntry, scene: &Scene, view: &View, prepared: &Prepared) -> Rendered {
-    let sight = Sight::new(scene, view);
+    let sight = Sight::new(scene, view, &prepared.field.factors);
     let cube_loop = sparse::cube_loop(&entry.accelerator, view.width, view.height);
     let (reference, by_cubes) = rayon::join(
         || uniform::render(&prepared.field, &sight).0,

@@ -138,12 +138,14 @@ fn masks(mode: &Mode, line: bool) -> Vec<u64> {
 impl<'a> Patches<'a> {
     pub fn new(accelerator: &'a SparseAccelerator, work: &SparseWork<'a>) -> Self {
         let per_axis = work.trace.per_axis.max(1) as usize;
-        let texels = work.factors.grid.map(|size| {
-            let place = |cube: usize| cube as f32 / per_axis as f32 * (size - 1) as f32;
+        let sides = work.factors.extent.size.to_array();
+        let texels = [0, 1, 2].map(|axis: usize| {
+            let last = work.factors.grid[axis] - 1;
+            let place = |cube: usize| cube as f32 / per_axis as f32 / sides[axis] * last as f32;
             (0..per_axis)
                 .map(|cube| {
-                    let last = libm::ceilf(place(cube + 1)) as usize;
-                    (place(cube) as usize, last.min(size - 1))
+                    let end = libm::ceilf(place(cube + 1)) as usize;
+                    ((place(cube) as usize).min(last), end.min(last))
                 })
                 .collect::<Vec<_>>()
         });

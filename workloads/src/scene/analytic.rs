@@ -1,10 +1,11 @@
 //! Scenes that ship as formulas, so that nothing has to be downloaded: a thin structure, a solid
-//! object, a room without bounds, a cloud. Surfaces are distance fields turned into density by a
+//! object, a room without bounds, a cloud, and single objects (`objects`). Surfaces are distance fields turned into density by a
 //! soft shell, as a trained radiance field has them.
 
 use glam::{Vec2, Vec3};
 
 use super::camera::CameraPath;
+use super::objects;
 use super::occupancy::Occupancy;
 
 /// A scene given by a formula.
@@ -18,11 +19,52 @@ pub enum Analytic {
     Room,
     /// A cloud.
     Cloud,
+    /// An armchair.
+    Chair,
+    /// A drum kit.
+    Drums,
+    /// A plant in a pot.
+    Plant,
+    /// Food on a plate.
+    Dish,
+    /// A digger of bricks.
+    Digger,
+    /// Twelve balls.
+    Balls,
+    /// A microphone on a stand.
+    Microphone,
+    /// A ship in a disc of water.
+    Ship,
 }
 
 impl Analytic {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Lattice, Self::Statue, Self::Room, Self::Cloud];
+    pub const ALL: [Self; 12] = [
+        Self::Lattice,
+        Self::Statue,
+        Self::Room,
+        Self::Cloud,
+        Self::Chair,
+        Self::Drums,
+        Self::Plant,
+        Self::Dish,
+        Self::Digger,
+        Self::Balls,
+        Self::Microphone,
+        Self::Ship,
+    ];
+
+    /// Objects before nothing, as the synthetic scenes of NeRF show them.
+    pub const OBJECTS: [Self; 8] = [
+        Self::Chair,
+        Self::Drums,
+        Self::Plant,
+        Self::Dish,
+        Self::Digger,
+        Self::Balls,
+        Self::Microphone,
+        Self::Ship,
+    ];
 
     /// Name on the command line.
     pub const fn name(self) -> &'static str {
@@ -31,6 +73,14 @@ impl Analytic {
             Self::Statue => "statue",
             Self::Room => "room",
             Self::Cloud => "cloud",
+            Self::Chair => "chair",
+            Self::Drums => "drums",
+            Self::Plant => "plant",
+            Self::Dish => "dish",
+            Self::Digger => "digger",
+            Self::Balls => "balls",
+            Self::Microphone => "microphone",
+            Self::Ship => "ship",
         }
     }
 
@@ -41,6 +91,14 @@ impl Analytic {
             Self::Statue => "solid object on a plinth in an empty cube",
             Self::Room => "furnished hall, unbounded (aabb_scale 4)",
             Self::Cloud => "volume without surfaces",
+            Self::Chair => "object before nothing: an armchair",
+            Self::Drums => "object before nothing: a drum kit, thin in part",
+            Self::Plant => "object before nothing: leaves",
+            Self::Dish => "object before nothing: food on a plate",
+            Self::Digger => "object before nothing: a digger of bricks",
+            Self::Balls => "object before nothing: twelve balls",
+            Self::Microphone => "object before nothing: a microphone on a stand",
+            Self::Ship => "object before nothing: a ship in a disc of water",
         }
     }
 
@@ -61,6 +119,8 @@ impl Analytic {
             Self::Cloud => CameraPath::orbit(centre, 1.2, 5.0, 0.8),
             // As a hand-held video: close, on part of a circle.
             Self::Room => CameraPath::arc(Vec3::new(0.5, 0.45, 0.5), 1.7, 8.0, 1.22, 0.8),
+            // Cameras of the synthetic scenes stand on a sphere of radius 4.03.
+            _ => CameraPath::orbit(centre, 4.03 * objects::SCALE, 30.0, 0.69),
         }
     }
 
@@ -72,6 +132,7 @@ impl Analytic {
             Self::Statue => Some(0.006),
             Self::Room => Some(0.035),
             Self::Cloud => None,
+            _ => Some(objects::SOFTNESS),
         }
     }
 
@@ -112,7 +173,8 @@ impl Analytic {
         match self {
             Self::Cloud => 40.0,
             Self::Room => 60.0,
-            _ => 400.0,
+            Self::Lattice | Self::Statue => 400.0,
+            _ => objects::DENSITY,
         }
     }
 
@@ -123,6 +185,7 @@ impl Analytic {
             Self::Statue => Some(statue(at)),
             Self::Room => Some(room(at)),
             Self::Cloud => None,
+            object => Some(objects::distance(object, at)),
         }
     }
 }
@@ -298,7 +361,7 @@ mod tests {
     /// Sphere tracing needs a bound: no field may grow faster than the distance walked.
     #[test]
     fn distances_are_bounds() {
-        for scene in [Analytic::Lattice, Analytic::Statue, Analytic::Room] {
+        for scene in Analytic::ALL.into_iter().filter(|scene| *scene != Analytic::Cloud) {
             for i in 0..20_000 {
                 let [a, b] = [0, 1].map(|k| Vec3::from(crate::samples::scattered(2 * i + k)));
                 let b = a + (b - 0.5) * 0.1;

@@ -8,6 +8,7 @@ pub mod analytic;
 pub mod camera;
 pub mod mesh;
 pub mod npy;
+mod objects;
 pub mod occupancy;
 
 use std::sync::Arc;
@@ -131,6 +132,18 @@ impl Scene {
                 None => Occupancy::of(self.aabb_scale, |at| analytic.density(at)),
             }),
         }
+    }
+
+    /// Whether it is a single object before nothing.
+    pub fn is_object(&self) -> bool {
+        matches!(&self.matter, Matter::Analytic(own) if Analytic::OBJECTS.contains(own))
+    }
+
+    /// Corners of the smallest box around all that is occupied; the whole cube for scenes without bounds
+    /// and for empty ones.
+    pub fn occupied_box(&self) -> (Vec3, Vec3) {
+        let occupied = if self.aabb_scale == 1 { self.occupancy().full_box() } else { None };
+        occupied.unwrap_or_else(|| self.bounds())
     }
 
     /// Corners of the scene's cube.

@@ -139,6 +139,23 @@ impl Occupancy {
         f64::from(full) / f64::from(CELLS.pow(3))
     }
 
+    /// Corners of the smallest box around the full cells of the finest cascade.
+    pub fn full_box(&self) -> Option<(Vec3, Vec3)> {
+        let (mut low, mut high) = (Vec3::splat(f32::INFINITY), Vec3::splat(f32::NEG_INFINITY));
+        let words = CELLS.pow(3) as usize / 64;
+        for (number, word) in self.bits.iter().take(words).enumerate() {
+            let mut rest = *word;
+            while rest != 0 {
+                let cell = number as u32 * 64 + rest.trailing_zeros();
+                rest &= rest - 1;
+                let at = [cell % CELLS, cell / CELLS % CELLS, cell / CELLS.pow(2)];
+                let at = Vec3::from(at.map(|place| place as f32));
+                (low, high) = (low.min(at), high.max(at + 1.0));
+            }
+        }
+        (low.x <= high.x).then(|| (low / CELLS as f32, high / CELLS as f32))
+    }
+
     /// Whether the cell at a point is full, seen on a cascade; points beyond it are empty.
     pub fn occupied_at(&self, at: Vec3, cascade: u32) -> bool {
         let cascade = cascade.min(self.cascades - 1);
@@ -187,6 +204,10 @@ mod tests {
         assert!((grid.full_share(0) / expected - 1.0).abs() < 0.1, "{}", grid.full_share(0));
         assert!(grid.occupied_at(Vec3::splat(0.5), 0));
         assert!(!grid.occupied_at(Vec3::splat(0.9), 0));
+        let (low, high) = grid.full_box().unwrap();
+        assert!(grid.occupied_at((low + high) / 2.0, 0));
+        assert!(!grid.occupied_at(low - 0.001, 0) && !grid.occupied_at(high + 0.001, 0));
+        assert_eq!(Occupancy::empty(1).full_box(), None);
     }
 
     #[test]

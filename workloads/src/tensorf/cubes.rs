@@ -27,7 +27,7 @@ impl Cubes {
         let n = per_axis.clamp(4, 512);
         let mut cubes = Self { per_axis: n, full: vec![false; (n as usize).pow(3)] };
         let [nx, ny, nz] = factors.grid;
-        let step = factors.step();
+        let step = factors.length();
         let places = |size: usize| (0..size).step_by(STRIDE).collect::<Vec<_>>();
         let value = |mode: usize, at: [usize; 3]| {
             let (u, v, w) = AXES[mode];
@@ -43,7 +43,7 @@ impl Cubes {
                     let at = [x, y, z];
                     let feature = value(0, at) + value(1, at) + value(2, at);
                     if field::opacity(feature, step) > LEAST_ALPHA {
-                        cubes.mark(at, factors.grid);
+                        cubes.mark(at, factors);
                     }
                 }
             }
@@ -52,10 +52,12 @@ impl Cubes {
     }
 
     /// Marks all cubes within a stride of a texel.
-    fn mark(&mut self, at: [usize; 3], grid: [usize; 3]) {
+    fn mark(&mut self, at: [usize; 3], factors: &Factors) {
         let n = self.per_axis as usize;
+        let size = factors.extent.size.to_array();
         let range = |axis: usize| {
-            let place = |texel: f32| texel / (grid[axis] - 1) as f32 * n as f32;
+            let texels = (factors.grid[axis] - 1) as f32;
+            let place = |texel: f32| texel.min(texels) / texels * size[axis] * n as f32;
             let (low, high) = (at[axis] as f32 - STRIDE as f32, (at[axis] + STRIDE) as f32);
             let low = place(low).max(0.0) as usize;
             low..=(place(high) as usize).min(n - 1)
@@ -429,7 +431,8 @@ mod tests {
             let scene = Scene::shipped(name).unwrap();
             let field = field(&scene);
             let camera = scene.path.at(0.3).unwrap();
-            let sight = Sight::new(&scene, &View { camera, width: 48, height: 36 });
+            let view = View { camera, width: 48, height: 36 };
+            let sight = Sight::new(&scene, &view, &field.factors);
             let (reference, counts) = uniform::render(&field, &sight);
             assert!(counts.shaded > 1000.0, "{name} {counts:?}");
             for (order, least, db) in [
@@ -456,7 +459,8 @@ mod tests {
         let scene = Scene::shipped("statue").unwrap();
         let field = field(&scene);
         let camera = scene.path.at(0.3).unwrap();
-        let sight = Sight::new(&scene, &View { camera, width: 32, height: 32 });
+        let view = View { camera, width: 32, height: 32 };
+        let sight = Sight::new(&scene, &view, &field.factors);
         let cube_loop = CubeLoop::default();
         assert_eq!(cube_loop.run(&field, &sight, true).1, cube_loop.run(&field, &sight, false).1);
         let memory = CubeLoop { order: Order::Memory, ..cube_loop };

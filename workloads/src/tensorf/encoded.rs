@@ -387,7 +387,9 @@ mod tests {
             if value == 0.0 {
                 assert!(storage.bytes < 2.0 * list, "{storage:?}");
             } else {
-                assert!(storage.bytes > storage.dense_bytes && storage.coordinates == 0);
+                let all = 2.0 * storage.values;
+                assert!(storage.bytes > all && storage.dense_bytes > all, "{storage:?}");
+                assert_eq!(storage.coordinates, 0);
             }
         }
     }

@@ -13,7 +13,7 @@ pub struct Ray {
     pub origin: Vec3,
     /// Where it goes.
     pub direction: Vec3,
-    /// Where it enters the cube.
+    /// Where it enters the box.
     pub near: f32,
     /// Where it leaves it; not behind `near` if it misses.
     pub far: f32,
@@ -25,14 +25,17 @@ pub struct Sight {
     view: View,
     /// Where the camera stands.
     pub origin: Vec3,
+    /// Sides of the box.
+    size: Vec3,
 }
 
 impl Sight {
-    /// From a view of a scene.
-    pub fn new(scene: &Scene, view: &View) -> Self {
+    /// From a view of a scene with a field in it.
+    pub fn new(scene: &Scene, view: &View, factors: &Factors) -> Self {
         let (low, high) = scene.bounds();
-        let origin = super::to_unit(view.camera.origin, low, (high - low).x);
-        Self { view: *view, origin }
+        let whole = super::to_unit(view.camera.origin, low, (high - low).x);
+        let origin = super::to_unit(whole, factors.extent.low, factors.extent.side);
+        Self { view: *view, origin, size: factors.extent.size }
     }
 
     /// Pixels of the image.
@@ -46,7 +49,7 @@ impl Sight {
         let pixel = [x as f32 + 0.5, y as f32 + 0.5];
         let direction = self.view.camera.direction(pixel, width, height);
         let inverse = direction.recip();
-        let (a, b) = (-self.origin * inverse, (Vec3::ONE - self.origin) * inverse);
+        let (a, b) = (-self.origin * inverse, (self.size - self.origin) * inverse);
         let near = a.min(b).max_element().max(0.0);
         Ray { origin: self.origin, direction, near, far: a.max(b).min_element() }
     }
@@ -153,12 +156,12 @@ impl Field {
 
     /// Opacity of a step at a point.
     pub fn alpha(&self, at: Vec3) -> f32 {
-        alpha(&self.factors, self.factors.step(), at)
+        alpha(&self.factors, self.factors.length(), at)
     }
 
     /// Colour at a point, seen along a direction.
     pub fn colour(&self, at: Vec3, direction: Vec3) -> Vec3 {
-        let at = at.to_array();
+        let at = self.factors.in_box(at).to_array();
         let mut all = [0.0; MODES * APPEARANCE];
         for ((mode, axes), out) in
             self.factors.modes.iter().zip(AXES).zip(all.chunks_exact_mut(APPEARANCE))
@@ -172,9 +175,9 @@ impl Field {
     }
 }
 
-/// Opacity of a step at a point.
+/// Opacity of a step (in sides of the scene's cube) at a point.
 pub(super) fn alpha(factors: &Factors, step: f32, at: Vec3) -> f32 {
-    let at = at.to_array();
+    let at = factors.in_box(at).to_array();
     let mut feature = 0.0;
     for (mode, axes) in factors.modes.iter().zip(AXES) {
         let taps = taps(mode, axes, at);
@@ -213,7 +216,8 @@ mod tests {
     fn a_ball_covers_what_it_projects_to() {
         let scene = Scene::shipped("statue").unwrap();
         let camera = scene.path.at(0.2).unwrap();
-        let sight = Sight::new(&scene, &View { camera, width: 160, height: 120 });
+        let factors = super::super::Synthetic { grid: 32, ..Default::default() }.factors(&scene);
+        let sight = Sight::new(&scene, &View { camera, width: 160, height: 120 }, &factors);
         for i in 0..40 {
             let centre = Vec3::from(crate::samples::scattered(i));
             let radius = 0.02;

@@ -4,8 +4,8 @@
 //! only. Left out: alpha masks and bounding boxes of checkpoints; occupancy follows from the factors.
 
 use super::{
-    APPEARANCE, AXES, COMPONENTS, DENSITY, FEATURES, FactorError, Factors, HIDDEN, INPUTS, MODES,
-    Mode, Network,
+    APPEARANCE, AXES, COMPONENTS, DENSITY, Extent, FEATURES, FactorError, Factors, HIDDEN, INPUTS,
+    MODES, Mode, Network,
 };
 use crate::scene::npy::Array;
 
@@ -71,7 +71,7 @@ pub fn factors(mut read: impl FnMut(&str) -> Option<Vec<u8>>) -> Result<Factors,
     let modes: [Mode; MODES] = modes
         .try_into()
         .map_err(|_| FactorError::new("", "the field has not three modes", "give three"))?;
-    Ok(Factors { grid, modes, network })
+    Ok(Factors { grid, extent: Extent::WHOLE, modes, network })
 }
 
 fn array(name: &str, bytes: &[u8]) -> Result<(String, Array), FactorError> {

@@ -241,7 +241,8 @@ mod tests {
         let scene = Scene::shipped("statue").unwrap();
         let field = Field::new(Synthetic { grid: 48, ..Synthetic::default() }.factors(&scene), 32);
         let view = View { camera: scene.path.at(0.3).unwrap(), width: 64, height: 64 };
-        let (counts, occupied, shaded) = uniform::count(&field, &Sight::new(&scene, &view));
+        let (counts, occupied, shaded) =
+            uniform::count(&field, &Sight::new(&scene, &view, &field.factors));
         let frame =
             frame(&field.factors, None, 32, &counts, &Arc::new(occupied), &Arc::new(shaded));
         let named = |name: &str| frame.launches.iter().filter(|l| l.name == name).count();

@@ -3,7 +3,8 @@
 //! colour. [`Factors`] are made from a scene (`synthetic`) or brought by the user (`import`);
 //! `uniform` renders as the authors do, `cubes` as RT-NeRF does (Li et al., ICCAD 2022);
 //! `encoded` stores factors sparsely, `launches` is the authors' renderer as work for a GPU. The field
-//! lives in the unit cube, which stands for the authors' box of side 3. Left out: training,
+//! lives in a box ([`Extent`]): the authors shrink theirs to what is occupied and keep the number of voxels
+//! in it. The scene's cube stands for their first box of side 3. Left out: training,
 //! forward-facing scenes in normalised device coordinates, spherical-harmonics colour.
 
 pub mod cubes;
@@ -44,7 +45,7 @@ pub const HIDDEN: usize = 128;
 pub const AXES: [(usize, usize, usize); MODES] = [(0, 1, 2), (0, 2, 1), (1, 2, 0)];
 /// What is added to a density feature before the softplus.
 pub const DENSITY_SHIFT: f32 = -10.0;
-/// Optical thickness of density one over the whole unit cube: the box's side of 3 times the authors'
+/// Optical thickness of density one over the scene's cube: the first box's side of 3 times the authors'
 /// distance scale of 25.
 pub const THICKNESS: f32 = 75.0;
 /// Steps of a voxel.
@@ -109,11 +110,29 @@ impl Mode {
     }
 }
 
+/// Where a field lies. Its box is a part of a unit cube, which is a part of the scene's cube.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Extent {
+    /// Lowest corner of the unit cube, in shares of the scene's cube.
+    pub low: Vec3,
+    /// Its side, likewise.
+    pub side: f32,
+    /// Sides of the box in the unit cube, whose lowest corner it shares; the longest is one.
+    pub size: Vec3,
+}
+
+impl Extent {
+    /// All of the scene's cube.
+    pub const WHOLE: Self = Self { low: Vec3::ZERO, side: 1.0, size: Vec3::ONE };
+}
+
 /// A field.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Factors {
     /// Texels along x, y, z.
     pub grid: [usize; 3],
+    /// Its place in the scene.
+    pub extent: Extent,
     /// Planes and lines.
     pub modes: [Mode; MODES],
     /// Basis and network.
@@ -139,15 +158,26 @@ impl FactorError {
 }
 
 impl Factors {
-    /// Step along a ray, in unit cubes: half a voxel of the mean grid.
+    /// Step along a ray, in sides of the field's cube: half of the mean side of a voxel.
     pub fn step(&self) -> f32 {
-        let mean = self.grid.iter().sum::<usize>() as f32 / 3.0;
-        1.0 / (STEPS_PER_VOXEL * mean)
+        let size = self.extent.size.to_array();
+        let voxels = size.iter().zip(&self.grid).map(|(side, texels)| side / *texels as f32);
+        voxels.sum::<f32>() / 3.0 / STEPS_PER_VOXEL
     }
 
-    /// Steps along the diagonal of the cube, which every ray of the uniform renderer takes.
+    /// The same in sides of the scene's cube, which optical thickness goes by.
+    pub fn length(&self) -> f32 {
+        self.step() * self.extent.side
+    }
+
+    /// A point of the unit cube in shares of the box.
+    pub fn in_box(&self, at: Vec3) -> Vec3 {
+        at / self.extent.size
+    }
+
+    /// Steps along the diagonal of the box, which every ray of the uniform renderer takes.
     pub fn steps_per_ray(&self) -> usize {
-        libm::ceilf(3.0_f32.sqrt() / self.step()) as usize
+        libm::ceilf(self.extent.size.length() / self.step()) as usize
     }
 
     /// Values of planes and lines.

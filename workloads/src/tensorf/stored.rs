@@ -124,7 +124,7 @@ mod tests {
             let set = SampleSet::whole(vec![place; 64]);
             let sample = PlaneSample {
                 axes: vec![0, 1],
-                size: vec![64, 64],
+                size: vec![factors.grid[0] as u64, factors.grid[1] as u64],
                 channels: DENSITY as u32,
                 samples: 64,
                 positions: Positions::Known(Arc::new(set.clone())),
@@ -132,12 +132,16 @@ mod tests {
             };
             stored(&factors, &encoded, (0, false), 0..DENSITY, &sample, &set).unwrap()
         };
-        let (corner, middle) = (at([0.01; 3]), at([0.5; 3]));
+        // Above the plinth, beside the head.
+        let (corner, middle) = (at([0.01, 0.99, 0.01]), at([0.5; 3]));
         assert!(corner.values < 0.2 * middle.values, "{corner:?} {middle:?}");
         assert!(middle.bitmaps + middle.coordinates >= middle.values);
         assert!(middle.is_possible() && middle.channel_bytes > 0.0);
         let full = (0..DENSITY).filter(|component| {
-            let place = |tap: usize| 31 + (tap & 1) + (31 + (tap >> 1)) * 64;
+            let [columns, rows, _] = factors.grid;
+            let first = |texels: usize| (texels - 1) / 2;
+            let place =
+                |tap: usize| first(columns) + (tap & 1) + (first(rows) + (tap >> 1)) * columns;
             (0..4).any(|tap| factors.modes[0].value(false, *component, place(tap)) != 0.0)
         });
         assert_eq!(middle.values > 0.0, full.count() > 0);

@@ -1,5 +1,5 @@
 //! The authors' renderer: every ray takes the same steps, half a voxel long, from where it enters the
-//! cube; steps in occupied places get a density, and those with a weight that matters a colour. It
+//! box; steps in occupied places get a density, and those with a weight that matters a colour. It
 //! does not stop early. Left out: jitter, which only training uses.
 
 use glam::Vec3;
@@ -15,9 +15,9 @@ pub struct UniformCounts {
     pub rays: f64,
     /// Rays that meet an occupied place.
     pub hits: f64,
-    /// Steps in all, most of them outside of the cube or in empty places.
+    /// Steps in all, most of them outside of the box or in empty places.
     pub steps: f64,
-    /// Steps inside of the cube: each asks whether its place is occupied.
+    /// Steps inside of the box: each asks whether its place is occupied.
     pub inside: f64,
     /// Steps that get a density.
     pub occupied: f64,
@@ -98,8 +98,8 @@ const COUNTED_ROWS: u32 = 16;
 /// Samples of a window of addresses.
 const WINDOW: usize = 1 << 15;
 
-/// A frame's counts from some rows of the image, with places of occupied and of shaded samples in
-/// the order of rays.
+/// A frame's counts from some rows of the image, with places of occupied and of shaded samples (in
+/// shares of the box) in the order of rays.
 pub fn count(field: &Field, sight: &Sight) -> (UniformCounts, SampleSet, SampleSet) {
     let (width, height) = sight.size();
     let rows = COUNTED_ROWS.min(height);
@@ -109,9 +109,10 @@ pub fn count(field: &Field, sight: &Sight) -> (UniformCounts, SampleSet, SampleS
         let y = (row * 2 + 1) * height / (rows * 2);
         for x in 0..width {
             walk(field, sight, (x, y), &mut counts, |at, _, weight| {
-                occupied.push(at.to_array());
+                let at = field.factors.in_box(at).to_array();
+                occupied.push(at);
                 if weight > LEAST_WEIGHT {
-                    shaded.push(at.to_array());
+                    shaded.push(at);
                 }
             });
         }
