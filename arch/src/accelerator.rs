@@ -14,6 +14,10 @@ use crate::parts::{
     SharedLinkPartial, SubgridBuffer, SubgridBufferPartial,
 };
 use crate::section::{Show, description, section};
+use crate::technology::{
+    Arithmetic, ArithmeticPartial, Silicon, SramModel, SramModelPartial, Technology,
+    TechnologyPartial,
+};
 use crate::units::{Area, Bytes, Energy, Frequency, Power};
 
 /// What happens to a level that is larger than its memory.
@@ -93,14 +97,8 @@ section! {
 }
 
 section! {
-    /// Area of the parts.
+    /// Area of logic at the first node of the tables; memories and MACs follow from those.
     PartArea / PartAreaPartial {
-        /// SRAM, of one mebibyte with its periphery.
-        sram_mib: Area,
-        /// What each port beyond the first adds to that, as a share.
-        extra_port: f64,
-        /// One multiply-accumulate unit.
-        mac: Area,
         /// Logic of one encoding engine: addresses, weights, interpolation.
         engine: Area,
         /// Control and DMA of a processor.
@@ -109,20 +107,12 @@ section! {
 }
 
 section! {
-    /// Energy of events.
+    /// Energy of events that the tables do not have.
     PartEnergy / PartEnergyPartial {
-        /// A byte from or to a table memory.
-        table_byte: Energy,
-        /// A byte from or to a small memory (features, weights, activations).
-        buffer_byte: Energy,
-        /// A multiply-accumulate.
-        mac: Energy,
-        /// An address with its weight.
+        /// An address with its weight, at the first node of the tables.
         address: Energy,
-        /// A byte over the link to L2.
+        /// A byte over the link to L2, which is part of the GPU's die.
         link_byte: Energy,
-        /// Leakage and clock of a processor.
-        idle: Power,
     }
 }
 
@@ -173,6 +163,12 @@ description! {
         link: SharedLink / SharedLinkPartial,
         /// How tables and samples are handled.
         policy: Policy / PolicyPartial,
+        /// Nodes, and what changes with them.
+        technology: Technology / TechnologyPartial,
+        /// Energy and area of memories.
+        sram: SramModel / SramModelPartial,
+        /// Energy and area of arithmetic.
+        arithmetic: Arithmetic / ArithmeticPartial,
         /// Area of the parts.
         area: PartArea / PartAreaPartial,
         /// Energy of events.
@@ -194,6 +190,12 @@ impl Accelerator {
             .or_else(|| self.broken_memory())
             .or_else(|| self.broken_subgrid())
             .or_else(|| self.broken_policy())
+            .or_else(|| self.silicon().broken())
+    }
+
+    /// What its parts take in area and energy at its node.
+    pub const fn silicon(&self) -> Silicon<'_> {
+        Silicon::new(&self.technology, &self.sram, &self.arithmetic)
     }
 
     fn not_positive(&self) -> Option<(&'static str, String)> {
@@ -352,6 +354,10 @@ impl Accelerator {
         let bits = self.mlp.weight_bits;
         if ![8, 16].contains(&bits) {
             return Some(("mlp.weight_bits", format!("is {bits}; weights have 8 or 16")));
+        }
+        let bits = self.mlp.sum_bits;
+        if ![16, 32].contains(&bits) {
+            return Some(("mlp.sum_bits", format!("is {bits}; sums have 16 or 32")));
         }
         let line = self.policy.line.bytes();
         if !(32.0..=4096.0).contains(&line) || !(line as u64).is_power_of_two() {

@@ -6,15 +6,18 @@
 //! texts come in, descriptions go out.
 
 pub mod accelerator;
+mod budget;
 pub mod catalog;
 pub mod gpu;
 mod layer;
 pub mod parts;
 mod section;
 pub mod sparse_accelerator;
+pub mod technology;
 pub mod units;
 
 pub use accelerator::{Accelerator, TablePolicy};
+pub use budget::{Budget, PartUse};
 pub use catalog::{AcceleratorEntry, Catalog, Entry, Error, SparseEntry};
 pub use gpu::{DramTechnology, Generation, Gpu};
 pub use layer::nearest;

@@ -91,6 +91,8 @@ section! {
         arrays: u32,
         /// Bits of a weight; activations are halves.
         weight_bits: u32,
+        /// Bits of a sum: 16 or 32.
+        sum_bits: u32,
         /// Widest layer that its memories and counters are made for.
         widest: u32,
         /// Whether the weights of the next pass are loaded during this one.

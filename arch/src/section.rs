@@ -104,6 +104,14 @@ show_number! {
     crate::units::Area, crate::units::Area::WRITTEN, |q| q.mm2();
 }
 
+impl Show for Vec<f64> {
+    const WRITTEN: &'static str = "a list of numbers";
+
+    fn show(&self) -> String {
+        self.iter().map(f64::to_string).collect::<Vec<_>>().join(", ")
+    }
+}
+
 impl Show for Vec<String> {
     const WRITTEN: &'static str = "a list of texts";
 

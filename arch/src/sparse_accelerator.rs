@@ -17,7 +17,11 @@ use crate::parts::{
     VectorLanes, VectorLanesPartial,
 };
 use crate::section::{Show, description, section};
-use crate::units::{Area, Energy, Power};
+use crate::technology::{
+    Arithmetic, ArithmeticPartial, Silicon, SramModel, SramModelPartial, Technology,
+    TechnologyPartial,
+};
+use crate::units::{Area, Energy};
 
 /// In which format a component of a plane or line is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -99,12 +103,8 @@ section! {
 }
 
 section! {
-    /// Area of the parts.
+    /// Area of logic at the first node of the tables; memories and MACs follow from those.
     SparseArea / SparseAreaPartial {
-        /// SRAM, of one mebibyte with its periphery.
-        sram_mib: Area,
-        /// One multiply-accumulate unit.
-        mac: Area,
         /// One lookup per clock of a search unit.
         search_lookup: Area,
         /// One leaf of a tree.
@@ -117,24 +117,14 @@ section! {
 }
 
 section! {
-    /// Energy of events.
+    /// Energy of events at the first node of the tables, as far as those do not have it.
     SparseEnergy / SparseEnergyPartial {
-        /// A byte from the memory of factors or pixels.
-        sram_byte: Energy,
-        /// A byte from or to a small memory (patches, weights, activations).
-        buffer_byte: Energy,
-        /// A multiply-accumulate.
-        mac: Energy,
         /// A lookup in a bitmap.
         lookup: Energy,
         /// A comparison at a leaf.
         comparison: Energy,
-        /// An addition at a leaf.
-        addition: Energy,
         /// A pixel or sample tested.
         test: Energy,
-        /// Leakage and clock of a core.
-        idle: Power,
     }
 }
 
@@ -169,6 +159,12 @@ description! {
         memory: OffChipMemory / OffChipMemoryPartial,
         /// How fields are stored and rendered.
         policy: SparsePolicy / SparsePolicyPartial,
+        /// Nodes, and what changes with them.
+        technology: Technology / TechnologyPartial,
+        /// Energy and area of memories.
+        sram: SramModel / SramModelPartial,
+        /// Energy and area of arithmetic.
+        arithmetic: Arithmetic / ArithmeticPartial,
         /// Area of the parts.
         area: SparseArea / SparseAreaPartial,
         /// Energy of events.
@@ -203,32 +199,16 @@ impl SparseAccelerator {
             * f64::from(self.shading.arrays)
     }
 
-    /// Area by part, of all cores, in mm².
-    pub fn area_by_part(&self) -> Vec<(&'static str, f64)> {
-        let cores = f64::from(self.accelerator.units);
-        let area = &self.area;
-        let lookups = f64::from(self.search.units) * self.search.lookups_per_clock;
-        let leaves = f64::from(self.tree.trees) * f64::from(self.tree.leaves);
-        let logic = [
-            ("MAC array", self.shading_macs() * area.mac.mm2()),
-            ("interpolation", f64::from(self.interpolation.lanes) * area.mac.mm2()),
-            ("search units", lookups * area.search_lookup.mm2()),
-            ("trees", leaves * area.tree_leaf.mm2()),
-            ("control and geometry", area.control.mm2()),
-        ];
-        let sum: f64 = logic.iter().map(|(_, area)| area).sum();
-        let sram = self.sram_bytes() / 1_048_576.0 * area.sram_mib.mm2();
-        let all = logic.into_iter().chain([("wiring", sum * area.wiring), ("SRAM", sram)]);
-        all.map(|(part, area)| (part, area * cores)).collect()
-    }
-
-    /// Area of all cores, in mm².
-    pub fn area_mm2(&self) -> f64 {
-        self.area_by_part().iter().map(|(_, area)| area).sum()
+    /// What its parts take in area and energy at its node.
+    pub const fn silicon(&self) -> Silicon<'_> {
+        Silicon::new(&self.technology, &self.sram, &self.arithmetic)
     }
 
     fn broken_rule(&self) -> Option<(&'static str, String)> {
-        self.not_positive().or_else(|| self.out_of_range()).or_else(|| self.broken_memory())
+        self.not_positive()
+            .or_else(|| self.out_of_range())
+            .or_else(|| self.broken_memory())
+            .or_else(|| self.silicon().broken())
     }
 
     fn not_positive(&self) -> Option<(&'static str, String)> {
@@ -280,6 +260,10 @@ impl SparseAccelerator {
         ];
         if let Some((path, share)) = shares.iter().find(|(_, v)| !(0.0..=1.0).contains(v)) {
             return Some((*path, format!("is {share}; a share lies between 0 and 1")));
+        }
+        let bits = self.shading.sum_bits;
+        if ![16, 32].contains(&bits) {
+            return Some(("shading.sum_bits", format!("is {bits}; sums have 16 or 32")));
         }
         if self.accelerator.clock.hz() > 1e10 {
             return Some((

@@ -19,7 +19,6 @@ pub mod tables;
 
 use std::sync::Arc;
 
-use lumacycle_arch::parts::BankedSram;
 use lumacycle_arch::{Accelerator, Gpu};
 use lumacycle_workloads::encoding::Grid;
 use lumacycle_workloads::ops::FusedMlp;
@@ -207,8 +206,7 @@ impl Plan<'_> {
 
     /// Leakage and clocks of all processors, in watts.
     pub fn idle_w(&self) -> f64 {
-        let accelerator = self.accelerator();
-        accelerator.energy.idle.watts() * f64::from(accelerator.accelerator.units)
+        self.accelerator().idle_w()
     }
 
     /// What `samples` cost that come in one batch. `in_l2` says whether their records and answers
@@ -350,18 +348,21 @@ impl Plan<'_> {
 
     /// Energy of one sample's events, in picojoules.
     fn sample_pj(&self, missed_bytes: f64, exchanged_bytes: f64, streamed_bytes: f64) -> f64 {
-        let e = &self.accelerator().energy;
+        let a = self.accelerator();
+        let silicon = a.silicon();
+        let mac_pj = silicon.mac_pj(&a.mlp);
         let features = f64::from(self.queries.grid.outputs()) * HALF_BYTES;
         let each = f64::from(self.queries.grid.features);
-        let own_directions =
-            self.queries.directional && self.accelerator().policy.encodes_directions;
+        let own_directions = self.queries.directional && a.policy.encodes_directions;
         let directions = if own_directions { DIRECTION_BYTES / HALF_BYTES } else { 0.0 };
-        (self.encoding.addresses + directions) * e.address.pj()
-            + self.encoding.addresses * each * e.mac.pj()
-            + (self.encoding.entry_bytes + missed_bytes) * e.table_byte.pj()
-            + (2.0 * features + self.network.buffer_bytes) * e.buffer_byte.pj()
-            + self.network.macs * e.mac.pj()
-            + (missed_bytes + exchanged_bytes + streamed_bytes) * e.link_byte.pj()
+        (self.encoding.addresses + directions) * silicon.logic_pj(a.energy.address)
+            + self.encoding.addresses * each * mac_pj
+            // Entries in subgrid buffers count as in table memories.
+            + (self.encoding.entry_bytes + missed_bytes) * silicon.sram_pj_per_byte(&a.grid_sram)
+            + 2.0 * features * silicon.sram_pj_per_byte(&a.feature_buffer)
+            + self.network.buffer_bytes * silicon.sram_pj_per_byte(&a.activation_sram)
+            + self.network.macs * mac_pj
+            + (missed_bytes + exchanged_bytes + streamed_bytes) * a.energy.link_byte.pj()
     }
 
     /// Bytes that the memories of a processor hold of a scene: of resident levels all, of cached
@@ -434,28 +435,16 @@ pub struct AreaUse {
 impl AreaUse {
     /// Adds the parts of all processors up.
     pub fn of(a: &Accelerator) -> Self {
-        let units = f64::from(a.accelerator.units);
-        let of = |sram: &BankedSram| {
-            let ports = 1.0 + f64::from(sram.ports - 1) * a.area.extra_port;
-            sram.capacity.bytes() / 1_048_576.0 * a.area.sram_mib.mm2() * ports
-        };
-        let engines = f64::from(a.encoder.units);
-        let arrays = f64::from(a.mlp.arrays);
-        let by_block = a.subgrid.capacity.bytes() / 1_048_576.0 * a.area.sram_mib.mm2();
-        let buffers = by_block
-            + of(&a.feature_buffer)
-            + arrays * (of(&a.weight_sram) + of(&a.activation_sram));
-        let macs = f64::from(a.mlp.rows) * f64::from(a.mlp.columns) * arrays;
-        // An engine is as large as the addresses it yields; directions take one of eight.
-        let eights = a.encoder.addresses_per_clock / 8.0;
-        let directions = f64::from(u8::from(a.policy.encodes_directions));
-        let logic = (engines * eights + directions) * a.area.engine.mm2() + a.area.control.mm2();
-        Self {
-            tables_mm2: units * engines * of(&a.grid_sram),
-            buffers_mm2: units * buffers,
-            macs_mm2: units * macs * a.area.mac.mm2(),
-            logic_mm2: units * logic,
+        let mut sums = Self { tables_mm2: 0.0, buffers_mm2: 0.0, macs_mm2: 0.0, logic_mm2: 0.0 };
+        for part in a.budget().parts {
+            *match part.part {
+                "table memories" => &mut sums.tables_mm2,
+                "MAC array" => &mut sums.macs_mm2,
+                "encoding engines" | "control, DMA and link" => &mut sums.logic_mm2,
+                _ => &mut sums.buffers_mm2,
+            } += part.area_mm2;
         }
+        sums
     }
 
     /// All of it.

@@ -221,6 +221,7 @@ struct Events {
     shaded: f64,
     points: f64,
     sram_bytes: f64,
+    pixel_bytes: f64,
     patch_bytes: f64,
     read_bytes: f64,
     search_cycles: f64,
@@ -404,7 +405,8 @@ impl Events {
         self.shaded += f64::from(visit.shaded);
         self.points += points;
         let pixel_bytes = f64::from(accelerator.policy.pixel_bits) / 8.0;
-        self.sram_bytes += used.sram_bytes + 2.0 * points * pixel_bytes;
+        self.sram_bytes += used.sram_bytes;
+        self.pixel_bytes += 2.0 * points * pixel_bytes;
         self.patch_bytes += used.patch_bytes;
         self.search_cycles += search_cycles(accelerator, used);
         self.tree_cycles += tree_cycles(accelerator, used);
@@ -428,19 +430,26 @@ fn summed(
     let cores = f64::from(accelerator.accelerator.units);
     let array = &accelerator.shading;
     let e = &accelerator.energy;
-    let mj = |count: f64, energy: lumacycle_arch::units::Energy| count * energy.pj() / 1e9;
+    let silicon = accelerator.silicon();
+    let mj = |count: f64, pj: f64| count * pj / 1e9;
+    let logic = |count: f64, energy| mj(count, silicon.logic_pj(energy));
+    let memory = |bytes: f64, sram| mj(bytes, silicon.sram_pj_per_byte(sram));
+    let mac_pj = silicon.mac_pj(array);
     // Each pass reads a row of activations and adds to a column of sums.
     let activation_bytes = events.shaded * passes * f64::from(array.rows + array.columns) * HALF;
     let leaves = f64::from(accelerator.tree.leaves);
     let energy = SparseEnergyUse {
-        shading_mj: mj(events.shaded * SHADING_MACS as f64, e.mac),
-        interpolation_mj: mj(events.interpolation_macs, e.mac) + mj(events.active, e.addition),
-        search_mj: mj(events.lookups, e.lookup) + mj(events.searches * leaves, e.comparison),
-        geometry_mj: mj(events.tests, e.test),
-        sram_mj: mj(events.sram_bytes, e.sram_byte),
-        buffers_mj: mj(events.patch_bytes + activation_bytes, e.buffer_byte),
-        dram_mj: mj(events.read_bytes + written, accelerator.memory.energy_per_byte),
-        idle_mj: e.idle.watts() * cores * seconds * 1e3,
+        shading_mj: mj(events.shaded * SHADING_MACS as f64, mac_pj),
+        interpolation_mj: mj(events.interpolation_macs, mac_pj)
+            + mj(events.active, silicon.fp16_add_pj()),
+        search_mj: logic(events.lookups, e.lookup) + logic(events.searches * leaves, e.comparison),
+        geometry_mj: logic(events.tests, e.test),
+        sram_mj: memory(events.sram_bytes, &accelerator.factor_sram)
+            + memory(events.pixel_bytes, &accelerator.pixel_sram),
+        buffers_mj: memory(events.patch_bytes, &accelerator.patch_sram)
+            + memory(activation_bytes, &accelerator.activation_sram),
+        dram_mj: mj(events.read_bytes + written, accelerator.memory.energy_per_byte.pj()),
+        idle_mj: accelerator.idle_w() * seconds * 1e3,
     };
     let bound_by = units
         .iter()
