@@ -46,6 +46,31 @@ fn wrong_usage_is_2() {
 }
 
 #[test]
+fn slips_of_the_keyboard_are_guessed() {
+    let gemm = ["kernel", "gemm", "8", "8", "8", "--gpu", "a100"];
+    let with = |more: &[&'static str]| [&gemm[..], more].concat();
+    for (args, meant) in [
+        (vec!["rnu", "nerf"], "'run'"),
+        (vec!["repaly", "x.json"], "'replay'"),
+        (vec!["catalog", "lsit"], "'list'"),
+        (vec!["trace", "stast", "x.json"], "'stats'"),
+        (with(&["--fromat", "json"]), "'--format'"),
+        (vec!["replay", "x.json", "--pgu", "a100"], "'--gpu'"),
+        (with(&["--format", "jsno"]), "'json'"),
+        (with(&["--format", "cvs"]), "'csv'"),
+    ] {
+        let output = run(&args);
+        assert_eq!(code(&output), 2, "{args:?}");
+        let said = stderr(&output);
+        assert!(said.contains("similar") && said.contains(meant), "{args:?}: {said}");
+    }
+    // What is like nothing is not guessed, and a value that looks like a command misleads nobody.
+    assert!(!stderr(&run(&["frobnicate"])).contains("similar"));
+    let said = stderr(&run(&["replay", "run", "--pgu", "a100"]));
+    assert!(said.contains("'--gpu'"), "{said}");
+}
+
+#[test]
 fn a_slower_memory_takes_longer_to_read_a_matrix() {
     let time = |memory: &str| {
         let shape = ["kernel", "gemm", "8192", "1", "8192", "--gpu", "p100", "--format", "json"];

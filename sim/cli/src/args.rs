@@ -2,6 +2,7 @@
 
 mod explore;
 mod figures;
+mod nearest;
 mod reference;
 mod run;
 
@@ -12,6 +13,7 @@ use clap_complete::Shell;
 
 pub use explore::{Dispatch, ExploreAction, ExploreArgs, StudyArgs};
 pub use figures::{ExplainArgs, FiguresArgs, PlotArgs, PlotKind};
+pub use nearest::hinted;
 pub use reference::{KeysOf, ReferenceArgs, ReferencePage};
 pub use run::{EncodingArg, RestArg, RunArgs};
 

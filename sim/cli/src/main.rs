@@ -11,7 +11,6 @@ mod output;
 
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 
 use crate::args::{Cli, Command};
@@ -19,7 +18,10 @@ use crate::failure::Failure;
 
 fn main() -> ExitCode {
     // clap exits with 2 for wrong usage and prints help to stdout with 0, as documented.
-    let cli = Cli::try_parse().unwrap_or_else(|error| with_nearest(error).exit());
+    let cli = Cli::try_parse().unwrap_or_else(|error| {
+        let words: Vec<_> = std::env::args_os().skip(1).collect();
+        args::hinted(error, &Cli::command(), &words).exit()
+    });
     failure::install_hooks();
     let result = match cli.command {
         Command::Replay(args) => commands::replay::run(&args),
@@ -48,26 +50,4 @@ fn main() -> ExitCode {
             ExitCode::from(code)
         }
     }
-}
-
-/// Names the nearest command where clap finds none: swapped letters are not near to it.
-fn with_nearest(mut error: clap::Error) -> clap::Error {
-    let unknown = match error.get(ContextKind::InvalidSubcommand) {
-        Some(ContextValue::String(name)) => name.clone(),
-        _ => return error,
-    };
-    let named = error.get(ContextKind::SuggestedSubcommand).is_some();
-    if error.kind() != ErrorKind::InvalidSubcommand || named {
-        return error;
-    }
-    let commands = Cli::command();
-    let near = commands.get_subcommands().map(clap::Command::get_name);
-    let near = near.map(|name| (strsim::osa_distance(name, &unknown), name));
-    if let Some((distance, name)) = near.min()
-        && distance <= 2
-    {
-        let names = ContextValue::Strings(vec![name.to_owned()]);
-        error.insert(ContextKind::SuggestedSubcommand, names);
-    }
-    error
 }
