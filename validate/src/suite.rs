@@ -19,7 +19,7 @@ use crate::boards::Boards;
 use crate::measurements::{self, Row};
 use crate::stats::{Figures, bucket};
 use crate::wave::{Wave, WaveRow};
-use crate::{counters, kernels, peaks};
+use crate::{counters, kernels, peaks, sources};
 
 /// Suites that exist.
 pub const SUITES: &[&str] = &[
@@ -428,6 +428,7 @@ fn attention(row: &Row, dtype: DType) -> Result<Operation, String> {
         backward: row.text("direction") == "bwd",
         unfused: implementation.contains("unfused"),
         paged: implementation.contains("paged"),
+        table_keys: row.count("table_keys").or_else(|| sources::table_keys(row.text("source"))),
         tile: None,
         recorded: None,
     }))

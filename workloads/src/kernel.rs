@@ -347,6 +347,12 @@ pub enum Pattern {
     },
     /// Bytes known to hit L2 (a counter said so).
     L2Resident,
+    /// Bytes in L2 that all CTAs reach for in the same order at the same moment: so few lines at
+    /// once keep only as many of its slices busy.
+    Crowded {
+        /// Lines of 128 bytes that are wanted at once, over the device.
+        lines: f64,
+    },
     /// Addresses from a generator, run through the cache model.
     Gathered(Arc<dyn Addresses>),
 }

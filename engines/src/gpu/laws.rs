@@ -75,6 +75,7 @@ fn operations() -> impl Strategy<Value = Operation> {
                 backward: false,
                 unfused: false,
                 paged: false,
+                table_keys: None,
                 tile: None,
                 recorded: None,
             })

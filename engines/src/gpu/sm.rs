@@ -223,7 +223,11 @@ pub fn resident_set(
             waits += stage.iterations * memory;
         }
         longest_chain += stage.longest_iterations.max(stage.iterations)
-            * (memory + (dependent + bubble) / relief);
+            * if stage.in_sequence {
+                per_iteration
+            } else {
+                memory + (dependent + bubble) / relief
+            };
         in_step += stage.iterations * per_iteration.max(longest);
     }
     // Partitions wait for the memory pipes that they share, and the other way round.

@@ -184,6 +184,7 @@ pub(super) fn attention(launched: &Launched<'_>) -> Option<Classified> {
         backward,
         unfused: false,
         paged: false,
+        table_keys: None,
         tile,
         recorded: tile.map(|_| launched.recorded),
     };

@@ -42,6 +42,10 @@ pub struct Attention {
     /// first appends those of the new rows.
     #[serde(default)]
     pub paged: bool,
+    /// Keys that the page table has room for in a sequence (the longest that the server takes),
+    /// by which the library splits; `seq_kv` where not told.
+    #[serde(default)]
+    pub table_keys: Option<u64>,
     /// Query rows, key columns and warps of the fused kernel's tile, where its name tells.
     #[serde(default)]
     pub tile: Option<[u32; 3]>,
@@ -49,9 +53,6 @@ pub struct Attention {
     #[serde(default)]
     pub recorded: Option<Recorded>,
 }
-
-/// Query rows and key columns of the tile that paged kernels use.
-const PAGED_TILE: (u32, u32) = (64, 128);
 
 impl Attention {
     /// Share of the score matrix that a causal mask leaves (queries are the last rows).
@@ -162,7 +163,7 @@ impl Attention {
         demand
     }
 
-    fn fused(&self, tile_rows: u32, tile_columns: u32, warps: u32, target: &Target) -> Kernel {
+    pub(super) fn fused(&self, tile_rows: u32, tile_columns: u32, warps: u32, target: &Target) -> Kernel {
         let (rows, columns) = (f64::from(tile_rows), f64::from(tile_columns));
         let d = self.head_dim as f64;
         let bytes = self.dtype.bytes();
@@ -241,75 +242,8 @@ impl Attention {
         }
     }
 
-    /// New rows against a paged cache, as FlashAttention 2 has it: the split-KV kernel with tiles
-    /// of 64 × 128, in which every CTA first appends *all* new keys and values of its head to the
-    /// cache, so that none has to wait for another; a page is looked up before its rows are.
-    /// With one new row, the query heads of a KV head are the rows of a tile. Keys are split
-    /// over CTAs only while these are too few for four fifths of the device.
-    fn paged_candidates(&self, target: &Target) -> Vec<Candidate> {
-        let mut call = Self { paged: true, ..self.clone() };
-        if self.seq_q == 1 {
-            call.seq_q = self.heads_q / self.heads_kv.max(1);
-            call.heads_q = self.heads_kv;
-            call.causal = false;
-        }
-        let tiles = call.seq_q.div_ceil(PAGED_TILE.0.into()) * call.batch * call.heads_q;
-        let steps = self.seq_kv.div_ceil(PAGED_TILE.1.into());
-        let mut splits = vec![1];
-        if tiles * 5 < u64::from(target.sm_count) * 4 {
-            splits.extend((1..8).map(|power| 1 << power).take_while(|split| *split <= steps));
-        }
-        splits.into_iter().map(|split| call.paged(split, self.seq_q, target)).collect()
-    }
-
-    fn paged(&self, split: u64, new_rows: u64, target: &Target) -> Candidate {
-        let (rows, columns) = PAGED_TILE;
-        let mut kernel = self.fused(rows, columns, 4, target);
-        kernel.variant = format!("paged {rows}x{columns}, {split} splits");
-        let row = self.head_dim as f64 * self.dtype.bytes();
-        let mut append = Stage::once("append");
-        append.iterations = libm::ceil(new_rows as f64 / f64::from(columns));
-        append.memory_round_trips = 2.0;
-        append.barriers = 1.0;
-        // 16 bytes a thread, in and out, for keys and values.
-        let bytes = 2.0 * row * new_rows as f64 / append.iterations;
-        append.demand.memory = libm::ceil(2.0 * bytes / 512.0);
-        append.demand.int32 = 2.0 * append.demand.memory;
-        append.streams = [Direction::Read, Direction::Write]
-            .map(|direction| Stream {
-                label: "new keys and values",
-                direction,
-                bytes,
-                pattern: Pattern::L2Resident,
-            })
-            .into();
-        let parts = split as f64;
-        for stage in &mut kernel.stages {
-            match stage.name {
-                "main loop" => {
-                    stage.memory_round_trips = 2.0;
-                    stage.iterations = libm::ceil(stage.iterations / parts);
-                }
-                "epilogue" if split > 1 => {
-                    for stream in &mut stage.streams {
-                        stream.bytes *= 4.0 / self.dtype.bytes();
-                    }
-                }
-                _ => {}
-            }
-        }
-        kernel.stages.insert(1, append);
-        if split == 1 {
-            return kernel.into();
-        }
-        kernel.raster.batches *= split;
-        kernel.launch.grid[2] = u32::try_from(split).unwrap_or(u32::MAX);
-        let combine = self.combine(split).kernel(target);
-        Candidate { kernels: vec![kernel, combine] }
-    }
-
     /// Adds up what the splits of a sequence left.
-    fn combine(&self, split: u64) -> Streaming {
+    fn sums(&self, split: u64) -> Streaming {
         let elements = self.q_bytes() / self.dtype.bytes();
         Streaming {
             read_bytes: elements * 4.0 * split as f64,
@@ -383,7 +317,7 @@ impl Attention {
             then: Vec::new(),
         }];
         if split > 1 && self.recorded.is_none() {
-            kernels.push(self.combine(split).kernel(target));
+            kernels.push(self.sums(split).kernel(target));
         }
         Candidate { kernels }
     }
@@ -438,6 +372,7 @@ mod tests {
             backward: false,
             unfused: false,
             paged: false,
+            table_keys: None,
             tile: None,
             recorded: None,
         }

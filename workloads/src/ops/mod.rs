@@ -13,6 +13,7 @@ pub mod gather;
 pub mod gemm;
 pub mod grid_encoding;
 pub mod library;
+mod paged;
 pub mod per_thread;
 pub mod plane_sample;
 pub mod renderer;

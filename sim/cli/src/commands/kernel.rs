@@ -67,6 +67,7 @@ fn operation(shape: &KernelShape) -> Result<(Operation, &KernelCommon, DType), F
                 backward: false,
                 unfused: false,
                 paged: false,
+                table_keys: None,
                 tile: None,
                 recorded: None,
             };
