@@ -49,14 +49,14 @@ impl Budget {
 }
 
 /// Adds parts up: so many of each, at one clock.
-struct Parts<'a> {
+struct Adder<'a> {
     silicon: Silicon<'a>,
     hz: f64,
     units: f64,
     parts: Vec<PartUse>,
 }
 
-impl Parts<'_> {
+impl Adder<'_> {
     /// Memories: `count` of them in a unit, each asked for so many words in a clock at most.
     fn memory(&mut self, part: &'static str, count: f64, sram: &BankedSram, words_per_clock: f64) {
         if sram.capacity.bytes() <= 0.0 {
@@ -109,23 +109,23 @@ impl Accelerator {
         let address_pj = silicon.logic_pj(self.energy.address) + features * mac_pj;
         let engine_pj = address_pj * addresses * (engines + directions);
         let all = f64::INFINITY;
-        let mut parts = Parts {
+        let mut adder = Adder {
             silicon,
             hz: self.accelerator.clock.hz(),
             units: f64::from(self.accelerator.units),
             parts: Vec::new(),
         };
-        parts.memory("table memories", engines, &self.grid_sram, addresses);
-        parts.memory("subgrid buffers", 1.0, &self.subgrid_sram(), addresses);
-        parts.memory("feature buffer", 1.0, &self.feature_buffer, all);
-        parts.memory("weight memory", arrays, &self.weight_sram, all);
-        parts.memory("activation memory", arrays, &self.activation_sram, all);
-        parts.logic("MAC array", macs * mac_mm2, macs * mac_pj);
-        parts.logic("encoding engines", engine_mm2, engine_pj);
+        adder.memory("table memories", engines, &self.grid_sram, addresses);
+        adder.memory("subgrid buffers", 1.0, &self.subgrid_sram(), addresses);
+        adder.memory("feature buffer", 1.0, &self.feature_buffer, all);
+        adder.memory("weight memory", arrays, &self.weight_sram, all);
+        adder.memory("activation memory", arrays, &self.activation_sram, all);
+        adder.logic("MAC array", macs * mac_mm2, macs * mac_pj);
+        adder.logic("encoding engines", engine_mm2, engine_pj);
         let link_pj = self.link.bytes_per_clock / f64::from(self.accelerator.units)
             * self.energy.link_byte.pj();
-        parts.logic("control, DMA and link", silicon.logic_mm2(self.area.control), link_pj);
-        Budget { parts: parts.parts }
+        adder.logic("control, DMA and link", silicon.logic_mm2(self.area.control), link_pj);
+        Budget { parts: adder.parts }
     }
 
     /// Area of all processors, in mm².
@@ -151,22 +151,22 @@ impl SparseAccelerator {
         let tests = geometry.pixels_per_clock + geometry.samples_per_clock;
         let wired = 1.0 + self.area.wiring;
         let all = f64::INFINITY;
-        let mut parts = Parts {
+        let mut adder = Adder {
             silicon,
             hz: self.accelerator.clock.hz(),
             units: f64::from(self.accelerator.units),
             parts: Vec::new(),
         };
-        parts.memory("memory of factors", 1.0, &self.factor_sram, all);
-        parts.memory("memory of pixels", 1.0, &self.pixel_sram, all);
-        parts.memory("memory of patches", 1.0, &self.patch_sram, all);
-        parts.memory("weight memory", 1.0, &self.weight_sram, all);
-        parts.memory("activation memory", 1.0, &self.activation_sram, all);
+        adder.memory("memory of factors", 1.0, &self.factor_sram, all);
+        adder.memory("memory of pixels", 1.0, &self.pixel_sram, all);
+        adder.memory("memory of patches", 1.0, &self.patch_sram, all);
+        adder.memory("weight memory", 1.0, &self.weight_sram, all);
+        adder.memory("activation memory", 1.0, &self.activation_sram, all);
         let macs = self.shading_macs();
-        parts.logic("MAC array", macs * mac_mm2 * wired, macs * mac_pj);
-        parts.logic("interpolation", lanes * mac_mm2 * wired, lanes * mac_pj);
+        adder.logic("MAC array", macs * mac_mm2 * wired, macs * mac_pj);
+        adder.logic("interpolation", lanes * mac_mm2 * wired, lanes * mac_pj);
         let search = (self.area.search_lookup, self.energy.lookup);
-        parts.logic(
+        adder.logic(
             "search units",
             lookups * silicon.logic_mm2(search.0) * wired,
             lookups * silicon.logic_pj(search.1),
@@ -174,13 +174,13 @@ impl SparseAccelerator {
         // A tree searches or adds; adding takes more.
         let leaf_pj = silicon.fp16_add_pj().max(silicon.logic_pj(self.energy.comparison));
         let leaf_mm2 = silicon.logic_mm2(self.area.tree_leaf);
-        parts.logic("trees", leaves * leaf_mm2 * wired, leaves * leaf_pj);
-        parts.logic(
+        adder.logic("trees", leaves * leaf_mm2 * wired, leaves * leaf_pj);
+        adder.logic(
             "control and geometry",
             silicon.logic_mm2(self.area.control) * wired,
             tests * silicon.logic_pj(self.energy.test),
         );
-        Budget { parts: parts.parts }
+        Budget { parts: adder.parts }
     }
 
     /// Area of all cores, in mm².

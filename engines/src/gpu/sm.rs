@@ -36,6 +36,9 @@ pub const PIPES: [Resource; 12] = [
 /// So many of `PIPES`, from the first, are parts of schedulers' partitions.
 const SCHEDULED: usize = 9;
 
+/// Place of the load/store pipe in `PIPES`.
+const LOAD_STORE: usize = 7;
+
 /// Dense multiply-accumulates per clock per SM for an operand type.
 pub fn tensor_rate(gpu: &Gpu, kind: TensorType) -> f64 {
     let tensor = &gpu.tensor;
@@ -197,7 +200,8 @@ pub fn resident_set(
         // What one CTA needs when it has the SM to itself.
         let one = if stage.in_sequence {
             // Warps of a CTA that share a scheduler fill each other's gaps.
-            let arithmetic: f64 = cycles[2..9].iter().sum();
+            // Fragments are loaded ahead of the products that take them.
+            let arithmetic: f64 = cycles[2..SCHEDULED].iter().sum::<f64>() - cycles[LOAD_STORE];
             let sharing = (kernel.launch.warps() as f64 / gpu.sm.issue_per_clock).max(1.0);
             own.max(arithmetic / schedulers / sharing)
         } else {
@@ -221,6 +225,10 @@ pub fn resident_set(
         all_waits += stage.iterations * memory / in_flight.max(1.0);
         if in_flight <= 1.0 {
             waits += stage.iterations * memory;
+        }
+        if stage.in_sequence {
+            // While a warp is at its softmax it leaves its longest pipe to others.
+            waits += stage.iterations * (work - own).max(0.0);
         }
         longest_chain += stage.longest_iterations.max(stage.iterations)
             * if stage.in_sequence {

@@ -104,8 +104,7 @@ pub fn movement(
             demand.below_l1_bytes += crossing / times * crowding(gpu, &stream.pattern, concurrent);
             total.traffic.l1_bytes += requested.max(l2_bytes);
             total.traffic.l2_bytes += l2_bytes;
-            let resident =
-                matches!(stream.pattern, Pattern::L2Resident | Pattern::Crowded { .. });
+            let resident = matches!(stream.pattern, Pattern::L2Resident | Pattern::Crowded { .. });
             let warm = match (&stream.pattern, l2) {
                 (Pattern::Gathered(addresses), L2Start::Warm) => {
                     warm.min(kept_in_l2(gpu, addresses.reuse_bytes() as f64))

@@ -220,6 +220,10 @@ pub enum KernelShape {
         /// Mask later keys
         #[arg(long)]
         causal: bool,
+        /// Append to a paged cache and read from it, its page table with room for so many keys a
+        /// sequence (the longest that the server takes)
+        #[arg(long, value_name = "KEYS")]
+        paged: Option<u64>,
         #[command(flatten)]
         common: KernelCommon,
     },

@@ -146,7 +146,7 @@ impl Attention {
         let staged = 2.0 * columns * d * bytes;
         let mut demand = Demand {
             // Scale, running maximum, subtract, sum, rescale; about six operations a score.
-            fp32: scores * 6.0 + rows * d / 32.0,
+            fp32: scores * 4.0 + rows * d / 32.0,
             // One exponential a score.
             sfu: scores,
             int32: scores + warps * 16.0,
@@ -163,7 +163,13 @@ impl Attention {
         demand
     }
 
-    pub(super) fn fused(&self, tile_rows: u32, tile_columns: u32, warps: u32, target: &Target) -> Kernel {
+    pub(super) fn fused(
+        &self,
+        tile_rows: u32,
+        tile_columns: u32,
+        warps: u32,
+        target: &Target,
+    ) -> Kernel {
         let (rows, columns) = (f64::from(tile_rows), f64::from(tile_columns));
         let d = self.head_dim as f64;
         let bytes = self.dtype.bytes();

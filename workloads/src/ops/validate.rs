@@ -111,6 +111,9 @@ fn attention(a: &Attention) -> Result<(), String> {
     tensor("Q", &[a.batch, a.heads_q, a.head_dim, a.seq_q])?;
     tensor("K", &[a.batch, a.heads_kv, a.head_dim, a.seq_kv])?;
     tensor("scores", &[a.heads_q, a.seq_q, a.seq_kv])?;
+    if let Some(keys) = a.table_keys {
+        extents(&[("table_keys", keys)])?;
+    }
     if let Some(sizes) = a.tile
         && sizes.iter().any(|size| *size == 0 || *size > 1024)
     {

@@ -37,6 +37,7 @@ fn operation(shape: &KernelShape) -> Result<(Operation, &KernelCommon, DType), F
             head_dim,
             heads_kv,
             causal,
+            paged,
             common,
         } => {
             let dtype = dtype(common)?;
@@ -49,6 +50,12 @@ fn operation(shape: &KernelShape) -> Result<(Operation, &KernelCommon, DType), F
                 ("--head-dim", *head_dim),
                 ("--heads-kv", heads_kv),
             ])?;
+            if paged.is_some_and(|keys| keys < *seq_kv || keys > 1 << 40) {
+                return Err(Failure::usage(
+                    format!("--paged has no room for {seq_kv} keys"),
+                    "it counts the keys that a sequence's page table has room for",
+                ));
+            }
             if !heads.is_multiple_of(heads_kv) {
                 return Err(Failure::usage(
                     format!("{heads} query heads cannot share {heads_kv} KV heads evenly"),
@@ -66,8 +73,8 @@ fn operation(shape: &KernelShape) -> Result<(Operation, &KernelCommon, DType), F
                 dtype,
                 backward: false,
                 unfused: false,
-                paged: false,
-                table_keys: None,
+                paged: paged.is_some(),
+                table_keys: *paged,
                 tile: None,
                 recorded: None,
             };
