@@ -20,6 +20,14 @@ const MULTI_TENSOR_ELEMENTS: f64 = 128.0;
 /// quarter of the rate) and a multiply-add per operand.
 const STRIDED_INTEGER_WORK: f64 = 36.0;
 
+/// Integer instructions of dividing by a number that the compiler doesn't know, and conversions
+/// and reciprocals among them, which take the place of special functions.
+const DIVISION: f64 = 16.0;
+const CONVERSIONS: f64 = 3.0;
+
+static CONCATENATED: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"CatArray\w*<.*?, unsigned (?:int|long)[^,]*, (\d+)"));
+
 /// Kind of a kernel by its name alone.
 pub(super) fn class_of(launched: &Launched<'_>) -> KernelClass {
     let has = |words: &[&str]| launched.name_has(words);
@@ -96,8 +104,14 @@ fn broadcast(operator: &Operator) -> Option<Vec<i64>> {
     (!out.is_empty()).then_some(out)
 }
 
-/// Bytes read and written according to the operator's arguments.
-fn bytes_of(operator: &Operator, elements: f64, fallback: DType) -> (f64, f64) {
+/// Bytes read and written according to the operator's arguments, of which a kernel of `tensors`
+/// operands has one to write: tensors beyond the others are given to be written to.
+fn bytes_of(
+    operator: &Operator,
+    elements: f64,
+    fallback: DType,
+    tensors: Option<usize>,
+) -> (f64, f64) {
     let name = operator.name.as_ref();
     let dtype_of = |argument: u32| {
         operator
@@ -108,11 +122,15 @@ fn bytes_of(operator: &Operator, elements: f64, fallback: DType) -> (f64, f64) {
     };
     let mut read = 0.0;
     let fills = name.contains("fill_") || name.contains("zero_") || name.contains("arange");
-    for (argument, shape) in operator.arguments.iter().zip(&operator.shapes) {
-        let destination = *argument == 0 && name.contains("copy_");
-        if !(fills || destination) {
-            read += volume(shape) * dtype_of(*argument).bytes();
-        }
+    let given = operator.arguments.iter().zip(&operator.shapes);
+    let sources = given
+        .filter(|(argument, shape)| {
+            let destination = **argument == 0 && name.contains("copy_");
+            !(fills || destination || shape.is_empty())
+        })
+        .take(tensors.map_or(usize::MAX, |tensors| tensors.saturating_sub(1).max(1)));
+    for (argument, shape) in sources {
+        read += volume(shape) * dtype_of(*argument).bytes();
     }
     // Comparisons write bytes, everything else its first argument's type.
     let compares = ["aten::eq", "aten::ne", "aten::lt", "aten::gt", "aten::le", "aten::ge"];
@@ -153,6 +171,7 @@ pub(super) fn classify(launched: &Launched<'_>) -> Option<Classified> {
     // What the launch could cover: the last CTA may be partly idle.
     let per_thread = per_thread(name);
     let dtype = dtype_in(name).unwrap_or_else(|| launched.dtype());
+    let tensors = TENSORS.captures(name).and_then(|found| found.get(1)?.as_str().parse().ok());
     let by_operator = launched.operator.and_then(|operator| {
         let elements = volume(&broadcast(operator)?);
         let plausible = match per_thread {
@@ -164,17 +183,15 @@ pub(super) fn classify(launched: &Launched<'_>) -> Option<Classified> {
             }),
             None => operator.name.starts_with("aten::"),
         };
-        (plausible && elements > 0.0).then(|| (elements, bytes_of(operator, elements, dtype)))
+        let bytes = || bytes_of(operator, elements, dtype, tensors);
+        (plausible && elements > 0.0).then(|| (elements, bytes()))
     });
     let (elements, (read, write), known) = match (by_operator, per_thread) {
         (Some((elements, bytes)), _) => (elements, bytes, Known::Kernel),
         (None, Some(each)) => {
             let half_cta = 0.5 * launched.recorded.launch.threads() as f64 * each;
             let elements = (threads * each - half_cta).max(1.0);
-            let tensors = TENSORS
-                .captures(name)
-                .and_then(|found| found.get(1)?.as_str().parse::<f64>().ok())
-                .unwrap_or(2.0);
+            let tensors = tensors.unwrap_or(2) as f64;
             let fills = name.contains("FillFunctor");
             let read = if fills { 0.0 } else { (tensors - 1.0).max(0.0) };
             (elements, (elements * dtype.bytes() * read, elements * dtype.bytes()), Known::Launch)
@@ -231,12 +248,23 @@ fn concatenation(launched: &Launched<'_>) -> Option<Classified> {
         .nth(1)
         .and_then(|rest| rest.split('u').next()?.parse::<f64>().ok())
         .unwrap_or(dtype.bytes());
+    // An element at a time, its place worked out by a division a dimension but the first; sources
+    // that are not contiguous have a place of their own.
+    let dimensions = CONCATENATED
+        .captures(launched.name)
+        .and_then(|found| found.get(1)?.as_str().parse::<f64>().ok())
+        .unwrap_or(4.0);
+    let places = if launched.name.contains("contig") { 1.0 } else { 2.0 };
+    let divisions = places * (dimensions - 1.0).max(0.0);
+    let vectors = launched.name.contains("vectorized") || launched.name.contains("alignedK");
     (elements > 0.0).then(|| {
         let streaming = Streaming {
             read_bytes: elements * bytes,
             write_bytes: elements * bytes,
             flops_per_element: 0.0,
-            int_per_element: 12.0,
+            int_per_element: 12.0 + divisions * DIVISION,
+            sfu_per_element: divisions * CONVERSIONS,
+            vector_bytes: if vectors { 16.0 } else { bytes },
             recorded: Some(launched.recorded),
             ..Streaming::new(KernelClass::Copy, elements)
         };

@@ -342,6 +342,12 @@ impl Gemm {
                 demand.shared_wavefronts += fragment_bytes / 128.0;
                 // ldmatrix.x4 moves 512 B a warp instruction.
                 demand.memory = loads + fragment_bytes / 512.0;
+                if tile.stages <= 2 {
+                    // Without asynchronous copies words pass through registers, and are stored
+                    // in pieces as small as they were loaded.
+                    demand.memory += loads;
+                    demand.shared_wavefronts += (loads - step_bytes / 128.0).max(0.0);
+                }
                 demand.int32 += warps * 8.0;
                 stage.dependent_tensor = k * element / 32.0;
             }

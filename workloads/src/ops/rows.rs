@@ -10,6 +10,11 @@ use super::{Candidate, Recorded};
 use crate::kernel::{Demand, Direction, Pattern};
 use crate::{DType, Kernel, KernelClass, Launch, Raster, Stage, Stream, Target};
 
+/// Instructions of Welford's update of mean and variance by an element, and how many of them the
+/// next element waits for.
+const WELFORD: f64 = 14.0;
+const WELFORD_CHAIN: f64 = 2.0;
+
 /// Which normalisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -145,7 +150,7 @@ impl Rows {
         };
         let (mut moments, warps) = read(512.0);
         // Mean and variance are carried on with a division each time.
-        moments.demand.fp32 = 14.0 * warps;
+        moments.demand.fp32 = WELFORD * warps;
         moments.demand.sfu = warps;
         moments.dependent_instructions = 14.0;
         let mut combine = Stage::once("combine");
@@ -208,6 +213,13 @@ impl Rows {
         let mut reduce = Stage::once("read and reduce");
         reduce.iterations = iterations;
         reduce.demand = work(1.0);
+        let welford = self.operation == RowOperation::Norm(NormKind::Layer) && !self.backward;
+        if welford {
+            // Mean and variance are carried on element by element, with a division each time.
+            reduce.demand.fp32 = WELFORD * per_cta / 32.0 / iterations;
+            reduce.demand.sfu = per_cta / 32.0 / iterations;
+            reduce.dependent_instructions = WELFORD_CHAIN * libm::ceil(per_cta / threads).min(at_once);
+        }
         reduce.memory_round_trips = 1.0;
         let in_flight = if single || softmax_by_cta { 1.0 } else { 2.0 };
         reduce.in_flight = in_flight;
@@ -226,6 +238,14 @@ impl Rows {
         combine.dependent_instructions = 20.0;
         combine.shared_round_trips = 5.0 * (1.0 + exponentials) + serial * reductions;
         combine.barriers = 3.0 * reductions;
+        if welford {
+            // A level adds up two of each value, once more with a division.
+            let levels = 5.0 + libm::log2(warps.max(1.0));
+            combine.dependent_instructions = 16.0 * levels;
+            combine.shared_round_trips = 3.0 * levels;
+            combine.demand.fp32 = warps * 10.0 * levels;
+            combine.demand.memory = warps * 3.0 * levels;
+        }
         let mut write = Stage::once("write");
         write.iterations = iterations;
         write.demand = work(1.0);
