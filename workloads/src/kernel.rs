@@ -491,6 +491,9 @@ pub struct Kernel {
     /// Further CTAs of the same launch that do other work (another level of a grid), in dispatch
     /// order behind those described here. Empty for nearly all kernels.
     pub then: Vec<Kernel>,
+    /// Share of its arithmetic that is on data, in (0, 1]; the rest is on zeros that fill tiles up,
+    /// which takes as long but less energy.
+    pub useful_share: f64,
 }
 
 impl Kernel {

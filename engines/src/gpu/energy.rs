@@ -5,7 +5,8 @@
 //! follows the memory clock; and the clock trees, schedulers and leakage of the SMs, by SM and
 //! clock, of which an SM without work keeps a share (`power.idle_sm_share`). Everything on the
 //! chip but the constant goes with the square of the supply voltage. Bits that do not toggle take
-//! little: arithmetic on constants keeps `power.constant_operand_share` of its energy, memory full
+//! little: arithmetic on constants, as the zeros are that fill tiles up, keeps
+//! `power.constant_operand_share` of its energy, memory full
 //! of one value `power.constant_data_share`. Left out: temperature, and row activations apart from
 //! the bytes they bring.
 
@@ -43,6 +44,8 @@ pub struct Events {
     pub l2_bytes: f64,
     /// Bytes read from and written to DRAM.
     pub dram_bytes: f64,
+    /// Share of arithmetic on zeros that only fill tiles up, in [0, 1).
+    pub padding_share: f64,
     /// What the bits are like.
     pub data: Data,
 }
@@ -114,6 +117,7 @@ pub(super) fn events(
         l1_bytes: traffic.l1_bytes,
         l2_bytes: traffic.l2_bytes,
         dram_bytes: traffic.dram_read_bytes + traffic.dram_write_bytes,
+        padding_share: (1.0 - kernel.useful_share).clamp(0.0, 1.0),
         data: Data::Varied,
     }
 }
@@ -130,6 +134,9 @@ pub fn of(engine: &GpuEngine<'_>, events: &Events) -> Energy {
         Data::ConstantOperands => (power.constant_operand_share, 1.0),
         Data::Constant => (power.constant_operand_share, power.constant_data_share),
     };
+    // Zeros are constants as well.
+    let padding = events.padding_share;
+    let operands = operands.min(1.0 - padding + padding * power.constant_operand_share);
     let compute_pj = scale
         * WARP
         * (events.fp32 * power.fp32_fma.pj()

@@ -245,6 +245,7 @@ impl Attention {
             read_footprint_bytes: self.kv_bytes() + self.q_bytes(),
             write_footprint_bytes: self.q_bytes() * written,
             then: Vec::new(),
+            useful_share: 1.0,
         }
     }
 
@@ -321,6 +322,7 @@ impl Attention {
             read_footprint_bytes: self.kv_bytes() + self.q_bytes(),
             write_footprint_bytes: self.q_bytes() / bytes * out_bytes * split as f64,
             then: Vec::new(),
+            useful_share: 1.0,
         }];
         if split > 1 && self.recorded.is_none() {
             kernels.push(self.sums(split).kernel(target));

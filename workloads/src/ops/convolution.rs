@@ -224,6 +224,7 @@ impl Convolution {
             read_footprint_bytes: read,
             write_footprint_bytes: write,
             then: Vec::new(),
+            useful_share: 1.0,
         }
     }
 }

@@ -178,6 +178,7 @@ impl Counters {
             read_footprint_bytes: self.dram_read_bytes,
             write_footprint_bytes: self.dram_write_bytes,
             then: Vec::new(),
+            useful_share: 1.0,
         }
     }
 }

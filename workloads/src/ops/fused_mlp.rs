@@ -188,6 +188,7 @@ impl FusedMlp {
             read_footprint_bytes: io(first) + if self.backward { all_kept } else { 0.0 },
             write_footprint_bytes: all_kept + if self.backward { 0.0 } else { io(last) },
             then: Vec::new(),
+            useful_share: 1.0,
         }
     }
 

@@ -149,6 +149,7 @@ impl Embedding {
                 + if self.backward { total } else { touched },
             write_footprint_bytes: if self.backward { touched } else { total },
             then: Vec::new(),
+            useful_share: 1.0,
         }
     }
 }

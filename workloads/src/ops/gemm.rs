@@ -258,6 +258,8 @@ impl Gemm {
             read_footprint_bytes: a_bytes + b_bytes + read_c,
             write_footprint_bytes: written,
             then: Vec::new(),
+            useful_share: (self.m as f64 / (rows as f64 * f64::from(tile.m)))
+                * (self.n as f64 / (columns as f64 * f64::from(tile.n))),
         }
     }
 

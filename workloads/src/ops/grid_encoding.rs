@@ -163,6 +163,7 @@ impl GridEncoding {
             read_footprint_bytes: read,
             write_footprint_bytes: written,
             then: Vec::new(),
+            useful_share: 1.0,
         }
     }
 }

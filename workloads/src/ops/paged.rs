@@ -132,6 +132,7 @@ impl Attention {
         let sharers = self.heads_q / self.heads_kv.max(1);
         kernel.stages.insert(1, self.append(share, new_rows, sharers));
         kernel.raster.batches = share.ctas.div_ceil(tiles);
+        kernel.useful_share = self.seq_q as f64 / (tiles as f64 * f64::from(rows));
         kernel.launch.grid[0] = u32::try_from(share.ctas).unwrap_or(u32::MAX);
         kernel.launch.grid[1] = u32::try_from(heads).unwrap_or(u32::MAX);
         kernel
@@ -207,6 +208,7 @@ impl Attention {
             read_footprint_bytes: rows * d * 4.0 * splits as f64,
             write_footprint_bytes: rows * d * self.dtype.bytes(),
             then: Vec::new(),
+            useful_share: 1.0,
         }
     }
 }

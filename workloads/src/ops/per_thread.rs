@@ -170,6 +170,7 @@ impl PerThread {
             read_footprint_bytes: self.sum(|part| part.read_bytes + part.scattered_bytes),
             write_footprint_bytes: self.sum(|part| part.write_bytes),
             then: Vec::new(),
+            useful_share: 1.0,
         }
     }
 }

@@ -216,6 +216,7 @@ impl PlaneSample {
                 + self.coordinate_bytes() * self.samples as f64,
             write_footprint_bytes: self.result_bytes() * self.samples as f64,
             then: Vec::new(),
+            useful_share: 1.0,
         }
     }
 

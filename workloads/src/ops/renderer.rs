@@ -155,6 +155,7 @@ impl FusedRenderer {
             read_footprint_bytes: self.grid.table_bytes() as f64,
             write_footprint_bytes: self.rays * 20.0,
             then: Vec::new(),
+            useful_share: 1.0,
         }
     }
 }

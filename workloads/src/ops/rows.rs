@@ -147,6 +147,7 @@ impl Rows {
             read_footprint_bytes: self.elements() * self.dtype.bytes(),
             write_footprint_bytes: written,
             then: Vec::new(),
+            useful_share: 1.0,
         };
         let (mut moments, warps) = read(512.0);
         // Mean and variance are carried on with a division each time.
@@ -272,6 +273,7 @@ impl Rows {
             read_footprint_bytes: self.elements() * self.dtype.bytes() * inputs,
             write_footprint_bytes: self.elements() * self.dtype.bytes(),
             then: Vec::new(),
+            useful_share: 1.0,
         }
     }
 }
@@ -341,6 +343,7 @@ impl Reduction {
             read_footprint_bytes: self.inputs * self.dtype.bytes(),
             write_footprint_bytes: self.outputs * self.dtype.bytes(),
             then: Vec::new(),
+            useful_share: 1.0,
         }
     }
 }

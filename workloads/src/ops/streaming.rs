@@ -141,6 +141,7 @@ impl Streaming {
             read_footprint_bytes: self.read_bytes,
             write_footprint_bytes: self.write_bytes,
             then: Vec::new(),
+            useful_share: 1.0,
         }
     }
 }

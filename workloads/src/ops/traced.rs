@@ -402,6 +402,7 @@ impl Traced {
             read_footprint_bytes: touched[0],
             write_footprint_bytes: touched[1] + touched[2],
             then: Vec::new(),
+            useful_share: 1.0,
         }
     }
 }
