@@ -48,25 +48,50 @@ pub struct TensorfFrame {
 /// Factors with their streams and cubes, for one accelerator.
 #[derive(Debug, Clone)]
 pub struct Prepared {
-    field: Field,
-    encoded: EncodedFactors,
+    field: Arc<Field>,
+    encoded: Arc<EncodedFactors>,
+    /// Bits of a value and cubes along an axis, as asked for.
+    built: (u32, u32),
 }
 
 impl Prepared {
     /// Rounds factors to the accelerator's values, encodes them and finds their cubes.
     pub fn new(mut factors: Factors, entry: &SparseEntry) -> Self {
-        factors.prune_and_round(0.0, entry.accelerator.policy.value_bits);
+        let policy = &entry.accelerator.policy;
+        factors.prune_and_round(0.0, policy.value_bits);
         let encoded = EncodedFactors::new(&factors, sparse::encoding(&entry.accelerator));
-        Self { field: Field::new(factors, entry.accelerator.policy.cubes_per_axis), encoded }
+        Self {
+            field: Arc::new(Field::new(factors, policy.cubes_per_axis)),
+            encoded: Arc::new(encoded),
+            built: (policy.value_bits, policy.cubes_per_axis),
+        }
+    }
+
+    /// The same factors for another accelerator, sharing what is the same there; `None` if all is.
+    pub fn other(&self, factors: &Factors, entry: &SparseEntry) -> Option<Self> {
+        let policy = &entry.accelerator.policy;
+        if self.built != (policy.value_bits, policy.cubes_per_axis) {
+            return Some(Self::new(factors.clone(), entry));
+        }
+        let encoding = sparse::encoding(&entry.accelerator);
+        (encoding != self.encoded.encoding).then(|| Self {
+            encoded: Arc::new(EncodedFactors::new(&self.field.factors, encoding)),
+            ..self.clone()
+        })
+    }
+
+    /// Whether both have one field.
+    pub fn same_field(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.field, &other.field)
     }
 
     /// The field.
-    pub const fn field(&self) -> &Field {
+    pub fn field(&self) -> &Field {
         &self.field
     }
 
     /// The field's streams.
-    pub const fn encoded(&self) -> &EncodedFactors {
+    pub fn encoded(&self) -> &EncodedFactors {
         &self.encoded
     }
 }
