@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use lumacycle_arch::{Catalog, SparseEntry};
 use lumacycle_engines::{Options, sparse};
 use lumacycle_sim::frame::GpuFrame;
-use lumacycle_sim::tensorf::{Prepared, Sampled, TensorfFrame, priced, trace};
+use lumacycle_sim::tensorf::{Pixels, Prepared, Sampled, TensorfFrame, priced, trace};
 use lumacycle_workloads::rays::View;
 use lumacycle_workloads::scene::Scene;
 use lumacycle_workloads::tensorf::{CubeTrace, Factors, Synthetic};
@@ -36,7 +36,7 @@ impl Stage {
         let factors = Synthetic::default().factors(&scene);
         let prepared = Prepared::new(factors.clone(), edge);
         let sampled = Sampled::new(prepared.field(), &scene, &view);
-        let trace = trace(edge, &scene, &view, prepared.field());
+        let trace = trace(edge, &scene, &view, prepared.field(), Pixels::Sampled);
         Ok(Self { scene, view, factors, edge: edge.clone(), prepared, sampled, trace })
     }
 
@@ -48,7 +48,8 @@ impl Stage {
             sparse::cube_loop(&entry.accelerator, self.view.width, self.view.height)
         };
         let alike = prepared.same_field(&self.prepared) && steps(entry) == steps(&self.edge);
-        let own = (!alike).then(|| trace(entry, &self.scene, &self.view, prepared.field()));
+        let own = (!alike)
+            .then(|| trace(entry, &self.scene, &self.view, prepared.field(), Pixels::Sampled));
         let trace = own.as_ref().unwrap_or(&self.trace);
         priced(entry, &self.scene, prepared, &self.sampled, trace).map_err(defect)
     }
