@@ -207,15 +207,23 @@ fn published_figures_are_compared() {
     let of =
         |what: &str| rows.iter().find(|row| row["what"].as_str().unwrap().contains(what)).unwrap();
     assert!(of("PSNR")["predicted"].is_null());
-    // With the samples that others counted, rate and energy come out within 15 per cent.
-    for row in rows.iter().filter(|row| row["what"].as_str().unwrap().contains("lego")) {
-        assert!(number(row, "error_pct").abs() < 15.0, "{row}");
+    // Over the objects, rate and energy come out within 15 per cent, whichever mean is taken; a digger
+    // with the samples that others counted in lego within 20.
+    for (what, percent) in [
+        ("edge, frames a second, 800 x 800, eight objects", 15.0),
+        ("by the mean time", 15.0),
+        ("edge, mJ a frame", 15.0),
+        ("lego", 20.0),
+    ] {
+        for row in rows.iter().filter(|row| row["what"].as_str().unwrap().contains(what)) {
+            assert!(number(row, "error_pct").abs() < percent, "{row}");
+        }
     }
     // Chosen by area and power, neither of which may be exceeded.
     for what in ["edge, area", "edge, power"] {
         let row = of(what);
         assert!(number(row, "predicted") <= number(row, "published"), "{row}");
     }
-    // No scene of ours reaches the published mean; the report has to say so.
-    assert!(number(of("edge, frames a second, 800"), "error_pct") < -50.0);
+    let objects = value["scenes"].as_array().unwrap().iter().filter(|s| s["object"] == true);
+    assert_eq!(objects.count(), 8);
 }

@@ -17,7 +17,7 @@ use lumacycle_workloads::tensorf::{CubeTrace, EncodedFactors, Field, Synthetic};
 use super::StudyError;
 use super::point::{Metrics, System, changed, described, of_gpu, told, unknown};
 use crate::frame::{FrameResult, GpuFrame};
-use crate::tensorf::{Prepared, Sampled, TensorfFrame, priced, trace};
+use crate::tensorf::{Pixels, Prepared, Sampled, TensorfFrame, priced, trace};
 
 /// Name of the application.
 pub(super) const APP: &str = "tensorf";
@@ -169,7 +169,8 @@ impl FieldKit {
     ) -> Result<Self, StudyError> {
         match (&work.field, entry(system, catalog)?) {
             (Kept::Encoded(prepared), Some(entry)) => {
-                let trace = trace(&entry, &work.scene, &work.view, prepared.field());
+                let trace =
+                    trace(&entry, &work.scene, &work.view, prepared.field(), Pixels::Sampled);
                 Ok(Self::Visited { work: Arc::clone(work), trace })
             }
             (Kept::Plain(field, encoded), _) => {

@@ -190,6 +190,12 @@ impl Analytic {
     }
 }
 
+/// The next whole number below, for numbers far below 2^31.
+pub(super) fn floor(x: f32) -> f32 {
+    let whole = x as i32 as f32;
+    if whole > x { whole - 1.0 } else { whole }
+}
+
 fn ball(at: Vec3, centre: Vec3, radius: f32) -> f32 {
     at.distance(centre) - radius
 }
@@ -211,7 +217,7 @@ fn ring(at: Vec3, centre: Vec3, radius: f32, thickness: f32) -> f32 {
 /// Rods every eighth of the cube, rings around its axis.
 fn lattice(at: Vec3) -> f32 {
     const PITCH: f32 = 0.125;
-    let fold = |x: f32| (x / PITCH - libm::floorf(x / PITCH) - 0.5).abs() * PITCH;
+    let fold = |x: f32| (x / PITCH - floor(x / PITCH) - 0.5).abs() * PITCH;
     let inside = block(at, Vec3::splat(0.5), Vec3::new(0.32, 0.3, 0.32));
     let (fx, fy, fz) = (fold(at.x), fold(at.y), fold(at.z));
     let rods = Vec2::new(fx, fy).length().min(Vec2::new(fy, fz).length());
@@ -303,8 +309,7 @@ fn floaters(at: Vec3) -> f32 {
     const FAINT: f32 = 6.0;
     FLOATERS.iter().fold(0.0, |density, floaters| {
         let at_cells = at / floaters.pitch;
-        let cell =
-            Vec3::new(libm::floorf(at_cells.x), libm::floorf(at_cells.y), libm::floorf(at_cells.z));
+        let cell = Vec3::new(floor(at_cells.x), floor(at_cells.y), floor(at_cells.z));
         floaters.ball(cell).map_or(density, |(centre, radius)| {
             let t = 1.0 - (at - centre).length_squared() / (radius * radius);
             density.max(FAINT * t.clamp(0.0, 1.0))
@@ -319,18 +324,23 @@ fn cloud(at: Vec3) -> f32 {
     if shape <= 0.0 {
         return 0.0;
     }
+    let filling = |noise: f32| (noise - 0.5) * 3.0 + shape * 1.5;
     let (mut noise, mut amplitude, mut frequency) = (0.0, 0.5, 6.0);
     for octave in 0..4 {
         noise += amplitude * value_noise(at * frequency, octave);
+        // What is still to come is less than this octave can be; nothing of it may matter.
+        if filling(noise) >= 1.0 || filling(noise + amplitude) <= 0.0 {
+            break;
+        }
         amplitude *= 0.5;
         frequency *= 2.1;
     }
-    Analytic::Cloud.densest() * ((noise - 0.5) * 3.0 + shape * 1.5).clamp(0.0, 1.0)
+    Analytic::Cloud.densest() * filling(noise).clamp(0.0, 1.0)
 }
 
 /// Values at whole coordinates, smoothly in between.
 fn value_noise(at: Vec3, salt: u64) -> f32 {
-    let cell = Vec3::new(libm::floorf(at.x), libm::floorf(at.y), libm::floorf(at.z));
+    let cell = Vec3::new(floor(at.x), floor(at.y), floor(at.z));
     let t = at - cell;
     let t = t * t * (Vec3::splat(3.0) - 2.0 * t);
     let value = |x: f32, y: f32, z: f32| {

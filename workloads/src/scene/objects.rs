@@ -7,6 +7,7 @@
 use glam::{Vec2, Vec3};
 
 use super::Analytic;
+use super::analytic::floor;
 
 /// Size of a unit of the synthetic scenes in the scene's cube.
 pub(super) const SCALE: f32 = 0.33;
@@ -33,6 +34,11 @@ pub(super) fn distance(object: Analytic, at: Vec3) -> f32 {
         _ => ship(p),
     };
     far * SCALE
+}
+
+/// The nearest whole number.
+fn nearest(x: f32) -> f32 {
+    floor(x + 0.5)
 }
 
 fn ball(p: Vec3, at: [f32; 3], radius: f32) -> f32 {
@@ -128,6 +134,7 @@ fn plant(p: Vec3) -> f32 {
 fn leaves(p: Vec3) -> f32 {
     const PITCH: f32 = 0.17;
     const RADIUS: f32 = 0.052;
+    const THICKNESS: f32 = 0.004;
     const MARGIN: f32 = 0.028;
     const CROWN: ([f32; 3], [f32; 3]) = ([0.0, 0.38, 0.0], [0.48, 0.64, 0.48]);
     let (middle, half) = (Vec3::from(CROWN.0), Vec3::from(CROWN.1));
@@ -137,20 +144,25 @@ fn leaves(p: Vec3) -> f32 {
     }
     let at = p / PITCH;
     let low = at - 0.5;
-    let first = Vec3::new(libm::floorf(low.x), libm::floorf(low.y), libm::floorf(low.z));
+    let first = Vec3::new(floor(low.x), floor(low.y), floor(low.z));
     let mut nearest = PITCH / 2.0 + MARGIN;
     for i in 0..8_u32 {
         let offset = Vec3::new((i & 1) as f32, (i >> 1 & 1) as f32, (i >> 2 & 1) as f32);
         let cell = first + offset;
         let centre = (cell + 0.5) * PITCH;
+        // Most cells are outside of the crown, or their leaf is further away than another.
+        let outside = ((centre - middle) / half).length_squared() >= 1.0;
+        if outside || p.distance(centre) - RADIUS - THICKNESS > nearest {
+            continue;
+        }
         let [a, b, c] = [cell.x, cell.y, cell.z].map(|v| (v as i64 + 4096) as u64);
         let seed = crate::samples::mix(a | b << 16 | c << 32 | 7 << 48);
         let random = |shift: u32| (seed >> shift & 0xff) as f32 / 127.5 - 1.0;
-        if ((centre - middle) / half).length() < 1.0 && random(0) < 0.8 {
+        if random(0) < 0.8 {
             let up = Vec3::new(random(8), 1.2, random(16)).normalize();
             let height = (p - centre).dot(up);
             let aside = (p - centre - up * height).length();
-            let q = Vec2::new(aside - RADIUS, height.abs() - 0.004);
+            let q = Vec2::new(aside - RADIUS, height.abs() - THICKNESS);
             nearest = nearest.min(q.max(Vec2::ZERO).length() + q.max_element().min(0.0));
         }
     }
@@ -173,7 +185,7 @@ fn digger(p: Vec3) -> f32 {
     let plate = block(p, [0.0, -0.42, 0.0], [1.14, 0.04, 0.62]);
     let m = mirrored_z(p);
     // Studs every pitch, as far as the plate goes.
-    let fold = |x: f32, most: f32| x - (libm::roundf(x / PITCH) * PITCH).clamp(-most, most);
+    let fold = |x: f32, most: f32| x - (nearest(x / PITCH) * PITCH).clamp(-most, most);
     let studs =
         drum(Vec3::new(fold(p.x, 1.08), p.y, fold(p.z, 0.54)), [0.0, -0.36, 0.0], 0.036, 0.022);
     let tracks = block(m, [-0.1, -0.18, 0.38], [0.56, 0.08, 0.07]) - 0.06;
@@ -200,7 +212,7 @@ fn digger(p: Vec3) -> f32 {
 fn balls(p: Vec3) -> f32 {
     const PITCH: f32 = 0.6;
     let fold = |x: f32, first: f32, last: f32| {
-        x - ((libm::roundf(x / PITCH - first) + first).clamp(first, last)) * PITCH
+        x - ((nearest(x / PITCH - first) + first).clamp(first, last)) * PITCH
     };
     let own = Vec3::new(fold(p.x, -1.5, 1.5), p.y, fold(p.z, -1.0, 1.0));
     let dents =

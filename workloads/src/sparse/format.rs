@@ -64,6 +64,13 @@ pub enum Format {
 
 /// Bits of a run of zeros; longer ones are broken up by a code that is zero.
 const RUN_BITS: u32 = 5;
+/// Zeros of the longest run.
+pub const LONGEST_RUN: u32 = (1 << RUN_BITS) - 1;
+
+/// Bits of so many runs, each with the value behind it.
+pub fn run_bits(value_bits: u32, runs: u64) -> u64 {
+    runs * u64::from(RUN_BITS + value_bits.clamp(1, 16))
+}
 
 impl Format {
     /// All of them, in the order of their numbers.
@@ -146,7 +153,7 @@ impl Encoded {
                 for i in 0..shape.cells() {
                     let value = code(i as usize);
                     let last = i + 1 == shape.cells();
-                    if value == 0 && run < (1 << RUN_BITS) - 1 && !last {
+                    if value == 0 && run < LONGEST_RUN && !last {
                         run += 1;
                         continue;
                     }
@@ -307,7 +314,7 @@ pub fn counted_bits(format: Format, shape: Shape, value_bits: u32, full: u32) ->
         Format::Columns => {
             u64::from(shape.columns) * count + full * (along(shape.rows) + value_bits)
         }
-        Format::RunLength => full.max(1) * (u64::from(RUN_BITS) + value_bits),
+        Format::RunLength => run_bits(value_bits as u32, full.max(1)),
     }
 }
 

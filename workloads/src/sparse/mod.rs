@@ -8,7 +8,7 @@ mod bits;
 mod format;
 
 pub use bits::{BitReader, BitStream};
-pub use format::{Encoded, Format, Shape, counted_bits, encoded_bits};
+pub use format::{Encoded, Format, LONGEST_RUN, Shape, counted_bits, encoded_bits, run_bits};
 
 use serde::Serialize;
 

@@ -9,7 +9,7 @@
 use glam::Vec3;
 use serde::Serialize;
 
-use super::{AXES, DENSITY, Factors, Field, Image, LEAST_ALPHA, LEAST_WEIGHT, Sight, field};
+use super::{AXES, DENSITY, Factors, Field, Image, LEAST_ALPHA, LEAST_WEIGHT, Mode, Sight, field};
 
 /// Which cubes hold something.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,21 +29,22 @@ impl Cubes {
         let [nx, ny, nz] = factors.grid;
         let step = factors.length();
         let places = |size: usize| (0..size).step_by(STRIDE).collect::<Vec<_>>();
+        // Most components are zero in most places of a line.
+        let lines = factors.modes.each_ref().map(components);
         let value = |mode: usize, at: [usize; 3]| {
             let (u, v, w) = AXES[mode];
-            let mode = &factors.modes[mode];
-            let place = at[v] * mode.size[0] + at[u];
-            let plane = &mode.density_plane[place * DENSITY..(place + 1) * DENSITY];
-            let line = &mode.density_line[at[w] * DENSITY..(at[w] + 1) * DENSITY];
-            plane.iter().zip(line).map(|(p, l)| p * l).sum::<f32>()
+            let place = at[v] * factors.modes[mode].size[0] + at[u];
+            let plane = &factors.modes[mode].density_plane[place * DENSITY..(place + 1) * DENSITY];
+            lines[mode][at[w]].iter().map(|(number, own)| plane[*number] * own).sum::<f32>()
         };
+        let dense = field::feature_of(LEAST_ALPHA, step);
+        let reaches = [0, 1, 2].map(|axis| cubes.reaches(factors, axis));
         for z in places(nz) {
             for y in places(ny) {
                 for x in places(nx) {
                     let at = [x, y, z];
-                    let feature = value(0, at) + value(1, at) + value(2, at);
-                    if field::opacity(feature, step) > LEAST_ALPHA {
-                        cubes.mark(at, factors);
+                    if value(0, at) + value(1, at) + value(2, at) >= dense {
+                        cubes.mark([0, 1, 2].map(|axis| reaches[axis][at[axis]]));
                     }
                 }
             }
@@ -51,20 +52,25 @@ impl Cubes {
         cubes
     }
 
-    /// Marks all cubes within a stride of a texel.
-    fn mark(&mut self, at: [usize; 3], factors: &Factors) {
+    /// First and last cube within a stride of each texel of an axis.
+    fn reaches(&self, factors: &Factors, axis: usize) -> Vec<(usize, usize)> {
         let n = self.per_axis as usize;
-        let size = factors.extent.size.to_array();
-        let range = |axis: usize| {
-            let texels = (factors.grid[axis] - 1) as f32;
-            let place = |texel: f32| texel.min(texels) / texels * size[axis] * n as f32;
-            let (low, high) = (at[axis] as f32 - STRIDE as f32, (at[axis] + STRIDE) as f32);
-            let low = place(low).max(0.0) as usize;
-            low..=(place(high) as usize).min(n - 1)
+        let texels = (factors.grid[axis] - 1) as f32;
+        let size = factors.extent.size.to_array()[axis];
+        let place = |texel: f32| texel.min(texels) / texels * size * n as f32;
+        let of = |at: usize| {
+            let (low, high) = (at as f32 - STRIDE as f32, (at + STRIDE) as f32);
+            (place(low).max(0.0) as usize, (place(high) as usize).min(n - 1))
         };
-        for z in range(2) {
-            for y in range(1) {
-                for x in range(0) {
+        (0..factors.grid[axis]).map(of).collect()
+    }
+
+    /// Marks all cubes from first to last along each axis.
+    fn mark(&mut self, [x, y, z]: [(usize, usize); 3]) {
+        let n = self.per_axis as usize;
+        for z in z.0..=z.1 {
+            for y in y.0..=y.1 {
+                for x in x.0..=x.1 {
                     self.full[(z * n + y) * n + x] = true;
                 }
             }
@@ -98,6 +104,15 @@ impl Cubes {
         let n = self.per_axis as usize;
         [number % n, number / n % n, number / (n * n)]
     }
+}
+
+/// Density components that are not zero at each place of a mode's line.
+fn components(mode: &Mode) -> Vec<Vec<(usize, f32)>> {
+    let of = |place: &[f32; DENSITY]| {
+        let all = place.iter().copied().enumerate();
+        all.filter(|(_, value)| *value != 0.0).collect()
+    };
+    mode.density_line.as_chunks::<DENSITY>().0.iter().map(of).collect()
 }
 
 /// In which order cubes are taken.
@@ -159,6 +174,8 @@ pub struct CubeTrace {
     pub per_axis: u32,
     /// Visits in order, tile after tile.
     pub visits: Vec<CubeVisit>,
+    /// Visits up to the end of each tile.
+    pub tile_ends: Vec<usize>,
     /// Tiles of the image.
     pub tiles: u64,
     /// Sub-regions looked at, over all tiles.
@@ -169,6 +186,10 @@ pub struct CubeTrace {
     pub hidden: u64,
     /// Pixels of the image.
     pub pixels: u64,
+    /// One pixel of so many along rows and columns was looked at.
+    pub every: u32,
+    /// Points that get a colour among the pixels looked at, by group.
+    pub shaded_of: [u64; GROUPS],
 }
 
 /// Sums over a frame.
@@ -193,6 +214,21 @@ pub struct CubeCounts {
 }
 
 impl CubeTrace {
+    /// Half the width of the interval that the number of coloured points lies in with 95 % confidence, in percent of
+    /// it, as pixels looked at stand for the rest; from the spread of groups of these. Groups are coarser
+    /// grids than all of them together, so this is on the safe side.
+    pub fn sampling_pct(&self) -> f64 {
+        /// Student's t for 15 degrees of freedom.
+        const QUANTILE: f64 = 2.131;
+        let groups = GROUPS as f64;
+        let mean = self.shaded_of.iter().sum::<u64>() as f64 / groups;
+        if self.every <= 1 || mean <= 0.0 {
+            return 0.0;
+        }
+        let squares: f64 = self.shaded_of.iter().map(|n| (*n as f64 - mean).powi(2)).sum();
+        QUANTILE * libm::sqrt(squares / (groups - 1.0) / groups) / mean * 100.0
+    }
+
     /// Sums.
     pub fn counts(&self, cubes: &Cubes) -> CubeCounts {
         let sum = |of: fn(&CubeVisit) -> u32| {
@@ -224,16 +260,53 @@ struct Pixel {
 struct Tile {
     from: (u32, u32),
     to: (u32, u32),
+    /// One pixel of so many along rows and columns is there.
+    every: u32,
+    columns: u32,
     pixels: Vec<Pixel>,
+}
+
+impl Tile {
+    fn new(sight: &Sight, from: (u32, u32), to: (u32, u32), every: u32) -> Self {
+        let [columns, rows] = [to.0 - from.0, to.1 - from.1].map(|side| side.div_ceil(every));
+        let mut tile = Self { from, to, every, columns, pixels: Vec::new() };
+        for row in 0..rows {
+            for column in 0..columns {
+                let y = tile.first(from.1, 0) + row * every;
+                let x = tile.first(from.0, y / every) + column * every;
+                let ray = sight.ray(x, y);
+                tile.pixels.push(Pixel {
+                    ray,
+                    transmittance: 1.0,
+                    colour: Vec3::ZERO,
+                    opaque: 0.0,
+                });
+            }
+        }
+        tile
+    }
+
+    /// The first row, or column of a row, at or behind one. Rows start at different columns, so that thin structures
+    /// along an axis are not missed.
+    const fn first(&self, from: u32, shift: u32) -> u32 {
+        from + (self.every - (from + shift) % self.every) % self.every
+    }
+
+    const fn number(&self, x: u32, y: u32) -> usize {
+        let (row, column) = ((y - self.from.1) / self.every, (x - self.from.0) / self.every);
+        (row * self.columns + column) as usize
+    }
 }
 
 impl CubeLoop {
     /// Runs the loop; `coloured` makes an image, which takes far longer than counting.
     pub fn run(&self, field: &Field, sight: &Sight, coloured: bool) -> (Option<Image>, CubeTrace) {
         let (width, height) = sight.size();
-        let mut image = Image::white(width, height);
+        let mut image = if coloured { Image::white(width, height) } else { Image::white(0, 0) };
+        let every = if coloured { 1 } else { self.every.max(1) };
         let mut trace = CubeTrace {
             per_axis: field.cubes.per_axis,
+            every,
             pixels: u64::from(width) * u64::from(height),
             ..CubeTrace::default()
         };
@@ -244,22 +317,18 @@ impl CubeLoop {
         };
         for (y0, y1) in cut(height) {
             for (x0, x1) in cut(width) {
-                let pixel = |x, y| Pixel {
-                    ray: sight.ray(x, y),
-                    transmittance: 1.0,
-                    colour: Vec3::ZERO,
-                    opaque: 0.0,
-                };
-                let pixels = (y0..y1).flat_map(|y| (x0..x1).map(move |x| (x, y)));
-                let pixels = pixels.map(|(x, y)| pixel(x, y)).collect();
-                let mut tile = Tile { from: (x0, y0), to: (x1, y1), pixels };
+                let mut tile = Tile::new(sight, (x0, y0), (x1, y1), every);
                 self.tile(field, sight, coloured, &regions, &mut tile, &mut trace);
+                trace.tiles += 1;
+                trace.tile_ends.push(trace.visits.len());
+                if !coloured {
+                    continue;
+                }
                 for (i, pixel) in tile.pixels.iter().enumerate() {
                     let (x, y) = (x0 + i as u32 % (x1 - x0), y0 + i as u32 / (x1 - x0));
                     image.pixels[(y * width + x) as usize] =
                         pixel.colour + Vec3::splat(1.0 - pixel.opaque);
                 }
-                trace.tiles += 1;
             }
         }
         (coloured.then_some(image), trace)
@@ -331,7 +400,14 @@ impl CubeLoop {
                 let centre = Vec3::new(x, y, z);
                 let Some(seen) = sight.project(centre, radius) else { continue };
                 let Some(square) = square(seen, tile) else { continue };
-                let visit = self.visit(field, coloured, (*cube, centre, radius), square, tile);
+                let visit = self.visit(
+                    field,
+                    coloured,
+                    (*cube, centre, radius),
+                    square,
+                    tile,
+                    &mut trace.shaded_of,
+                );
                 trace.hidden += u64::from(visit.points == 0);
                 trace.visits.push(visit);
             }
@@ -345,19 +421,17 @@ impl CubeLoop {
         (cube, centre, radius): (u32, Vec3, f32),
         (from, to): ((u32, u32), (u32, u32)),
         tile: &mut Tile,
+        shaded_of: &mut [u64; GROUPS],
     ) -> CubeVisit {
         let step = field.factors.step();
         let mut visit = CubeVisit { cube, pixels: 0, rays: 0, tested: 0, points: 0, shaded: 0 };
-        let columns = tile.to.0 - tile.from.0;
         let ends = self.order != Order::Memory;
         visit.pixels = (to.0 - from.0) * (to.1 - from.1);
-        let every = if coloured { 1 } else { self.every.max(1) };
-        // Rows start at different columns, so that thin structures along an axis are not missed.
-        let first = |from: u32, shift: u32| from + (every - (from + shift) % every) % every;
-        for y in (first(from.1, 0)..to.1).step_by(every as usize) {
-            for x in (first(from.0, y / every)..to.0).step_by(every as usize) {
-                let number = (y - tile.from.1) * columns + x - tile.from.0;
-                let pixel = &mut tile.pixels[number as usize];
+        let every = tile.every;
+        for y in (tile.first(from.1, 0)..to.1).step_by(every as usize) {
+            for x in (tile.first(from.0, y / every)..to.0).step_by(every as usize) {
+                let number = tile.number(x, y);
+                let pixel = &mut tile.pixels[number];
                 if ends && pixel.transmittance < self.least_transmittance {
                     continue;
                 }
@@ -383,6 +457,7 @@ impl CubeLoop {
                     pixel.opaque += weight;
                     if (if ends { weight } else { alpha }) > LEAST_WEIGHT {
                         visit.shaded += 1;
+                        shaded_of[group(x / every, y / every)] += 1;
                         if coloured {
                             pixel.colour += weight * field.colour(at, ray.direction);
                         }
@@ -398,6 +473,13 @@ impl CubeLoop {
         }
         visit
     }
+}
+
+/// Groups that pixels are dealt to along rows and columns in turn: images of a sixteenth of the pixels each.
+pub const GROUPS: usize = 16;
+
+const fn group(column: u32, row: u32) -> usize {
+    ((column & 3) | (row & 3) << 2) as usize
 }
 
 /// Pixels of a tile in the square around a circle, from first to one behind the last.

@@ -1,12 +1,13 @@
 //! Factors as an accelerator stores them: each component of a plane or a line is cut into blocks, each
 //! block encoded by itself, and a list says where blocks begin. The format is chosen for a component as a
-//! whole. Empty blocks take a place in the list and nothing else (not so in dense storage). Codes are
+//! whole. Sizes are counted without writing the streams, for factors that are rounded to the bits of a value
+//! already. Empty blocks take a place in the list and nothing else (not so in dense storage). Codes are
 //! signed and scaled by the component's largest value, so that zero is zero.
 
 use serde::Serialize;
 
 use super::{COMPONENTS, DENSITY, Factors, MODES, Mode};
-use crate::sparse::{Candidates, Choice, Encoded, Format, Shape, encoded_bits};
+use crate::sparse::{Candidates, Choice, Encoded, Format, LONGEST_RUN, Shape, run_bits};
 
 /// How factors are stored.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -146,46 +147,27 @@ impl Encoding {
             Shape::new(self.plane_block, self.plane_block)
         };
         let across = [columns.div_ceil(shape.columns as usize), rows.div_ceil(shape.rows as usize)];
-        let mut tally = Tally::new(shape, across);
-        tally.read(mode, line, columns, rows);
-        let components =
-            (0..COMPONENTS).map(|c| self.component(mode, line, c, &tally, rows * columns));
+        let tally = Tally::of(mode, line, [columns, rows], shape, across);
+        let components = (0..COMPONENTS).map(|c| self.component(c, &tally, rows * columns));
         EncodedArray { size: [columns, rows], shape, across, components: components.collect() }
     }
 
-    fn component(
-        &self,
-        mode: &Mode,
-        line: bool,
-        number: usize,
-        tally: &Tally,
-        values: usize,
-    ) -> Component {
-        let full = &tally.full[number];
-        let kept: u64 = full.iter().map(|n| u64::from(*n)).sum();
+    fn component(&self, number: usize, tally: &Tally, values: usize) -> Component {
+        let own = || (number..tally.blocks.len()).step_by(COMPONENTS).map(|at| tally.blocks[at]);
+        let blocks = tally.blocks.len() / COMPONENTS;
+        let kept: u64 = own().map(|block| u64::from(block.full)).sum();
         let sparsity = 1.0 - kept as f64 / values.max(1) as f64;
-        let size = |format: Format, full: u32, codes: &dyn Fn() -> Vec<u16>| -> u64 {
-            if full == 0 && format.skips_empty() {
-                return 0;
-            }
-            self.block_bits(format, tally.shape, full, codes)
-        };
-        let scale = self.scale(mode, line, number);
-        let block_codes = |i: usize| {
-            let at = (i % tally.across[0], i / tally.across[0]);
-            codes(mode, line, number, at, tally.shape, scale)
-        };
-        let list = full.len() as u64 * POINTER_BITS;
+        let list = blocks as u64 * POINTER_BITS;
         let mut by_format = [list; 6];
         for format in Format::ALL {
-            let own = full.iter().enumerate().map(|(i, n)| size(format, *n, &|| block_codes(i)));
-            by_format[format as usize] += own.sum::<u64>();
+            let bits = own().map(|block| self.block_bits(format, tally.shape, block));
+            by_format[format as usize] += bits.sum::<u64>();
         }
         let format = self.choice.of(&Candidates { sparsity, bits: by_format });
-        let blocks = full
-            .iter()
-            .enumerate()
-            .map(|(i, n)| Block { full: *n, bits: size(format, *n, &|| block_codes(i)) as u32 });
+        let blocks = own().map(|block| Block {
+            full: block.full,
+            bits: self.block_bits(format, tally.shape, block) as u32,
+        });
         Component {
             format,
             sparsity,
@@ -195,54 +177,91 @@ impl Encoding {
         }
     }
 
-    /// Bits of a block. Only runs depend on where its values are.
-    fn block_bits(
-        &self,
-        format: Format,
-        shape: Shape,
-        full: u32,
-        codes: &dyn Fn() -> Vec<u16>,
-    ) -> u64 {
-        if format == Format::RunLength {
-            return encoded_bits(format, shape, self.bits, &codes());
+    /// Bits of a block.
+    fn block_bits(&self, format: Format, shape: Shape, block: Counted) -> u64 {
+        if block.full == 0 && format.skips_empty() {
+            return 0;
         }
-        crate::sparse::counted_bits(format, shape, self.bits, full)
+        match format {
+            Format::RunLength => run_bits(self.bits, u64::from(block.runs)),
+            _ => crate::sparse::counted_bits(format, shape, self.bits, block.full),
+        }
     }
 }
 
-/// Values that are not zero, by component and block.
+/// What sizes of a block follow from.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counted {
+    /// Values that are not zero.
+    full: u32,
+    /// Runs with their values.
+    runs: u32,
+}
+
+/// Blocks of all components, which are counted side by side: components of a place lie together.
 struct Tally {
     shape: Shape,
-    across: [usize; 2],
-    full: Vec<Vec<u32>>,
+    /// By block, then component.
+    blocks: Vec<Counted>,
+}
+
+/// Counts of a block, and the run under way.
+struct Lanes<const N: usize> {
+    full: [u32; N],
+    runs: [u32; N],
+    run: [u32; N],
+}
+
+impl<const N: usize> Lanes<N> {
+    const fn new() -> Self {
+        Self { full: [0; N], runs: [0; N], run: [0; N] }
+    }
+
+    /// One more cell of the block; `None` beyond the edge, where all is zero.
+    fn cell(&mut self, values: Option<&[f32; N]>, last: bool) {
+        for i in 0..N {
+            let some = u32::from(values.is_some_and(|values| values[i] != 0.0));
+            let ends = some | u32::from(self.run[i] == LONGEST_RUN) | u32::from(last);
+            self.full[i] += some;
+            self.runs[i] += ends;
+            self.run[i] = (self.run[i] + 1) * (1 - ends);
+        }
+    }
 }
 
 impl Tally {
-    fn new(shape: Shape, across: [usize; 2]) -> Self {
-        Self { shape, across, full: vec![vec![0; across[0] * across[1]]; COMPONENTS] }
-    }
-
-    fn read(&mut self, mode: &Mode, line: bool, columns: usize, rows: usize) {
+    fn of(
+        mode: &Mode,
+        line: bool,
+        [columns, rows]: [usize; 2],
+        shape: Shape,
+        across: [usize; 2],
+    ) -> Self {
+        const REST: usize = COMPONENTS - DENSITY;
         let (density, appearance) = if line {
             (&mode.density_line, &mode.appearance_line)
         } else {
             (&mode.density_plane, &mode.appearance_plane)
         };
-        for y in 0..rows {
-            for x in 0..columns {
-                let block =
-                    y / self.shape.rows as usize * self.across[0] + x / self.shape.columns as usize;
-                let place = y * columns + x;
-                let own = &density[place * DENSITY..(place + 1) * DENSITY];
-                let rest = COMPONENTS - DENSITY;
-                let other = &appearance[place * rest..(place + 1) * rest];
-                for (component, value) in own.iter().chain(other).enumerate() {
-                    if *value != 0.0 {
-                        self.full[component][block] += 1;
-                    }
-                }
+        let (density, appearance) =
+            (density.as_chunks::<DENSITY>().0, appearance.as_chunks::<REST>().0);
+        let (width, height) = (shape.columns as usize, shape.rows as usize);
+        let mut blocks = Vec::with_capacity(across[0] * across[1] * COMPONENTS);
+        for block in 0..across[0] * across[1] {
+            let (x0, y0) = (block % across[0] * width, block / across[0] * height);
+            let (mut one, mut other) = (Lanes::<DENSITY>::new(), Lanes::<REST>::new());
+            for cell in 0..width * height {
+                let (x, y) = (x0 + cell % width, y0 + cell / width);
+                let place = (x < columns && y < rows).then_some(y * columns + x);
+                let last = cell + 1 == width * height;
+                one.cell(place.and_then(|place| density.get(place)), last);
+                other.cell(place.and_then(|place| appearance.get(place)), last);
             }
+            let counted = |(full, runs): (&u32, &u32)| Counted { full: *full, runs: *runs };
+            blocks.extend(one.full.iter().zip(&one.runs).map(counted));
+            blocks.extend(other.full.iter().zip(&other.runs).map(counted));
         }
+        Self { shape, blocks }
     }
 }
 

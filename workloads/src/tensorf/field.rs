@@ -177,14 +177,38 @@ impl Field {
 
 /// Opacity of a step (in sides of the scene's cube) at a point.
 pub(super) fn alpha(factors: &Factors, step: f32, at: Vec3) -> f32 {
-    let at = factors.in_box(at).to_array();
-    let mut feature = 0.0;
-    for (mode, axes) in factors.modes.iter().zip(AXES) {
-        let taps = taps(mode, axes, at);
-        let products: [f32; DENSITY] = products(&mode.density_plane, &mode.density_line, &taps);
-        feature += products.iter().sum::<f32>();
+    opacity(feature(factors, factors.in_box(at).to_array()), step)
+}
+
+/// Density feature at a place, in shares of the box.
+fn feature(factors: &Factors, at: [f32; 3]) -> f32 {
+    let axes = [0, 1, 2].map(|axis| between(at[axis], factors.grid[axis]));
+    let mut sums = [0.0; DENSITY];
+    for (mode, (u, v, w)) in factors.modes.iter().zip(AXES) {
+        let ((u0, u1, u), (v0, v1, v), (w0, w1, w)) = (axes[u], axes[v], axes[w]);
+        let plane = mode.density_plane.as_chunks::<DENSITY>().0;
+        let line = mode.density_line.as_chunks::<DENSITY>().0;
+        let (upper, lower) = (v0 * mode.size[0], v1 * mode.size[0]);
+        let (a, b) = (&plane[upper + u0], &plane[upper + u1]);
+        let (c, d) = (&plane[lower + u0], &plane[lower + u1]);
+        let (e, f) = (&line[w0], &line[w1]);
+        let (wa, wb, wc, wd) = ((1.0 - u) * (1.0 - v), u * (1.0 - v), (1.0 - u) * v, u * v);
+        for i in 0..DENSITY {
+            let over = (a[i] * wa + b[i] * wb) + (c[i] * wc + d[i] * wd);
+            sums[i] += over * (e[i] * (1.0 - w) + f[i] * w);
+        }
     }
-    opacity(feature, step)
+    sums.iter().sum()
+}
+
+/// The feature from which on a step is more opaque than this, as far as numbers tell them apart.
+pub(super) fn feature_of(opacity_above: f32, step: f32) -> f32 {
+    let (mut low, mut high) = (-100.0_f32, 100.0_f32);
+    for _ in 0..40 {
+        let middle = f32::midpoint(low, high);
+        if opacity(middle, step) > opacity_above { high = middle } else { low = middle }
+    }
+    high
 }
 
 /// Opacity of a step with a density feature.

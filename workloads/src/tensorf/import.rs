@@ -71,7 +71,7 @@ pub fn factors(mut read: impl FnMut(&str) -> Option<Vec<u8>>) -> Result<Factors,
     let modes: [Mode; MODES] = modes
         .try_into()
         .map_err(|_| FactorError::new("", "the field has not three modes", "give three"))?;
-    Ok(Factors { grid, extent: Extent::WHOLE, modes, network })
+    Ok(Factors { grid, extent: Extent::WHOLE, modes, network, rounded: 0 })
 }
 
 fn array(name: &str, bytes: &[u8]) -> Result<(String, Array), FactorError> {

@@ -8,6 +8,7 @@
 //! forward-facing scenes in normalised device coordinates, spherical-harmonics colour.
 
 pub mod cubes;
+mod distances;
 pub mod encoded;
 mod field;
 mod image;
@@ -137,6 +138,8 @@ pub struct Factors {
     pub modes: [Mode; MODES],
     /// Basis and network.
     pub network: Network,
+    /// Bits that values of planes and lines have been rounded to; 0 where they have not.
+    pub rounded: u32,
 }
 
 /// Why factors cannot be used.
@@ -205,6 +208,10 @@ impl Factors {
     /// Sets values below a share of the largest of their component to zero, as pruning after
     /// training with an L1 penalty does, and rounds the rest to signed codes of `bits` bits.
     pub fn prune_and_round(&mut self, threshold: f32, bits: u32) {
+        if threshold <= 0.0 && self.rounded == bits {
+            return;
+        }
+        self.rounded = bits;
         let steps = ((1_u32 << (bits.clamp(2, 16) - 1)) - 1) as f32;
         for mode in &mut self.modes {
             for (values, count) in mode.arrays() {
@@ -222,13 +229,18 @@ impl Factors {
                         *value = if value.abs() < threshold * most {
                             0.0
                         } else {
-                            libm::roundf(*value / most * steps) / steps * most
+                            rounded(*value / most * steps) / steps * most
                         };
                     }
                 }
             }
         }
     }
+}
+
+/// The nearest whole number of one below 2^24, halves away from zero.
+fn rounded(value: f32) -> f32 {
+    ((value.abs() + 0.5) as i32 as f32).copysign(value)
 }
 
 /// A direction's place among the scene's: the same point in the unit cube of the field.

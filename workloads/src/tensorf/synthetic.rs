@@ -11,6 +11,7 @@
 
 use glam::Vec3;
 
+use super::distances::{Distances, PITCH};
 use super::{
     APPEARANCE, AXES, DENSITY, DENSITY_SHIFT, Extent, Factors, MODES, Mode, Network, THICKNESS,
 };
@@ -44,8 +45,6 @@ const RESIDUE: f32 = 0.02;
 const FADE: f32 = 24.0;
 /// Reach of appearance around surfaces, in texels.
 const SHELL: f32 = 4.0;
-/// Texels of a block that is skipped whole where nothing is near.
-const BLOCK: usize = 10;
 /// Feature at which a surface's shell begins: a step there is hardly opaque.
 const FAINT: f32 = 5.0;
 
@@ -66,6 +65,8 @@ struct Matter<'a> {
     /// Fall of the feature by texel beyond a surface.
     slope: f32,
     softness: f32,
+    /// What is known of distances beforehand.
+    known: Option<Distances>,
 }
 
 /// Feature of a density, per side of the scene's cube.
@@ -88,7 +89,37 @@ impl<'a> Matter<'a> {
             _ => texel,
         };
         let slope = (most - FAINT) / (2.0 * softness / texel).max(1.0);
-        Self { scene, low, side, whole, grid, size, texel, most, slope, softness }
+        let mut matter =
+            Self { scene, low, side, whole, grid, size, texel, most, slope, softness, known: None };
+        let axes = [0, 1, 2];
+        let sides = axes.map(|axis| side * size[axis] / (grid[axis] - 1) as f32 / texel);
+        let reach = matter.reach().max(shell(grid.into_iter().max().unwrap_or(1)));
+        matter.known = Distances::new(grid, sides, reach, |at| {
+            matter.distance(Vec3::from(axes.map(|i| at[i] / (grid[i] - 1) as f32 * size[i])))
+        });
+        matter
+    }
+
+    /// Bounds of distances around a place in a mode, all in texels: half a box along the plane and along the line.
+    fn bounds(&self, number: usize, [u, v, w]: [f32; 3], [plane, line]: [f32; 2]) -> (f32, f32) {
+        let Some(known) = &self.known else { return (f32::NEG_INFINITY, f32::INFINITY) };
+        let (u_axis, v_axis, w_axis) = AXES[number];
+        let (mut at, mut half) = ([0.0; 3], [plane; 3]);
+        (at[u_axis], at[v_axis], at[w_axis], half[w_axis]) = (u, v, w, line);
+        known.around(at, half)
+    }
+
+    /// Squares of texels of a mode's plane.
+    fn squares(&self, number: usize) -> Vec<Square> {
+        let (columns, rows) = (self.grid[AXES[number].0], self.grid[AXES[number].1]);
+        let cut =
+            |n: usize| (0..n).step_by(PITCH).map(move |first| (first, (first + PITCH).min(n)));
+        cut(rows).flat_map(|v| cut(columns).map(move |u| Square { u, v })).collect()
+    }
+
+    /// Distance from which on inwards the feature is that of the densest place.
+    fn solid(&self) -> f32 {
+        -self.softness / self.texel
     }
 
     /// A point of the unit cube from its place in a mode: in texels of the plane, as a share of the line.
@@ -99,14 +130,6 @@ impl<'a> Matter<'a> {
         at[v_axis] = v / (self.grid[v_axis] - 1) as f32 * self.size[v_axis];
         at[w_axis] = w * self.size[w_axis];
         Vec3::from(at)
-    }
-
-    /// Blocks of a plane: texels from and to along both axes.
-    fn blocks(&self, number: usize) -> impl Iterator<Item = [usize; 4]> + use<> {
-        let (columns, rows) = (self.grid[AXES[number].0], self.grid[AXES[number].1]);
-        let cut =
-            |n: usize| (0..n).step_by(BLOCK).map(move |first| (first, (first + BLOCK).min(n)));
-        cut(rows).flat_map(move |(v0, v1)| cut(columns).map(move |(u0, u1)| [u0, u1, v0, v1]))
     }
 
     /// Distance to the nearest surface in texels, as far as the scene knows it.
@@ -125,10 +148,43 @@ impl<'a> Matter<'a> {
         (feature + OFFSET).max(0.0)
     }
 
+    /// Whether there is anything at a point, that is, a feature above zero.
+    fn holds(&self, at: Vec3) -> bool {
+        /// Softplus of the shift, as a density.
+        const LEAST: f32 = 4.54e-5 * THICKNESS;
+        self.scene.density(self.low + at * self.side) * self.whole > LEAST
+    }
+
     /// Texels beyond a surface at which the ramp ends.
     fn reach(&self) -> f32 {
         (self.most + OFFSET) / self.slope
     }
+}
+
+/// Half a square's side, from the middle of its first texel to that of its last.
+const HALF: f32 = 0.5 * (PITCH - 1) as f32;
+
+/// A square of texels: from and to along both axes of a plane.
+#[derive(Debug, Clone, Copy)]
+struct Square {
+    u: (usize, usize),
+    v: (usize, usize),
+}
+
+impl Square {
+    const fn middle(self) -> [f32; 2] {
+        [self.u.0 as f32 + HALF, self.v.0 as f32 + HALF]
+    }
+
+    fn texels(self) -> impl Iterator<Item = (usize, usize)> {
+        (self.v.0..self.v.1).flat_map(move |v| (self.u.0..self.u.1).map(move |u| (u, v)))
+    }
+}
+
+/// Reach of appearance on both sides of a surface, in texels: a surface between two knots has to be in
+/// reach of one.
+fn shell(texels: usize) -> f32 {
+    SHELL + 0.5 * texels as f32 / (APPEARANCE - 1) as f32
 }
 
 /// A number in [-1, 1] from a seed.
@@ -148,13 +204,14 @@ impl Synthetic {
                 density(&matter, number, way, &mut mode);
                 mode
             });
-            Factors { grid, extent, modes, network: Network::drawn(self.seed) }
+            Factors { grid, extent, modes, network: Network::drawn(self.seed), rounded: 0 }
         };
         let mut factors = made(Way::Slices);
         let solid = matter.distance(Vec3::splat(0.5)).is_some();
-        if solid && agreement(&factors, &matter) < GOOD {
+        let agrees = if solid { agreement(&factors, &matter) } else { 1.0 };
+        if agrees < GOOD {
             let slabs = made(Way::Slabs);
-            if agreement(&slabs, &matter) > agreement(&factors, &matter) {
+            if agreement(&slabs, &matter) > agrees {
                 factors = slabs;
             }
         }
@@ -187,23 +244,21 @@ impl Synthetic {
     fn appearance(&self, matter: &Matter<'_>, number: usize, mode: &mut Mode) {
         let length = mode.size[2];
         hats(&mut mode.appearance_line, APPEARANCE, APPEARANCE, length);
-        // A surface between two knots has to be in reach of one.
-        let reach = SHELL + 0.5 * length as f32 / (APPEARANCE - 1) as f32;
+        let reach = shell(length);
         for knot in 0..APPEARANCE {
             let w = knot as f32 / (APPEARANCE - 1) as f32;
             let seed = mix(self.seed ^ ((number * APPEARANCE + knot / 8) as u64) << 8);
             let waves = [0, 1, 2].map(|i| drawn(seed, i) * 14.0);
             let phase = drawn(seed, 3) * 3.0;
-            slice(matter, number, w, reach, |place, at, distance| {
-                let near =
-                    distance.map_or_else(|| matter.ramp(at, None) > OFFSET, |d| d.abs() < reach);
-                if near {
-                    let wave = at.dot(Vec3::from(waves)) + phase;
-                    let value = libm::sinf(wave);
-                    // Patterns pass through zero; a surface has some value everywhere.
-                    let value = if value.abs() < 0.05 { 0.05 } else { value };
-                    mode.appearance_plane[place * APPEARANCE + knot] = value;
+            slice(matter, number, w, Wanted::Within(reach), |place, at, distance| {
+                if distance.is_none() && !matter.holds(at) {
+                    return;
                 }
+                let wave = at.dot(Vec3::from(waves)) + phase;
+                let value = libm::sinf(wave);
+                // Patterns pass through zero; a surface has some value everywhere.
+                let value = if value.abs() < 0.05 { 0.05 } else { value };
+                mode.appearance_plane[place * APPEARANCE + knot] = value;
             });
         }
     }
@@ -211,7 +266,7 @@ impl Synthetic {
     /// Small values where training has left some: cubes of a uniform number, so that most are tiny.
     fn residue(&self, matter: &Matter<'_>, number: usize, mode: &mut Mode) {
         let mut fades = vec![1.0_f32; mode.size[0] * mode.size[1]];
-        slice(matter, number, 0.5, f32::INFINITY, |place, _, distance| {
+        slice(matter, number, 0.5, Wanted::All, |place, _, distance| {
             let d = distance.unwrap_or(0.0).max(0.0);
             fades[place] = 1.0 / (1.0 + d / FADE);
         });
@@ -256,7 +311,7 @@ fn density(matter: &Matter<'_>, number: usize, way: Way, mode: &mut Mode) {
         match way {
             Way::Slices => {
                 let w = part as f32 / (count - 1) as f32;
-                slice(matter, number, w, matter.reach(), |place, at, distance| {
+                slice(matter, number, w, Wanted::Ramp, |place, at, distance| {
                     put(place, matter.ramp(at, distance));
                 });
             }
@@ -311,29 +366,44 @@ fn slab(
     let (u_axis, _, w_axis) = AXES[number];
     let last = (matter.grid[w_axis] - 1) as f32;
     let columns = matter.grid[u_axis];
-    let point = |u: f32, v: f32, w: f32| matter.point(number, u, v, w / last);
     let (low, high) = (first as f32 - 0.5, end as f32 - 0.5);
-    let reach = matter.reach();
-    let half = BLOCK as f32 / 2.0;
-    // Half the diagonal of a block of the slab.
-    let ball = Vec3::new(half, half, (high - low) / 2.0).length();
-    for [u0, u1, v0, v1] in matter.blocks(number) {
-        let middle = point(u0 as f32 + half, v0 as f32 + half, f32::midpoint(low, high));
-        if matter.distance(middle).is_some_and(|d| d > reach + ball) {
-            continue;
+    let (reach, solid) = (matter.reach(), matter.solid());
+    let mut pieces = Vec::new();
+    for square in matter.squares(number) {
+        let [u, v] = square.middle();
+        // Pieces of the slab that lie around one node each, the most promising one first.
+        pieces.clear();
+        for from in (first / PITCH * PITCH..end).step_by(PITCH) {
+            let (from, to) = (from as f32 - 0.5, (from + PITCH) as f32 - 0.5);
+            let middle = f32::midpoint(from, to);
+            let (least, most) = matter.bounds(number, [u, v, middle], [HALF, PITCH as f32 / 2.0]);
+            if least < reach {
+                pieces.push((least, most, from.max(low), to.min(high)));
+            }
         }
-        for v in v0..v1 {
-            for u in u0..u1 {
-                let (mut nearest, mut w) = (f32::INFINITY, low);
-                while w <= high {
-                    let d = matter.distance(point(u as f32, v as f32, w)).unwrap_or(f32::INFINITY);
+        pieces.sort_by(|a, b| a.0.total_cmp(&b.0));
+        for (u, v) in square.texels() {
+            let mut nearest = f32::INFINITY;
+            for (least, most, from, to) in &pieces {
+                // What is solid somewhere is as dense as can be.
+                if nearest <= solid || *least >= nearest {
+                    break;
+                }
+                if *most <= solid {
+                    nearest = *most;
+                    break;
+                }
+                let mut w = *from;
+                while w <= *to && nearest > solid {
+                    let at = matter.point(number, u as f32, v as f32, w / last);
+                    let d = matter.distance(at).unwrap_or(f32::INFINITY);
                     nearest = nearest.min(d);
                     // Nothing nearer lies within the difference.
                     w += (d - nearest.min(reach)).max(1.5);
                 }
-                if nearest < reach {
-                    each(v * columns + u, nearest);
-                }
+            }
+            if nearest < reach {
+                each(v * columns + u, nearest);
             }
         }
     }
@@ -359,28 +429,61 @@ fn hats(line: &mut [f32], count: usize, knots: usize, grid: usize) {
     }
 }
 
-/// Goes through the texels of a slice that are within reach of a surface (all of them where the
-/// scene knows no distance).
+/// Texels of a slice that are asked for.
+#[derive(Debug, Clone, Copy)]
+enum Wanted {
+    /// All, with distances.
+    All,
+    /// Those where the ramp is not zero, with distances that the ramp needs.
+    Ramp,
+    /// Those nearer to a surface than this, with any distance.
+    Within(f32),
+}
+
+/// Goes through texels of a slice (all of them where the scene knows no distance).
 fn slice(
     matter: &Matter<'_>,
     number: usize,
     w: f32,
-    reach: f32,
+    wanted: Wanted,
     mut each: impl FnMut(usize, Vec3, Option<f32>),
 ) {
-    let columns = matter.grid[AXES[number].0];
-    let half = BLOCK as f32 / 2.0;
-    for [u0, u1, v0, v1] in matter.blocks(number) {
-        let middle = matter.distance(matter.point(number, u0 as f32 + half, v0 as f32 + half, w));
-        // Half the diagonal of a block.
-        if middle.is_some_and(|d| d > reach + half * 1.5) {
+    let (u_axis, _, w_axis) = AXES[number];
+    let columns = matter.grid[u_axis];
+    let place_w = w * (matter.grid[w_axis] - 1) as f32;
+    let (reach, solid) = (matter.reach(), matter.solid());
+    // Whether nothing within such bounds is asked for.
+    let skipped = |(least, most): (f32, f32)| match wanted {
+        Wanted::All => false,
+        Wanted::Ramp => least > reach,
+        Wanted::Within(reach) => least > reach || most < -reach,
+    };
+    for square in matter.squares(number) {
+        let [u, v] = square.middle();
+        if skipped(matter.bounds(number, [u, v, place_w], [HALF, 0.0])) {
             continue;
         }
-        for v in v0..v1 {
-            for u in u0..u1 {
-                let at = matter.point(number, u as f32, v as f32, w);
-                each(v * columns + u, at, matter.distance(at));
+        for (u, v) in square.texels() {
+            let (u_place, v_place) = (u as f32, v as f32);
+            let bounds = matter.bounds(number, [u_place, v_place, place_w], [0.0; 2]);
+            if skipped(bounds) {
+                continue;
             }
+            let at = matter.point(number, u_place, v_place, w);
+            let known = match (wanted, bounds) {
+                (Wanted::Ramp, (_, most)) if most <= solid => Some(most),
+                (Wanted::Within(reach), (least, most)) if least > -reach && most < reach => {
+                    Some(least)
+                }
+                _ => None,
+            };
+            let distance = known.or_else(|| matter.distance(at));
+            if let (Wanted::Within(reach), Some(d)) = (wanted, distance)
+                && d.abs() >= reach
+            {
+                continue;
+            }
+            each(v * columns + u, at, distance);
         }
     }
 }

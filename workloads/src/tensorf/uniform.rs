@@ -38,11 +38,13 @@ impl UniformCounts {
     }
 }
 
-/// Walks one ray; calls back for each occupied step with its place and weight.
+/// Walks one ray; calls back for each occupied step with its place and weight. Below a transmittance of `least`
+/// weights are taken for zero.
 fn walk(
     field: &Field,
     sight: &Sight,
     (x, y): (u32, u32),
+    least: f32,
     counts: &mut UniformCounts,
     mut each: impl FnMut(Vec3, Vec3, f32),
 ) {
@@ -64,7 +66,7 @@ fn walk(
         }
         hit = true;
         counts.occupied += 1.0;
-        let alpha = field.alpha(at);
+        let alpha = if transmittance < least { 0.0 } else { field.alpha(at) };
         let weight = alpha * transmittance;
         transmittance *= 1.0 - alpha;
         counts.shaded += f64::from(u8::from(weight > LEAST_WEIGHT));
@@ -81,7 +83,7 @@ pub fn render(field: &Field, sight: &Sight) -> (Image, UniformCounts) {
     for y in 0..height {
         for x in 0..width {
             let (mut colour, mut opaque) = (Vec3::ZERO, 0.0);
-            walk(field, sight, (x, y), &mut counts, |at, direction, weight| {
+            walk(field, sight, (x, y), 0.0, &mut counts, |at, direction, weight| {
                 opaque += weight;
                 if weight > LEAST_WEIGHT {
                     colour += weight * field.colour(at, direction);
@@ -108,7 +110,7 @@ pub fn count(field: &Field, sight: &Sight) -> (UniformCounts, SampleSet, SampleS
     for row in 0..rows {
         let y = (row * 2 + 1) * height / (rows * 2);
         for x in 0..width {
-            walk(field, sight, (x, y), &mut counts, |at, _, weight| {
+            walk(field, sight, (x, y), LEAST_WEIGHT, &mut counts, |at, _, weight| {
                 let at = field.factors.in_box(at).to_array();
                 occupied.push(at);
                 if weight > LEAST_WEIGHT {

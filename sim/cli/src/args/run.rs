@@ -102,6 +102,9 @@ pub struct FieldArgs {
     /// Zero values of factors below this share of the largest of their component (tensorf)
     #[arg(long, value_name = "SHARE")]
     pub prune: Option<f32>,
+    /// Count every pixel of a large image on accelerators, not one in sixteen (tensorf)
+    #[arg(long)]
+    pub every_pixel: bool,
     /// Render the image of tensorf too, into this PNG file, and compare it with uniform sampling
     #[arg(long, value_name = "FILE")]
     pub image: Option<PathBuf>,

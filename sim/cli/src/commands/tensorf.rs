@@ -7,7 +7,7 @@ use std::path::Path;
 use lumacycle_arch::{Catalog, Entry, SparseEntry};
 use lumacycle_engines::{EngineError, Options};
 use lumacycle_sim::frame::{FrameResult, GpuFrame};
-use lumacycle_sim::tensorf::{self, Prepared, Sampled, TensorfFrame};
+use lumacycle_sim::tensorf::{self, Pixels, Prepared, Sampled, TensorfFrame};
 use lumacycle_workloads::rays::View;
 use lumacycle_workloads::scene::Scene;
 use lumacycle_workloads::tensorf::encoded::Storage;
@@ -128,13 +128,14 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         none_seen(&field);
         results.gpus = on_gpus(&gpus, options, &field, &scene, &views)?;
     }
+    let pixels = if args.field.every_pixel { Pixels::All } else { Pixels::Sampled };
     let mut drawn = None;
     for entry in &accelerators {
         let prepared = Prepared::new(factors.clone(), entry);
         none_seen(prepared.field());
         let frames: Result<Vec<_>, EngineError> = views
             .par_iter()
-            .map(|view| tensorf::accelerated(entry, &scene, view, &prepared))
+            .map(|view| tensorf::accelerated(entry, &scene, view, &prepared, pixels))
             .collect();
         results.accelerated.push(frames.map_err(|error| refused(&error))?);
         if drawn.is_none() {
@@ -439,7 +440,15 @@ fn details(frame: &TensorfFrame) -> String {
     );
     text.push_str(&storage("planes", &frame.planes));
     text.push_str(&storage("lines", &frame.lines));
-    let _ = writeln!(text, "\n  assuming: {}", f.assumptions.join("; "));
+    let mut assumptions = f.assumptions.clone();
+    if frame.sampling_pct > 0.0 {
+        assumptions.push(format!(
+            "one pixel in sixteen stands for the rest, which leaves the points shaded, and a time that goes by \
+             them, uncertain by {:.1} % (95 %; --every-pixel counts all)",
+            frame.sampling_pct
+        ));
+    }
+    let _ = writeln!(text, "\n  assuming: {}", assumptions.join("; "));
     text
 }
 

@@ -98,9 +98,10 @@ fn table(report: &RtnerfReport) -> String {
         ]);
     }
     text.push_str(&output::render(&table));
-    text.push_str("\nscene by scene, 800 x 800\n");
+    text.push_str("\nscene by scene, 800 x 800; objects stand for the published scenes\n");
     let header = [
         "scene",
+        "",
         "edge per s",
         "mJ",
         "W",
@@ -115,10 +116,11 @@ fn table(report: &RtnerfReport) -> String {
         report.scenes.first().map(|s| s.gpu_fps.keys().cloned().collect()).unwrap_or_default();
     let mut columns: Vec<&str> = header.to_vec();
     columns.extend(gpus.iter().map(String::as_str));
-    let mut table = output::table(&columns, 1);
+    let mut table = output::table(&columns, 2);
     for scene in &report.scenes {
         let mut row = vec![
             scene.scene.clone(),
+            if scene.object { "object" } else { "" }.to_owned(),
             short(scene.edge_fps),
             short(scene.edge_mj),
             short(scene.edge_w),
@@ -133,7 +135,7 @@ fn table(report: &RtnerfReport) -> String {
         table.add_row(row);
     }
     text.push_str(&output::render(&table));
-    text.push_str("\npairs of devices that the published range may stand for\n");
+    text.push_str("\npairs of devices that the published range may stand for, over objects\n");
     let mut table = output::table(&["accelerator", "TensoRF on", "least", "most"], 2);
     for pair in &report.pairings {
         table.add_row([
@@ -147,7 +149,7 @@ fn table(report: &RtnerfReport) -> String {
     let (fps, area, power) = report.base;
     let _ = write!(
         text,
-        "\nfree parameters on the statue: {} frames a second, {} mm2, {} W as described\n",
+        "\nfree parameters on the digger: {} frames a second, {} mm2, {} W as described\n",
         short(fps),
         short(area),
         short(power)

@@ -1,0 +1,119 @@
+//! Distances to the nearest surface at nodes a few texels apart. As a distance changes no faster than a
+//! point moves, a node bounds it for the texels around: far from a surface, or deep inside, the scene need not be
+//! asked. Far nodes are filled in from a coarser grid.
+
+/// Texels from node to node.
+pub(super) const PITCH: usize = 4;
+/// Nodes along an edge of a block that is asked about first.
+const BLOCK: usize = 4;
+
+/// Distances, in texels.
+pub(super) struct Distances {
+    nodes: Vec<f32>,
+    across: [usize; 3],
+    /// Sides of a texel along the axes, in mean texels.
+    texel: [f32; 3],
+}
+
+/// Where a node stands among the texels of an axis.
+const fn place(node: usize) -> f32 {
+    (node * PITCH) as f32 + 0.5 * (PITCH - 1) as f32
+}
+
+impl Distances {
+    /// Asks for distances at places in texels. Beyond `reach` from a surface, on either side, they need not be
+    /// exact. `None` where the scene knows no distance.
+    pub fn new(
+        grid: [usize; 3],
+        texel: [f32; 3],
+        reach: f32,
+        distance: impl Fn([f32; 3]) -> Option<f32>,
+    ) -> Option<Self> {
+        distance([0.0; 3])?;
+        let across = grid.map(|texels| texels.div_ceil(PITCH));
+        let mut nodes = vec![0.0; across[0] * across[1] * across[2]];
+        let largest = texel.into_iter().fold(0.0, f32::max);
+        // From the middle of a block to its corner nodes, and from a node to the texels around.
+        let diagonal = 3.0_f32.sqrt() * largest;
+        let half = diagonal * 0.5 * ((BLOCK - 1) * PITCH) as f32;
+        let around = diagonal * 0.5 * PITCH as f32;
+        let blocks = across.map(|nodes| nodes.div_ceil(BLOCK));
+        for block in 0..blocks[0] * blocks[1] * blocks[2] {
+            let first = [
+                block % blocks[0] * BLOCK,
+                block / blocks[0] % blocks[1] * BLOCK,
+                block / (blocks[0] * blocks[1]) * BLOCK,
+            ];
+            let middle = first.map(|node| place(node) + 0.5 * ((BLOCK - 1) * PITCH) as f32);
+            let far = distance(middle)?;
+            let known = (far.abs() > reach + half + around)
+                .then(|| if far > 0.0 { far - half } else { far + half });
+            let end = |axis: usize| (first[axis] + BLOCK).min(across[axis]);
+            for z in first[2]..end(2) {
+                for y in first[1]..end(1) {
+                    for x in first[0]..end(0) {
+                        let own = match known {
+                            Some(bound) => bound,
+                            None => distance([x, y, z].map(place))?,
+                        };
+                        nodes[(z * across[1] + y) * across[0] + x] = own;
+                    }
+                }
+            }
+        }
+        Some(Self { nodes, across, texel })
+    }
+
+    /// Bounds of all distances in a box around a place, given by half its sides, as the node nearest to the
+    /// place knows them.
+    pub fn around(&self, at: [f32; 3], half: [f32; 3]) -> (f32, f32) {
+        let (mut number, mut away2) = (0, 0.0);
+        for axis in [2, 1, 0] {
+            let node = ((at[axis] + 0.5) * (1.0 / PITCH as f32)).max(0.0) as usize;
+            let node = node.min(self.across[axis] - 1);
+            number = number * self.across[axis] + node;
+            let off = ((at[axis] - place(node)).abs() + half[axis]) * self.texel[axis];
+            away2 += off * off;
+        }
+        let (distance, away) = (self.nodes[number], away2.sqrt());
+        (distance - away, distance + away)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bounds hold everywhere within reach, and tell far places as far.
+    #[test]
+    fn distances_lie_within_their_bounds() {
+        let grid = [61, 50, 43];
+        let texel = [1.02, 0.97, 1.0];
+        let exact = |at: [f32; 3]| {
+            let [x, y, z] = [0, 1, 2].map(|i| (at[i] - [30.0, 20.0, 22.0][i]) * texel[i]);
+            (x * x + y * y + z * z).sqrt() - 9.0
+        };
+        let reach = 5.0;
+        let bounds = Distances::new(grid, texel, reach, |at| Some(exact(at))).unwrap();
+        let mut decided = 0;
+        for z in 0..grid[2] {
+            for y in 0..grid[1] {
+                for x in 0..grid[0] {
+                    let at = [x as f32, y as f32, z as f32 + 0.3];
+                    let (own, (low, high)) = (exact(at), bounds.around(at, [0.0; 3]));
+                    if own.abs() <= reach {
+                        assert!(
+                            low <= own + 1e-3 && own <= high + 1e-3,
+                            "{at:?} {own} {low} {high}"
+                        );
+                    } else {
+                        assert!(if own > 0.0 { low <= own + 1e-3 } else { own <= high + 1e-3 });
+                    }
+                    decided += usize::from(low > reach || high < -reach);
+                }
+            }
+        }
+        assert!(decided > grid.iter().product::<usize>() / 2, "{decided}");
+        assert!(Distances::new(grid, texel, reach, |_| None).is_none());
+    }
+}
