@@ -61,7 +61,7 @@ pub enum Data {
 
 /// Energy of a multiply-accumulate of this type relative to fp16: the multiplier's share of it grows
 /// with the square of the significand (11 bits in fp16), the rest with the width of the operands.
-fn tensor_scale(gpu: &Gpu, kind: TensorType) -> f64 {
+pub(super) fn tensor_scale(gpu: &Gpu, kind: TensorType) -> f64 {
     let (significand_bits, bits) = match kind {
         TensorType::Fp64 => (53.0, 64.0),
         TensorType::Tf32 => (11.0, 32.0),

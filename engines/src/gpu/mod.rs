@@ -7,6 +7,7 @@
 //! gives way to the power limit (`clock`). Left out: instruction order, replays, cluster launch,
 //! and preemption.
 
+pub mod breakdown;
 mod clock;
 mod counters;
 pub mod energy;

@@ -307,10 +307,13 @@ pub enum CatalogAction {
         #[command(flatten)]
         output: OutputArgs,
     },
-    /// Show every value of a GPU or an accelerator with its source
+    /// Show every value of a GPU or an accelerator with its source, and where area and power go
     Show {
         /// A catalogue name, a name as nvidia-smi prints it, or a TOML file
         name: String,
+        /// Only the parts that area and power go to; as CSV for `plot breakdown`
+        #[arg(long)]
+        parts: bool,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -355,6 +358,9 @@ pub struct ValidateArgs {
     /// Write what errors to expect, by class and size, to this TOML file
     #[arg(long, value_name = "FILE")]
     pub expected: Option<PathBuf>,
+    /// Suite power: predict each GPU with constants fitted on the other GPUs only
+    #[arg(long)]
+    pub leave_one_out: bool,
     /// Exit with 1 when the overall MAPE of a suite exceeds this many percent
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub max_mape: Option<f64>,

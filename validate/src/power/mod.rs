@@ -5,6 +5,7 @@
 //! counters, the time model's). Times are compared as well where the model has to predict them.
 
 pub mod case;
+mod left_out;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,6 +19,8 @@ use crate::measurements::{self, Row};
 use crate::stats::Figures;
 use crate::{ValidateError, counters, suite};
 use case::{Basis, Case, CounterTable, Predicted};
+
+pub use left_out::{LeftOut, LeftOutReport, leave_one_out};
 
 /// Name of the suite.
 pub const SUITE: &str = "power";

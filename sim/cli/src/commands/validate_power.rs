@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lumacycle_validate::power::{self, PowerReport};
+use lumacycle_validate::power::{self, LeftOutReport, PowerReport};
 use serde_json::json;
 
 use super::catalog::{csv, json_out};
@@ -13,6 +13,9 @@ use crate::failure::Failure;
 use crate::output;
 
 pub fn run(args: &ValidateArgs, data: &Path) -> Result<(), Failure> {
+    if args.leave_one_out {
+        return leave_one_out(args, data);
+    }
     let report = power::run(data, &args.gpus, args.all)?;
     match args.output.format {
         Format::Json => json_out(&args.output, &json!(report))?,
@@ -54,6 +57,92 @@ pub fn run(args: &ValidateArgs, data: &Path) -> Result<(), Failure> {
         report_validate::write(folder, &[suite(&report)?])?;
     }
     within(args, &report.suite, &report.overall)
+}
+
+/// Each GPU with the constants of the others.
+fn leave_one_out(args: &ValidateArgs, data: &Path) -> Result<(), Failure> {
+    let others = [
+        ("--gpu", !args.gpus.is_empty()),
+        ("--rows", args.rows.is_some()),
+        ("--report", args.report.is_some()),
+    ];
+    if let Some((option, _)) = others.iter().find(|(_, given)| *given) {
+        return Err(Failure::usage(
+            format!("{option} does not go with --leave-one-out"),
+            "it fits all GPUs but one and prints their errors",
+        ));
+    }
+    let report = power::leave_one_out(data, args.all)?;
+    match args.output.format {
+        Format::Json => json_out(&args.output, &json!(report))?,
+        Format::Csv => {
+            let header = [
+                "suite",
+                "gpu",
+                "rows",
+                "mape_pct",
+                "median_ape_pct",
+                "p90_ape_pct",
+                "bias_pct",
+                "calibrated_mape_pct",
+                "mean_share_mape_pct",
+            ];
+            let rows = report.gpus.iter().map(|one| {
+                let f = &one.figures;
+                let mut row = vec![report.suite.clone(), one.gpu.clone(), f.rows.to_string()];
+                let errors = [
+                    f.mape_pct,
+                    f.median_ape_pct,
+                    f.p90_ape_pct,
+                    f.bias_pct,
+                    one.calibrated.mape_pct,
+                    one.mean_share.mape_pct,
+                ];
+                row.extend(errors.iter().map(|value| format!("{value:.4}")));
+                row
+            });
+            output::write(args.output.output.as_deref(), &csv(&header, rows)?)?;
+        }
+        Format::Table => {
+            let text = left_out_text(&report);
+            output::write(args.output.output.as_deref(), text.as_bytes())?;
+        }
+    }
+    within(args, &report.suite, &report.overall)
+}
+
+fn left_out_text(report: &LeftOutReport) -> String {
+    let header = [
+        "GPU left out",
+        "rows",
+        "MAPE %",
+        "median",
+        "p90",
+        "bias",
+        "corr.",
+        "calibrated, MAPE %",
+        "mean share of the limit, MAPE %",
+    ];
+    let mut table = output::table(&header, 1);
+    for one in &report.gpus {
+        let mut row = vec![one.gpu.clone()];
+        row.extend(one.figures.cells());
+        row.push(format!("{:.1}", one.calibrated.mape_pct));
+        row.push(format!("{:.1}", one.mean_share.mape_pct));
+        table.add_row(row);
+    }
+    let mut row = vec!["all".to_owned()];
+    row.extend(report.overall.cells());
+    row.extend(vec![String::new(); 2]);
+    table.add_row(row);
+    let mut text =
+        "power of each GPU with constants that were fitted on the other GPUs only\n".to_owned();
+    text.push_str(&output::render(&table));
+    text.push_str(&format!(
+        "  mean over GPUs: {:.1} %; the constants of each fit are in --format json\n",
+        report.mean_of_gpus_pct
+    ));
+    text
 }
 
 /// What its page shows.
