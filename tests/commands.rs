@@ -60,6 +60,7 @@ fn clocks_and_limits_outside_of_a_parts_range_name_it() {
         ("--clock", ["1 MHz", "3 GHz"], "give 85 to 2542 MHz"),
         ("--mem-clock", ["1 MHz", "20 GHz"], "give 975 to 14625 MHz"),
         ("--power-limit", ["9 W", "900 W"], "give 105 to 455 W"),
+        ("--temperature", ["-40", "400"], "give 0 to 110"),
     ] {
         for command in commands {
             let sweeps = command.contains(&"--sweep-clock");
@@ -431,4 +432,28 @@ fn calibration_says_what_it_cannot_do() {
         assert_eq!(code(&output), expected, "{}", stderr(&output));
         assert!(told(&output).contains(what), "{}", stderr(&output));
     }
+}
+
+/// A hotter chip leaks more, and under a limit it is slower for it.
+#[test]
+fn temperature_adds_leakage_and_takes_clock() {
+    let at = |more: &[&str]| -> (f64, f64) {
+        let kernel = ["kernel", "gemm", "8192", "8192", "8192", "--gpu", "a100-pcie-40gb"];
+        let output = run(&[&kernel[..], &["--format", "json"], more].concat());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let cost = &value["results"][0]["cost"];
+        let time_ns = cost["time_ns"].as_f64().unwrap();
+        let energy = cost["energy"].as_object().unwrap().values();
+        let energy_pj: f64 = energy.map(|part| part.as_f64().unwrap()).sum();
+        (energy_pj / time_ns * 1e-3, time_ns)
+    };
+    let clock = ["--clock", "1.2 GHz"];
+    let usual = at(&clock);
+    assert_eq!(at(&[&clock[..], &["--temperature", "60"]].concat()), usual);
+    let hot = at(&[&clock[..], &["--temperature", "85"]].concat());
+    assert!(hot.0 > usual.0 + 5.0 && hot.0 < usual.0 + 20.0, "{hot:?} {usual:?}");
+    assert_eq!(hot.1, usual.1);
+    let (free, slowed) = (at(&[]), at(&["--temperature", "105"]));
+    assert!(slowed.1 > free.1 * 1.01 && slowed.0 < free.0 * 1.01, "{slowed:?} {free:?}");
 }

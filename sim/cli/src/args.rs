@@ -116,6 +116,10 @@ pub struct EngineArgs {
     /// Board power limit instead of the catalogue's, e.g. "250 W": what would exceed it runs slower
     #[arg(long, value_name = "POWER", conflicts_with = "clock")]
     pub power_limit: Option<String>,
+    /// Temperature of the chip in degrees Celsius instead of the one that the catalogue's energies are
+    /// for: leakage follows it
+    #[arg(long, value_name = "CELSIUS", allow_negative_numbers = true)]
+    pub temperature: Option<f64>,
     /// Start every kernel with an empty L2 instead of one that holds what was just touched
     #[arg(long)]
     pub cold_l2: bool,

@@ -88,6 +88,11 @@ pub struct ClockCurves {
     pub optimum_within_a_step_pct: f64,
     /// Energy at the predicted optimum over that at the measured one, less one, on average.
     pub energy_lost_pct: f64,
+    /// Errors of times at other clocks, over those at a kernel's highest clocks: how the model follows
+    /// the clocks, whatever its error at one pair of them. No rows where times are measured.
+    pub time_shape: Figures,
+    /// The same of power.
+    pub power_shape: Figures,
 }
 
 /// Kernels of a board that cannot hold its clock.
@@ -276,6 +281,7 @@ fn clocks(rows: &[PowerRow]) -> Vec<ClockCurves> {
             row.predicted_w * time_us,
         ));
     }
+    let mut shapes = shapes(rows);
     let mut out = Vec::new();
     for ((gpu, benchmark, time_predicted), curves) in curves {
         let outcomes: Vec<(bool, f64)> = curves.into_values().filter_map(optimum).collect();
@@ -291,9 +297,38 @@ fn clocks(rows: &[PowerRow]) -> Vec<ClockCurves> {
             curves: outcomes.len(),
             optimum_within_a_step_pct: near / n * 100.0,
             energy_lost_pct: outcomes.iter().map(|(_, lost)| lost).sum::<f64>() / n * 100.0,
+            time_shape: shapes.remove(&(gpu, benchmark, true)).unwrap_or_default(),
+            power_shape: shapes.remove(&(gpu, benchmark, false)).unwrap_or_default(),
         });
     }
     out
+}
+
+/// Errors of times (`true`) and of power (`false`) over those of the same kernel at its highest clocks, by GPU and
+/// benchmark.
+fn shapes(rows: &[PowerRow]) -> BTreeMap<(&str, &str, bool), Figures> {
+    let mut kernels: BTreeMap<(&str, &str, &str), Vec<&PowerRow>> = BTreeMap::new();
+    for row in rows {
+        kernels.entry((&row.gpu, &row.benchmark, &row.kernel)).or_default().push(row);
+    }
+    let mut pairs: BTreeMap<(&str, &str, bool), Vec<(f64, f64)>> = BTreeMap::new();
+    for ((gpu, benchmark, _), rows) in kernels {
+        let clocks = |row: &PowerRow| (row.mem_mhz, row.core_mhz);
+        let highest = rows.iter().copied().max_by(|a, b| {
+            let (a, b) = (clocks(a), clocks(b));
+            a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1))
+        });
+        let Some(base) = highest else { continue };
+        for row in rows.into_iter().filter(|row| clocks(row) != clocks(base)) {
+            let power = (row.predicted_w / base.predicted_w, row.measured_w / base.measured_w);
+            pairs.entry((gpu, benchmark, false)).or_default().push(power);
+            if let (Some(here), Some(there)) = (row.predicted_us, base.predicted_us) {
+                let time = (here / there, row.measured_us / base.measured_us);
+                pairs.entry((gpu, benchmark, true)).or_default().push(time);
+            }
+        }
+    }
+    pairs.into_iter().map(|(key, pairs)| (key, Figures::of(pairs.into_iter()))).collect()
 }
 
 /// Whether the predicted best clock is the measured one or next to it, and the share of energy

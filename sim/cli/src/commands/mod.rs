@@ -39,6 +39,7 @@ mod validate_rtnerf;
 
 use std::path::Path;
 
+use lumacycle_arch::technology::TEMPERATURES_C;
 use lumacycle_arch::{Catalog, Entry};
 use lumacycle_engines::{L2Start, Options};
 
@@ -101,14 +102,15 @@ pub fn chosen(names: &[String], args: &EngineArgs) -> Result<(Vec<Entry>, Option
     let l2 = if args.cold_l2 { L2Start::Cold } else { L2Start::Warm };
     let gpus = gpus?;
     let set = [
-        ("--clock", &args.clock),
-        ("--mem-clock", &args.mem_clock),
-        ("--power-limit", &args.power_limit),
+        ("--clock", args.clock.is_some()),
+        ("--mem-clock", args.mem_clock.is_some()),
+        ("--power-limit", args.power_limit.is_some()),
+        ("--temperature", args.temperature.is_some()),
     ];
-    if let Some((option, _)) = set.iter().find(|(_, text)| gpus.is_empty() && text.is_some()) {
+    if let Some((option, _)) = set.iter().find(|(_, given)| gpus.is_empty() && *given) {
         return Err(Failure::usage(
             format!("{option} is for GPUs, and none is asked for"),
-            "name one with --gpu; clock and memory of an accelerator stand in its description",
+            "name one with --gpu; clock and temperature of an accelerator stand in its description",
         ));
     }
     let clock_hz = args.clock.as_deref().map(|text| sm_clock(text, &gpus)).transpose()?;
@@ -116,7 +118,14 @@ pub fn chosen(names: &[String], args: &EngineArgs) -> Result<(Vec<Entry>, Option
         args.mem_clock.as_deref().map(|text| memory_clock(text, &gpus)).transpose()?;
     let power_limit_w =
         args.power_limit.as_deref().map(|text| power_limit(text, &gpus)).transpose()?;
-    Ok((gpus, Options { l2, clock_hz, mem_clock_hz, power_limit_w, relief: None }))
+    let temperature_c = args.temperature;
+    if let Some(celsius) = temperature_c.filter(|celsius| !TEMPERATURES_C.contains(celsius)) {
+        return Err(Failure::usage(
+            format!("--temperature: no chip works at {celsius} degrees Celsius"),
+            format!("give {} to {}", TEMPERATURES_C.start(), TEMPERATURES_C.end()),
+        ));
+    }
+    Ok((gpus, Options { l2, clock_hz, mem_clock_hz, power_limit_w, temperature_c, relief: None }))
 }
 
 /// An SM clock that all of these GPUs could be set to.

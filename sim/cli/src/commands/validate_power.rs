@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use lumacycle_validate::Figures;
 use lumacycle_validate::power::{self, LeftOutReport, PowerReport};
 use serde_json::json;
 
@@ -167,6 +168,10 @@ fn suite(report: &PowerReport) -> Result<Suite<'_>, Failure> {
     })
 }
 
+fn shape(figures: &Figures) -> String {
+    if figures.rows == 0 { String::new() } else { format!("{:.1}", figures.mape_pct) }
+}
+
 fn time_cell(group: &power::PowerGroup, digits: usize) -> String {
     if group.time.rows == 0 { String::new() } else { format!("{:.digits$}", group.time.mape_pct) }
 }
@@ -225,8 +230,16 @@ fn text(report: &PowerReport) -> String {
     }
     let limit = report.baselines.board_limit.mape_pct;
     text.push_str(&format!("  taking the board limit for every kernel: MAPE {limit:.1} %\n\n"));
-    let header =
-        ["GPU", "benchmark", "clock curves", "best clock within a step", "energy lost", "times"];
+    let header = [
+        "GPU",
+        "benchmark",
+        "clock curves",
+        "best clock within a step",
+        "energy lost",
+        "times",
+        "time over clocks, MAPE %",
+        "power over clocks, MAPE %",
+    ];
     let mut table = output::table(&header, 2);
     for curves in &report.clocks {
         table.add_row(vec![
@@ -236,10 +249,15 @@ fn text(report: &PowerReport) -> String {
             format!("{:.0} %", curves.optimum_within_a_step_pct),
             format!("{:.1} %", curves.energy_lost_pct),
             if curves.time_predicted { "predicted" } else { "as measured" }.to_owned(),
+            shape(&curves.time_shape),
+            shape(&curves.power_shape),
         ]);
     }
     text.push_str("energy-optimal SM clock, predicted against measured\n");
     text.push_str(&output::render(&table));
+    text.push_str(
+        "  over clocks: errors of what changes from a kernel's highest clocks to others\n",
+    );
     if !report.throttled.is_empty() {
         let header = ["GPU", "limit", "rows", "MAPE %", "median", "p90", "bias", "corr.", "slowed"];
         let mut table = output::table(&header, 2);
