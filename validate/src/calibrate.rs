@@ -327,6 +327,10 @@ fn powered(
     let ids: Vec<String> = entries.keys().cloned().collect();
     let mut groups: BTreeMap<String, Vec<Sample>> = BTreeMap::new();
     for case in power::cases(request.data, &ids, false)?.used {
+        // What another GPU counted says too little of this one to fit it.
+        if case.basis == power::case::Basis::OtherCounters {
+            continue;
+        }
         let group = format!("{} {} {}", case.gpu, power::SUITE, case.benchmark);
         groups.entry(group.clone()).or_default().push(Sample {
             gpu: case.gpu.clone(),

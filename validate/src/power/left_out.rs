@@ -17,7 +17,7 @@ use lumacycle_arch::units::{Energy, Power};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::case::Case;
+use super::case::{Basis, Case};
 use super::{Cases, SUITE, cases};
 use crate::ValidateError;
 use crate::search::{self, Range};
@@ -138,10 +138,10 @@ pub fn leave_one_out(data: &Path, unclean: bool) -> Result<LeftOutReport, Valida
     })
 }
 
-/// At most so many rows of each GPU and benchmark.
+/// At most so many rows of each GPU and benchmark, none that start from another GPU's counters.
 fn thinned(cases: &[Case]) -> Vec<&Case> {
     let mut groups: BTreeMap<(&str, &str), Vec<&Case>> = BTreeMap::new();
-    for case in cases {
+    for case in cases.iter().filter(|case| case.basis != Basis::OtherCounters) {
         groups.entry((&case.gpu, &case.benchmark)).or_default().push(case);
     }
     let mut thinned = Vec::new();

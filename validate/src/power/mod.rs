@@ -7,7 +7,7 @@
 pub mod case;
 mod left_out;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use lumacycle_arch::{Catalog, Entry};
@@ -167,7 +167,8 @@ pub(crate) fn cases(data: &Path, gpus: &[String], unclean: bool) -> Result<Cases
         gpus.iter().filter_map(|name| catalog.get(name).ok()).map(|entry| entry.id).collect();
     let mut found: BTreeMap<&str, Option<Entry>> = BTreeMap::new();
     let (mut cases, mut left_out) = (Vec::new(), BTreeMap::new());
-    for row in &rows {
+    let unheld = unheld(&rows);
+    for (index, row) in rows.iter().enumerate() {
         let name = row.text("gpu");
         let entry = found.entry(name).or_insert_with(|| catalog.get(board(name)).ok());
         let case = match entry {
@@ -178,6 +179,9 @@ pub(crate) fn cases(data: &Path, gpus: &[String], unclean: bool) -> Result<Cases
             Some(_) if row.text("goal_set") == "False" && !unclean => {
                 Err("marked as not clean".to_owned())
             }
+            Some(_) if unheld.contains(&index) && !unclean => {
+                Err("clock not held: more cycles than at a higher clock".to_owned())
+            }
             Some(entry) => Case::of(row, (&entry.id, &entry.gpu), &table),
         };
         match case {
@@ -187,6 +191,35 @@ pub(crate) fn cases(data: &Path, gpus: &[String], unclean: bool) -> Result<Cases
     }
     let entries = found.into_values().flatten().map(|entry| (entry.id.clone(), entry)).collect();
     Ok(Cases { used: cases, entries, left_out })
+}
+
+/// Rows whose kernel took more cycles than the same one at a higher clock. To a slower SM memory is nearer, so cycles
+/// can only fall with the clock: where they grow, the board ran below the clock that it was set to. This
+/// looks at measured times only.
+fn unheld(rows: &[Row]) -> BTreeSet<usize> {
+    /// Repeated measurements of one clock differ by one or two per cent.
+    const NOISE: f64 = 1.05;
+    let mut sweeps: BTreeMap<[&str; 6], Vec<(f64, f64, usize)>> = BTreeMap::new();
+    for (index, row) in rows.iter().enumerate() {
+        let positive = |column: &str| row.number(column).filter(|value| *value > 0.0);
+        if let (Some(clock), Some(time_us)) = (positive("core_mhz"), positive("runtime_us")) {
+            let sweep = ["source", "gpu", "benchmark", "kernel", "param", "mem_mhz"];
+            let sweep = sweep.map(|column| row.text(column));
+            sweeps.entry(sweep).or_default().push((clock, clock * time_us, index));
+        }
+    }
+    let mut unheld = BTreeSet::new();
+    for mut sweep in sweeps.into_values() {
+        sweep.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut fewest = f64::INFINITY;
+        for (_, cycles, index) in sweep {
+            if cycles > NOISE * fewest {
+                unheld.insert(index);
+            }
+            fewest = fewest.min(cycles);
+        }
+    }
+    unheld
 }
 
 /// The board behind a name that says less: the V100 of NV-DVFS-Benchmark goes up to 1380 MHz, which

@@ -108,3 +108,14 @@ fn a_model_that_is_off_by_a_factor_still_follows_the_clocks() {
     let power = shapes[&("p100", "real", false)];
     assert!((power.mape_pct - 10.0).abs() < 1e-9, "{power:?}");
 }
+
+#[test]
+fn clocks_that_cannot_have_been_held_are_seen() {
+    let at = |clock: &str, time: &str| row(&[("core_mhz", clock), ("runtime_us", time)]);
+    // Bound by arithmetic, then by memory; at 405 MHz the board ran at half of that.
+    let rows = [at("1380", "1000"), at("1000", "1380"), at("690", "1400"), at("405", "4800")];
+    assert_eq!(unheld(&rows), BTreeSet::from([3]));
+    // Another input is another sweep.
+    let other = row(&[("core_mhz", "405"), ("runtime_us", "9000"), ("param", "input1")]);
+    assert!(unheld(&[at("1380", "1000"), other]).is_empty());
+}
