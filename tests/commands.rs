@@ -45,6 +45,43 @@ fn wrong_usage_is_2() {
     assert!(support::told(&output).contains("runs at 715 MHz; give 71 to 1072 MHz"));
 }
 
+/// Every command that takes clocks and limits names the range of the part, for values on both sides.
+#[test]
+fn clocks_and_limits_outside_of_a_parts_range_name_it() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples/transformer.jsonl");
+    let commands: [&[&str]; 5] = [
+        &["kernel", "gemm", "64", "64", "64", "--gpu", "a100", "--gpu", "rtx3090"],
+        &["kernel", "gemm", "64", "64", "64", "--sweep-clock", "4", "--gpu", "rtx3090"],
+        &["replay", example, "--gpu", "rtx3090"],
+        &["run", "gia", "--resolution", "64x64", "--gpu", "rtx3090"],
+        &["run", "gia", "--resolution", "64x64", "--gpu", "rtx3090", "--accelerator", "ngpc-8"],
+    ];
+    for (option, values, range) in [
+        ("--clock", ["1 MHz", "3 GHz"], "give 85 to 2542 MHz"),
+        ("--mem-clock", ["1 MHz", "20 GHz"], "give 975 to 14625 MHz"),
+        ("--power-limit", ["9 W", "900 W"], "give 105 to 455 W"),
+        ("--temperature", ["-40", "400"], "give 0 to 110"),
+    ] {
+        for command in commands {
+            let sweeps = command.contains(&"--sweep-clock");
+            for value in values {
+                let output = run(&[command, &[option, value]].concat());
+                let told = support::told(&output);
+                assert_eq!(code(&output), 2, "{command:?} {option} {value}: {told}");
+                // A part of a command line that excludes the other is refused before.
+                let refused = told.contains(range) || (sweeps && option == "--clock");
+                // Of several GPUs the first that cannot is named.
+                let first = command.contains(&"a100") && told.contains("of a100-");
+                assert!(refused || first, "{command:?} {option} {value}: {told}");
+            }
+        }
+    }
+    let alone = ["run", "tensorf", "--accelerator", "rt-nerf-edge", "--clock", "1 GHz"];
+    let output = run(&alone);
+    assert_eq!(code(&output), 2);
+    assert!(support::told(&output).contains("--clock is for GPUs, and none is asked for"));
+}
+
 #[test]
 fn slips_of_the_keyboard_are_guessed() {
     let gemm = ["kernel", "gemm", "8", "8", "8", "--gpu", "a100"];
@@ -109,6 +146,28 @@ fn catalogue_shows_every_value_with_its_source() {
     assert!(values.values().all(|v| !v["source"].as_str().unwrap().is_empty()));
     let list = stdout(&run(&["catalog", "list", "--format", "csv"]));
     assert!(list.lines().count() > 60);
+}
+
+#[test]
+fn catalogue_shows_where_a_boards_power_goes() {
+    let output = run(&["catalog", "show", "rtx3090", "--parts", "--format", "json"]);
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let parts = value["parts"]["parts"].as_array().unwrap();
+    let watts = |anyway: bool| -> f64 {
+        let kind = parts.iter().filter(|part| part["event"].is_null() == anyway);
+        kind.map(|part| part["power_w"].as_f64().unwrap()).sum()
+    };
+    let at_rest = value["parts"]["at_rest_with_work_w"].as_f64().unwrap();
+    assert!((watts(true) / at_rest - 1.0).abs() < 1e-9 && watts(false) > 0.0);
+    let dram = parts.iter().find(|part| part["part"] == "DRAM").unwrap();
+    assert_eq!(dram["energy_pj"], 50.0);
+    assert!((dram["per_second"].as_f64().unwrap() / 936e9 - 1.0).abs() < 1e-3);
+    let text = stdout(&run(&["catalog", "show", "rtx3090"]));
+    assert!(text.contains("power by part at 1850 MHz (limit 350.0 W"), "{text}");
+    assert!(text.contains("all, work on every SM") && text.contains("tensor bf16"));
+    let table = stdout(&run(&["catalog", "show", "gtx980", "--parts", "--format", "csv"]));
+    assert!(table.starts_with("gpu,part,event,energy_pj,per_second,power_w\n"), "{table}");
+    assert!(table.contains("gtx980,board,,,,") && !table.contains("tensor"), "{table}");
 }
 
 #[test]
@@ -373,4 +432,28 @@ fn calibration_says_what_it_cannot_do() {
         assert_eq!(code(&output), expected, "{}", stderr(&output));
         assert!(told(&output).contains(what), "{}", stderr(&output));
     }
+}
+
+/// A hotter chip leaks more, and under a limit it is slower for it.
+#[test]
+fn temperature_adds_leakage_and_takes_clock() {
+    let at = |more: &[&str]| -> (f64, f64) {
+        let kernel = ["kernel", "gemm", "8192", "8192", "8192", "--gpu", "a100-pcie-40gb"];
+        let output = run(&[&kernel[..], &["--format", "json"], more].concat());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let cost = &value["results"][0]["cost"];
+        let time_ns = cost["time_ns"].as_f64().unwrap();
+        let energy = cost["energy"].as_object().unwrap().values();
+        let energy_pj: f64 = energy.map(|part| part.as_f64().unwrap()).sum();
+        (energy_pj / time_ns * 1e-3, time_ns)
+    };
+    let clock = ["--clock", "1.2 GHz"];
+    let usual = at(&clock);
+    assert_eq!(at(&[&clock[..], &["--temperature", "60"]].concat()), usual);
+    let hot = at(&[&clock[..], &["--temperature", "85"]].concat());
+    assert!(hot.0 > usual.0 + 5.0 && hot.0 < usual.0 + 20.0, "{hot:?} {usual:?}");
+    assert_eq!(hot.1, usual.1);
+    let (free, slowed) = (at(&[]), at(&["--temperature", "105"]));
+    assert!(slowed.1 > free.1 * 1.01 && slowed.0 < free.0 * 1.01, "{slowed:?} {free:?}");
 }

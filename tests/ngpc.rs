@@ -283,3 +283,48 @@ fn studies_that_cannot_be_run_say_why() {
     }
     assert_eq!(code(&run(&["study", "none.toml"])), 3);
 }
+
+/// Parts add up, are what a frame's area is made of, and can be drawn.
+#[test]
+fn area_and_power_by_part() {
+    let dir = folder();
+    for (name, published_mm2, published_w) in [
+        ("ngpc-64", 0.3618 * 628.4, 0.2206 * 350.0),
+        ("neurex-like-64", 21.37, 6.1),
+        ("rt-nerf-edge", 18.85, 8.0),
+        ("rt-nerf-cloud", 565.5, 240.0),
+    ] {
+        let whole = json(&["catalog", "show", name]);
+        let parts = &whole["parts"];
+        assert!(whole["values"].as_object().unwrap().len() > 60, "{name}");
+        let sum = |of: &str| -> f64 {
+            parts["parts"].as_array().unwrap().iter().map(|part| number(part, of)).sum()
+        };
+        assert!((sum("area_mm2") / number(parts, "area_mm2") - 1.0).abs() < 1e-9, "{name}");
+        let idle = sum("leakage_w") + sum("clock_w");
+        assert!((idle / number(parts, "idle_w") - 1.0).abs() < 1e-9, "{name}");
+        let full = idle + sum("full_rate_w");
+        assert!((full / number(parts, "full_rate_w") - 1.0).abs() < 1e-9, "{name}");
+        assert!((number(parts, "published_area_mm2") / published_mm2 - 1.0).abs() < 1e-3, "{name}");
+        assert!((number(parts, "published_w") / published_w - 1.0).abs() < 1e-3, "{name}");
+        let only = json(&["catalog", "show", name, "--parts"]);
+        assert!(only["values"].is_null() && only["parts"] == *parts);
+        assert!(stdout(&run(&["catalog", "show", name])).contains("area and power by part"));
+        let text = stdout(&run(&["catalog", "show", name, "--parts"]));
+        for line in ["area and power by part", "MAC array", "each of", "as published"] {
+            let several = line != "each of" || number(parts, "units") > 1.0;
+            assert_eq!(text.contains(line), several, "{name}: {line}");
+        }
+        let table = dir.path().join(format!("{name}.csv")).display().to_string();
+        let shown = ["catalog", "show", name, "--parts", "--format", "csv", "-o", &table];
+        assert_eq!(code(&run(&shown)), 0);
+        let figure = dir.path().join(format!("{name}.svg")).display().to_string();
+        assert_eq!(code(&run(&["plot", "breakdown", &table, "-o", &figure])), 0);
+        let drawn = std::fs::read_to_string(&figure).unwrap();
+        assert!(drawn.contains("MAC array") && drawn.contains("mm²"), "{name}");
+    }
+    let frame = with("gia", "ngpc-16", &[]);
+    let parts = json(&["catalog", "show", "ngpc-16", "--parts"]);
+    let area = number(&parts["parts"], "area_mm2");
+    assert!((number(&frame, "area_mm2") / area - 1.0).abs() < 1e-9);
+}

@@ -53,7 +53,7 @@ struct Adder<'a> {
     silicon: Silicon<'a>,
     hz: f64,
     units: f64,
-    parts: Vec<PartUse>,
+    list: Vec<PartUse>,
 }
 
 impl Adder<'_> {
@@ -66,7 +66,7 @@ impl Adder<'_> {
         let area_mm2 = count * self.silicon.sram_mm2(sram);
         let words = words_per_clock.min(f64::from(sram.banks) * f64::from(sram.ports));
         let pj = words * sram.word.bytes() * self.silicon.sram_pj_per_byte(sram);
-        self.parts.push(PartUse {
+        self.list.push(PartUse {
             part,
             area_mm2,
             full_rate_w: count * pj * self.hz * 1e-12,
@@ -78,7 +78,7 @@ impl Adder<'_> {
     /// Logic of so large an area in a unit, with so much energy in a clock.
     fn logic(&mut self, part: &'static str, unit_mm2: f64, unit_pj: f64) {
         let area_mm2 = self.units * unit_mm2;
-        self.parts.push(PartUse {
+        self.list.push(PartUse {
             part,
             area_mm2,
             full_rate_w: self.units * unit_pj * self.hz * 1e-12,
@@ -113,7 +113,7 @@ impl Accelerator {
             silicon,
             hz: self.accelerator.clock.hz(),
             units: f64::from(self.accelerator.units),
-            parts: Vec::new(),
+            list: Vec::new(),
         };
         adder.memory("table memories", engines, &self.grid_sram, addresses);
         adder.memory("subgrid buffers", 1.0, &self.subgrid_sram(), addresses);
@@ -125,7 +125,7 @@ impl Accelerator {
         let link_pj = self.link.bytes_per_clock / f64::from(self.accelerator.units)
             * self.energy.link_byte.pj();
         adder.logic("control, DMA and link", silicon.logic_mm2(self.area.control), link_pj);
-        Budget { parts: adder.parts }
+        Budget { parts: adder.list }
     }
 
     /// Area of all processors, in mm².
@@ -155,7 +155,7 @@ impl SparseAccelerator {
             silicon,
             hz: self.accelerator.clock.hz(),
             units: f64::from(self.accelerator.units),
-            parts: Vec::new(),
+            list: Vec::new(),
         };
         adder.memory("memory of factors", 1.0, &self.factor_sram, all);
         adder.memory("memory of pixels", 1.0, &self.pixel_sram, all);
@@ -180,7 +180,7 @@ impl SparseAccelerator {
             silicon.logic_mm2(self.area.control) * wired,
             tests * silicon.logic_pj(self.energy.test),
         );
-        Budget { parts: adder.parts }
+        Budget { parts: adder.list }
     }
 
     /// Area of all cores, in mm².

@@ -7,6 +7,7 @@
 mod kinds;
 
 use crate::section::{description, section};
+use crate::technology::TEMPERATURES_C;
 use crate::units::{Area, Bandwidth, Bytes, Duration, Energy, Frequency, Power};
 
 pub use kinds::{DramTechnology, Generation};
@@ -356,6 +357,15 @@ section! {
         l1_byte: Energy,
         /// One byte from L2 over the crossbar.
         l2_byte: Energy,
+        /// Temperature of the chip that the figures above are for, in degrees Celsius, from 0 to 110; others
+        /// are asked for with `--temperature`.
+        temperature_c: f64,
+        /// Leakage of a square millimetre of the die, at `leakage_at_c`; part of the figures above.
+        leakage_per_mm2: Power,
+        /// Temperature at which leakage is as stated, in degrees Celsius.
+        leakage_at_c: f64,
+        /// Degrees for which leakage doubles.
+        leakage_doubling_c: f64,
     }
 }
 
@@ -458,44 +468,38 @@ impl Gpu {
     }
 
     fn impossible_power(&self) -> Option<(&'static str, String)> {
-        let rules: [(bool, &'static str, String); 7] = [
+        const SHARE: (f64, f64) = (0.0, 1.0);
+        let power = &self.power;
+        let celsius = (*TEMPERATURES_C.start(), *TEMPERATURES_C.end());
+        let rules = [
+            (power.voltage_slope, (0.0, 3.0), "power.voltage_slope", "must lie"),
+            (power.voltage_floor, (0.1, 1.5), "power.voltage_floor", "must lie"),
+            (power.voltage_floor_light, (0.1, 1.5), "power.voltage_floor_light", "must lie"),
+            (power.temperature_c, celsius, "power.temperature_c", "in degrees Celsius must lie"),
+            (power.leakage_doubling_c, (1.0, 1e3), "power.leakage_doubling_c", "must lie"),
+            (power.idle_sm_share, SHARE, "power.idle_sm_share", "is a share and must lie"),
             (
-                !(0.0..=3.0).contains(&self.power.voltage_slope),
-                "power.voltage_slope",
-                "must lie between 0 and 3".to_owned(),
-            ),
-            (
-                !(0.1..=1.5).contains(&self.power.voltage_floor),
-                "power.voltage_floor",
-                "must lie between 0.1 and 1.5".to_owned(),
-            ),
-            (
-                !(0.1..=1.5).contains(&self.power.voltage_floor_light),
-                "power.voltage_floor_light",
-                "must lie between 0.1 and 1.5".to_owned(),
-            ),
-            (
-                !(0.0..=1.0).contains(&self.power.idle_sm_share),
-                "power.idle_sm_share",
-                "is a share and must lie between 0 and 1".to_owned(),
-            ),
-            (
-                !(0.0..=1.0).contains(&self.power.constant_operand_share),
+                power.constant_operand_share,
+                SHARE,
                 "power.constant_operand_share",
-                "is a share and must lie between 0 and 1".to_owned(),
+                "is a share and must lie",
             ),
             (
-                !(0.0..=1.0).contains(&self.power.constant_data_share),
+                power.constant_data_share,
+                SHARE,
                 "power.constant_data_share",
-                "is a share and must lie between 0 and 1".to_owned(),
+                "is a share and must lie",
             ),
             (
-                !(0.0..=1.0).contains(&self.power.tensor_multiplier_share),
+                power.tensor_multiplier_share,
+                SHARE,
                 "power.tensor_multiplier_share",
-                "is a share and must lie between 0 and 1".to_owned(),
+                "is a share and must lie",
             ),
         ];
-        rules.into_iter().find(|(broken, ..)| *broken).map(|(_, path, why)| (path, why))
+        let (_, (low, high), path, must) =
+            rules.into_iter().find(|(value, (low, high), ..)| !(low..=high).contains(&value))?;
+        Some((path, format!("{must} between {low} and {high}")))
     }
 
     fn contradicting(&self) -> Option<(&'static str, String)> {

@@ -21,7 +21,7 @@ use crate::technology::{
     Arithmetic, ArithmeticPartial, Silicon, SramModel, SramModelPartial, Technology,
     TechnologyPartial,
 };
-use crate::units::{Area, Energy};
+use crate::units::{Area, Energy, Power};
 
 /// In which format a component of a plane or line is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -128,6 +128,16 @@ section! {
     }
 }
 
+section! {
+    /// What the publication states as such, to compare with.
+    SparsePublished / SparsePublishedPartial {
+        /// Area of a core; 0 = not stated.
+        unit_area: Area,
+        /// Power of a core while busy; 0 = not stated.
+        unit_power: Power,
+    }
+}
+
 description! {
     /// A complete description of such an accelerator.
     SparseAccelerator / SparseAcceleratorPartial, "sparse accelerator" {
@@ -169,6 +179,8 @@ description! {
         area: SparseArea / SparseAreaPartial,
         /// Energy of events.
         energy: SparseEnergy / SparseEnergyPartial,
+        /// What the publication states as such.
+        published: SparsePublished / SparsePublishedPartial,
     }
 }
 

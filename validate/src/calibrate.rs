@@ -10,8 +10,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use argmin::core::{CostFunction, Executor, State as _};
-use argmin::solver::neldermead::NelderMead;
 use lumacycle_arch::{Catalog, Entry, Gpu};
 use lumacycle_engines::{Engine, GpuEngine, Options};
 use rayon::prelude::*;
@@ -20,6 +18,7 @@ use serde::Serialize;
 use crate::ValidateError;
 use crate::measurements::{self, Row};
 use crate::power::{self, case::Case};
+use crate::search;
 use crate::stats::{Figures, bucket};
 use crate::suite::{self, Measured, SUITES};
 use crate::{boards, peaks};
@@ -249,9 +248,6 @@ pub fn run(request: &Request<'_>) -> Result<Calibration, ValidateError> {
     Ok(Calibration { layer: request.layer.to_owned(), gpus, constants, residuals, left_out })
 }
 
-/// Places on the line of a constant's range where the search looks first.
-const SCAN: [f64; 9] = [-2.5, -1.6, -1.0, -0.5, 0.0, 0.5, 1.0, 1.6, 2.5];
-
 /// Suites of kernels that are described by their counters.
 const NOT_FITTED: [&str; 2] = [crate::kernels::SUITE, crate::counters::SUITE];
 
@@ -331,6 +327,10 @@ fn powered(
     let ids: Vec<String> = entries.keys().cloned().collect();
     let mut groups: BTreeMap<String, Vec<Sample>> = BTreeMap::new();
     for case in power::cases(request.data, &ids, false)?.used {
+        // What another GPU counted says too little of this one to fit it.
+        if case.basis == power::case::Basis::OtherCounters {
+            continue;
+        }
         let group = format!("{} {} {}", case.gpu, power::SUITE, case.benchmark);
         groups.entry(group.clone()).or_default().push(Sample {
             gpu: case.gpu.clone(),
@@ -439,81 +439,26 @@ impl Fit<'_> {
 
     /// The constants that fit rows best.
     fn best(&self, samples: &[&Sample]) -> Vec<f64> {
-        let mut start: Vec<f64> = self.constants.iter().map(|c| c.place_of(c.start)).collect();
         let mut counts: BTreeMap<&str, f64> = BTreeMap::new();
         for sample in samples {
             *counts.entry(&sample.group).or_insert(0.0) += 1.0;
         }
-        let weights =
+        let weights: Vec<f64> =
             samples.iter().map(|sample| 1.0 / libm::sqrt(counts[sample.group.as_str()])).collect();
-        let problem = Problem { fit: self, samples, weights };
-        // A limit that is never reached has no slope: look around before going downhill.
-        for _ in 0..2 {
-            for axis in 0..start.len() {
-                let tried = SCAN.map(|x| {
-                    let mut line = start.clone();
-                    line[axis] = x;
-                    (problem.cost(&line).unwrap_or(f64::INFINITY), line)
-                });
-                let here = (problem.cost(&start).unwrap_or(f64::INFINITY), start.clone());
-                let best = tried.into_iter().fold(here, |a, b| if b.0 < a.0 { b } else { a });
-                start = best.1;
-            }
-        }
-        let mut simplex = vec![start.clone()];
-        for axis in 0..start.len() {
-            let mut corner = start.clone();
-            corner[axis] += 0.5;
-            simplex.push(corner);
-        }
-        let steps = 40 * start.len() as u64;
-        let solver = NelderMead::new(simplex).with_sd_tolerance(1e-5);
-        let solver = solver.unwrap_or_else(|_| NelderMead::new(vec![start.clone()]));
-        let run = Executor::new(problem, solver).configure(|state| state.max_iters(steps)).run();
-        let best = run.ok().and_then(|run| run.state().get_best_param().cloned());
-        self.values(&best.unwrap_or(start))
-    }
-
-    fn values(&self, line: &[f64]) -> Vec<f64> {
-        self.constants.iter().zip(line).map(|(constant, x)| constant.value_at(*x)).collect()
+        let ranges: Vec<search::Range> = self.constants.iter().map(|c| c.searched()).collect();
+        search::least(&ranges, |values| {
+            let predicted = Fit::predictions(samples, &self.gpus(values));
+            let rows = predicted.iter().zip(samples).zip(&weights);
+            search::mean_log_error(
+                rows.filter_map(|((p, sample), w)| Some(((*p)?, sample.measured, *w))),
+            )
+        })
     }
 }
 
 impl Constant {
-    /// Maps the allowed range onto the whole line, by ratio.
-    fn place_of(self, value: f64) -> f64 {
-        let (low, high) = self.range;
-        let share = libm::log(value / low) / libm::log(high / low);
-        libm::log(share / (1.0 - share))
-    }
-
-    fn value_at(self, x: f64) -> f64 {
-        let (low, high) = self.range;
-        low * libm::pow(high / low, 1.0 / (1.0 + libm::exp(-x)))
-    }
-}
-
-struct Problem<'a> {
-    fit: &'a Fit<'a>,
-    samples: &'a [&'a Sample],
-    weights: Vec<f64>,
-}
-
-impl CostFunction for Problem<'_> {
-    type Param = Vec<f64>;
-    type Output = f64;
-
-    fn cost(&self, line: &Vec<f64>) -> Result<f64, argmin::core::Error> {
-        let gpus = self.fit.gpus(&self.fit.values(line));
-        let predicted = Fit::predictions(self.samples, &gpus);
-        let (mut sum, mut weight) = (0.0, 0.0);
-        for ((predicted, sample), w) in predicted.iter().zip(self.samples).zip(&self.weights) {
-            if let Some(predicted) = predicted {
-                sum += w * libm::log(predicted / sample.measured).abs();
-                weight += w;
-            }
-        }
-        Ok(sum / weight.max(f64::MIN_POSITIVE))
+    const fn searched(self) -> search::Range {
+        search::Range { low: self.range.0, high: self.range.1, start: self.start }
     }
 }
 
@@ -522,12 +467,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_covers_the_range() {
+    fn searches_start_within_their_ranges() {
         for constant in CONSTANTS {
-            let there = constant.value_at(constant.place_of(constant.start));
-            assert!((there / constant.start - 1.0).abs() < 1e-9, "{}", constant.path);
-            assert!(constant.value_at(-50.0) >= constant.range.0 * 0.999);
-            assert!(constant.value_at(50.0) <= constant.range.1 * 1.001);
+            let (low, high) = constant.range;
+            assert!(
+                low > 0.0 && low < constant.start && constant.start < high,
+                "{}",
+                constant.path
+            );
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod ngpc;
 pub mod peaks;
 pub mod power;
 pub mod rtnerf;
+mod search;
 mod sources;
 pub mod stats;
 pub mod suite;

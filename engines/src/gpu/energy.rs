@@ -6,11 +6,13 @@
 //! clock, of which an SM without work keeps a share (`power.idle_sm_share`). Everything on the
 //! chip but the constant goes with the square of the supply voltage. Bits that do not toggle take
 //! little: arithmetic on constants, as the zeros are that fill tiles up, keeps
-//! `power.constant_operand_share` of its energy, memory full
-//! of one value `power.constant_data_share`. Left out: temperature, and row activations apart from
-//! the bytes they bring.
+//! `power.constant_operand_share` of its energy, memory full of one value
+//! `power.constant_data_share`. All this holds at one temperature; at another the leakage of the
+//! die differs, which goes with time and the square of the voltage, whatever the SMs do. Left out:
+//! heating up, and row activations apart from the bytes they bring.
 
 use lumacycle_arch::Gpu;
+use lumacycle_arch::technology::leakage_factor;
 use lumacycle_workloads::{Kernel, TensorType};
 
 use super::GpuEngine;
@@ -64,7 +66,7 @@ pub enum Data {
 
 /// Energy of a multiply-accumulate of this type relative to fp16: the multiplier's share of it grows
 /// with the square of the significand (11 bits in fp16), the rest with the width of the operands.
-fn tensor_scale(gpu: &Gpu, kind: TensorType) -> f64 {
+pub(super) fn tensor_scale(gpu: &Gpu, kind: TensorType) -> f64 {
     let (significand_bits, bits) = match kind {
         TensorType::Fp64 => (53.0, 64.0),
         TensorType::Tf32 => (11.0, 32.0),
@@ -174,10 +176,29 @@ pub fn at_rest(engine: &GpuEngine<'_>, time_ns: f64, active_sms: f64) -> Energy 
             * awake
             * voltage
             * voltage,
+        // 1 W × 1 ns = 1000 pJ.
+        constant_pj: (power.constant.watts() + leakage_beyond_w(engine) * voltage * voltage)
+            * time_ns
+            * 1e3,
         dram_pj: idle_dram_watts(gpu) * engine.memory_scale() * time_ns * 1e3,
-        constant_pj: power.constant.watts() * time_ns * 1e3,
         ..Energy::default()
     }
+}
+
+/// How much more the die leaks than at the temperature that energies are for, at nominal voltage, in
+/// watts; below zero where it is cooler.
+fn leakage_beyond_w(engine: &GpuEngine<'_>) -> f64 {
+    let Some(temperature_c) = engine.options.temperature_c else { return 0.0 };
+    let gpu = engine.gpu;
+    let power = &gpu.power;
+    let usual_c = power.temperature_c;
+    let doubling_c = power.leakage_doubling_c;
+    let usual_w = gpu.gpu.die_area.mm2()
+        * power.leakage_per_mm2.watts()
+        * leakage_factor(usual_c, power.leakage_at_c, doubling_c);
+    // It is part of the board's constant power; dies of systems on chip hold much that is switched off.
+    let usual_w = usual_w.min(power.constant.watts());
+    usual_w * (leakage_factor(temperature_c, usual_c, doubling_c) - 1.0)
 }
 
 /// Power of memory and its interface at the catalogued clock while nothing moves, in watts.
@@ -232,6 +253,41 @@ mod tests {
         let [varied, operands, all] = [Data::Varied, Data::ConstantOperands, Data::Constant]
             .map(|data| watts(&gpu, Options::default(), &Events { data, ..events }));
         assert!(varied > operands && operands > all, "{varied} {operands} {all}");
+    }
+
+    #[test]
+    fn leakage_follows_the_temperature_and_doubles() {
+        let gpu = v100();
+        let at = |celsius: Option<f64>, clock: Option<f64>| {
+            let options = Options { temperature_c: celsius, clock_hz: clock, ..Options::default() };
+            let engine = GpuEngine::new(&gpu).with(options);
+            at_rest(&engine, 1e9, 0.0).total_pj() * 1e-12
+        };
+        let usual = gpu.power.temperature_c;
+        assert_eq!(at(None, None), at(Some(usual), None));
+        let step = gpu.power.leakage_doubling_c;
+        let more = |steps: f64| at(Some(usual + steps * step), None) - at(None, None);
+        // 815 mm2 at 20 mW and 70 degrees is 16 W; 12 at 60 degrees, and half at 35.
+        assert!((more(1.0) - 815.0 * 0.02 * 0.758).abs() < 0.1, "{}", more(1.0));
+        assert!((more(2.0) / more(1.0) - 3.0).abs() < 1e-9 && more(-1.0) < 0.0);
+        // A lower voltage leaks less, however few clocks there are.
+        let low = Some(gpu.clocks.base.hz() * 0.5);
+        let slow = at(Some(usual + step), low) - at(None, low);
+        let voltage = relative_voltage(&gpu, gpu.clocks.base.hz() * 0.5, 1.0);
+        assert!((slow / more(1.0) - voltage * voltage).abs() < 0.02, "{slow}");
+    }
+
+    #[test]
+    fn no_board_draws_less_than_nothing_in_the_cold() {
+        let catalog = Catalog::embedded();
+        for id in catalog.names() {
+            let gpu = catalog.get(id).unwrap().gpu;
+            let options = Options { temperature_c: Some(0.0), ..Options::default() };
+            let rest = at_rest(&GpuEngine::new(&gpu).with(options), 1e9, 0.0);
+            let usual = at_rest(&GpuEngine::new(&gpu), 1e9, 0.0);
+            let cold = rest.total_pj() / usual.total_pj();
+            assert!((0.3..1.0).contains(&cold), "{id}: {cold}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! gives way to the power limit (`clock`). Left out: instruction order, replays, cluster launch,
 //! and preemption.
 
+pub mod breakdown;
 mod clock;
 mod counters;
 pub mod energy;
@@ -53,6 +54,8 @@ pub struct Options {
     pub mem_clock_hz: Option<f64>,
     /// Board power limit in watts instead of the catalogue's.
     pub power_limit_w: Option<f64>,
+    /// Temperature of the chip in degrees Celsius instead of the one that the catalogue's energies are for.
+    pub temperature_c: Option<f64>,
     /// A resource that is to be this much faster (1.1 = 10 % more of it), for sensitivities.
     pub relief: Option<(Resource, f64)>,
 }

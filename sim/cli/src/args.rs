@@ -116,6 +116,10 @@ pub struct EngineArgs {
     /// Board power limit instead of the catalogue's, e.g. "250 W": what would exceed it runs slower
     #[arg(long, value_name = "POWER", conflicts_with = "clock")]
     pub power_limit: Option<String>,
+    /// Temperature of the chip in degrees Celsius instead of the one that the catalogue's energies are
+    /// for: leakage follows it
+    #[arg(long, value_name = "CELSIUS", allow_negative_numbers = true)]
+    pub temperature: Option<f64>,
     /// Start every kernel with an empty L2 instead of one that holds what was just touched
     #[arg(long)]
     pub cold_l2: bool,
@@ -311,10 +315,13 @@ pub enum CatalogAction {
         #[command(flatten)]
         output: OutputArgs,
     },
-    /// Show every value of a GPU or an accelerator with its source
+    /// Show every value of a GPU or an accelerator with its source, and where area and power go
     Show {
         /// A catalogue name, a name as nvidia-smi prints it, or a TOML file
         name: String,
+        /// Only the parts that area and power go to; as CSV for `plot breakdown`
+        #[arg(long)]
+        parts: bool,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -359,6 +366,9 @@ pub struct ValidateArgs {
     /// Write what errors to expect, by class and size, to this TOML file
     #[arg(long, value_name = "FILE")]
     pub expected: Option<PathBuf>,
+    /// Suite power: predict each GPU with constants fitted on the other GPUs only
+    #[arg(long)]
+    pub leave_one_out: bool,
     /// Exit with 1 when the overall MAPE of a suite exceeds this many percent
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub max_mape: Option<f64>,

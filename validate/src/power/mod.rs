@@ -5,8 +5,9 @@
 //! counters, the time model's). Times are compared as well where the model has to predict them.
 
 pub mod case;
+mod left_out;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use lumacycle_arch::{Catalog, Entry};
@@ -18,6 +19,8 @@ use crate::measurements::{self, Row};
 use crate::stats::Figures;
 use crate::{ValidateError, counters, suite};
 use case::{Basis, Case, CounterTable, Predicted};
+
+pub use left_out::{LeftOut, LeftOutReport, leave_one_out};
 
 /// Name of the suite.
 pub const SUITE: &str = "power";
@@ -85,6 +88,11 @@ pub struct ClockCurves {
     pub optimum_within_a_step_pct: f64,
     /// Energy at the predicted optimum over that at the measured one, less one, on average.
     pub energy_lost_pct: f64,
+    /// Errors of times at other clocks, over those at a kernel's highest clocks: how the model follows
+    /// the clocks, whatever its error at one pair of them. No rows where times are measured.
+    pub time_shape: Figures,
+    /// The same of power.
+    pub power_shape: Figures,
 }
 
 /// Kernels of a board that cannot hold its clock.
@@ -159,7 +167,8 @@ pub(crate) fn cases(data: &Path, gpus: &[String], unclean: bool) -> Result<Cases
         gpus.iter().filter_map(|name| catalog.get(name).ok()).map(|entry| entry.id).collect();
     let mut found: BTreeMap<&str, Option<Entry>> = BTreeMap::new();
     let (mut cases, mut left_out) = (Vec::new(), BTreeMap::new());
-    for row in &rows {
+    let unheld = unheld(&rows);
+    for (index, row) in rows.iter().enumerate() {
         let name = row.text("gpu");
         let entry = found.entry(name).or_insert_with(|| catalog.get(board(name)).ok());
         let case = match entry {
@@ -170,6 +179,9 @@ pub(crate) fn cases(data: &Path, gpus: &[String], unclean: bool) -> Result<Cases
             Some(_) if row.text("goal_set") == "False" && !unclean => {
                 Err("marked as not clean".to_owned())
             }
+            Some(_) if unheld.contains(&index) && !unclean => {
+                Err("clock not held: more cycles than at a higher clock".to_owned())
+            }
             Some(entry) => Case::of(row, (&entry.id, &entry.gpu), &table),
         };
         match case {
@@ -179,6 +191,35 @@ pub(crate) fn cases(data: &Path, gpus: &[String], unclean: bool) -> Result<Cases
     }
     let entries = found.into_values().flatten().map(|entry| (entry.id.clone(), entry)).collect();
     Ok(Cases { used: cases, entries, left_out })
+}
+
+/// Rows whose kernel took more cycles than the same one at a higher clock. To a slower SM memory is nearer, so cycles
+/// can only fall with the clock: where they grow, the board ran below the clock that it was set to. This
+/// looks at measured times only.
+fn unheld(rows: &[Row]) -> BTreeSet<usize> {
+    /// Repeated measurements of one clock differ by one or two per cent.
+    const NOISE: f64 = 1.05;
+    let mut sweeps: BTreeMap<[&str; 6], Vec<(f64, f64, usize)>> = BTreeMap::new();
+    for (index, row) in rows.iter().enumerate() {
+        let positive = |column: &str| row.number(column).filter(|value| *value > 0.0);
+        if let (Some(clock), Some(time_us)) = (positive("core_mhz"), positive("runtime_us")) {
+            let sweep = ["source", "gpu", "benchmark", "kernel", "param", "mem_mhz"];
+            let sweep = sweep.map(|column| row.text(column));
+            sweeps.entry(sweep).or_default().push((clock, clock * time_us, index));
+        }
+    }
+    let mut unheld = BTreeSet::new();
+    for mut sweep in sweeps.into_values() {
+        sweep.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut fewest = f64::INFINITY;
+        for (_, cycles, index) in sweep {
+            if cycles > NOISE * fewest {
+                unheld.insert(index);
+            }
+            fewest = fewest.min(cycles);
+        }
+    }
+    unheld
 }
 
 /// The board behind a name that says less: the V100 of NV-DVFS-Benchmark goes up to 1380 MHz, which
@@ -273,6 +314,7 @@ fn clocks(rows: &[PowerRow]) -> Vec<ClockCurves> {
             row.predicted_w * time_us,
         ));
     }
+    let mut shapes = shapes(rows);
     let mut out = Vec::new();
     for ((gpu, benchmark, time_predicted), curves) in curves {
         let outcomes: Vec<(bool, f64)> = curves.into_values().filter_map(optimum).collect();
@@ -288,9 +330,38 @@ fn clocks(rows: &[PowerRow]) -> Vec<ClockCurves> {
             curves: outcomes.len(),
             optimum_within_a_step_pct: near / n * 100.0,
             energy_lost_pct: outcomes.iter().map(|(_, lost)| lost).sum::<f64>() / n * 100.0,
+            time_shape: shapes.remove(&(gpu, benchmark, true)).unwrap_or_default(),
+            power_shape: shapes.remove(&(gpu, benchmark, false)).unwrap_or_default(),
         });
     }
     out
+}
+
+/// Errors of times (`true`) and of power (`false`) over those of the same kernel at its highest clocks, by GPU and
+/// benchmark.
+fn shapes(rows: &[PowerRow]) -> BTreeMap<(&str, &str, bool), Figures> {
+    let mut kernels: BTreeMap<(&str, &str, &str), Vec<&PowerRow>> = BTreeMap::new();
+    for row in rows {
+        kernels.entry((&row.gpu, &row.benchmark, &row.kernel)).or_default().push(row);
+    }
+    let mut pairs: BTreeMap<(&str, &str, bool), Vec<(f64, f64)>> = BTreeMap::new();
+    for ((gpu, benchmark, _), rows) in kernels {
+        let clocks = |row: &PowerRow| (row.mem_mhz, row.core_mhz);
+        let highest = rows.iter().copied().max_by(|a, b| {
+            let (a, b) = (clocks(a), clocks(b));
+            a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1))
+        });
+        let Some(base) = highest else { continue };
+        for row in rows.into_iter().filter(|row| clocks(row) != clocks(base)) {
+            let power = (row.predicted_w / base.predicted_w, row.measured_w / base.measured_w);
+            pairs.entry((gpu, benchmark, false)).or_default().push(power);
+            if let (Some(here), Some(there)) = (row.predicted_us, base.predicted_us) {
+                let time = (here / there, row.measured_us / base.measured_us);
+                pairs.entry((gpu, benchmark, true)).or_default().push(time);
+            }
+        }
+    }
+    pairs.into_iter().map(|(key, pairs)| (key, Figures::of(pairs.into_iter()))).collect()
 }
 
 /// Whether the predicted best clock is the measured one or next to it, and the share of energy

@@ -79,3 +79,43 @@ fn the_best_clock_is_found_within_a_step() {
     assert!(!near && (lost - 1.5).abs() < 1e-9);
     assert!(optimum(vec![(1.0, 1.0, 1.0), (2.0, 1.0, 1.0)]).is_none());
 }
+
+#[test]
+fn a_model_that_is_off_by_a_factor_still_follows_the_clocks() {
+    let at = |clock: f64, power: (f64, f64), time: (f64, f64)| PowerRow {
+        reference: String::new(),
+        gpu: "p100".to_owned(),
+        benchmark: "real".to_owned(),
+        kernel: "add".to_owned(),
+        basis: Basis::Counters,
+        core_mhz: clock,
+        mem_mhz: 715.0,
+        measured_w: power.0,
+        predicted_w: power.1,
+        limit_w: 250.0,
+        measured_us: time.0,
+        predicted_us: Some(time.1),
+    };
+    let rows = [
+        at(1328.0, (100.0, 150.0), (10.0, 20.0)),
+        at(1000.0, (80.0, 120.0), (12.0, 24.0)),
+        at(600.0, (50.0, 90.0), (20.0, 40.0)),
+    ];
+    let shapes = shapes(&rows);
+    let time = shapes[&("p100", "real", true)];
+    assert!(time.rows == 2 && time.mape_pct < 1e-9, "{time:?}");
+    // Of power the middle clock follows, and the lowest is 0.6 instead of 0.5 of the highest.
+    let power = shapes[&("p100", "real", false)];
+    assert!((power.mape_pct - 10.0).abs() < 1e-9, "{power:?}");
+}
+
+#[test]
+fn clocks_that_cannot_have_been_held_are_seen() {
+    let at = |clock: &str, time: &str| row(&[("core_mhz", clock), ("runtime_us", time)]);
+    // Bound by arithmetic, then by memory; at 405 MHz the board ran at half of that.
+    let rows = [at("1380", "1000"), at("1000", "1380"), at("690", "1400"), at("405", "4800")];
+    assert_eq!(unheld(&rows), BTreeSet::from([3]));
+    // Another input is another sweep.
+    let other = row(&[("core_mhz", "405"), ("runtime_us", "9000"), ("param", "input1")]);
+    assert!(unheld(&[at("1380", "1000"), other]).is_empty());
+}

@@ -5,6 +5,7 @@ use std::path::Path;
 use lumacycle_arch::{Accelerator, AcceleratorEntry, Catalog, Entry, Gpu, Key, SparseAccelerator};
 use serde_json::json;
 
+use super::parts::Parts;
 use crate::args::{CatalogAction, CatalogArgs, Format, KeysOf, OutputArgs};
 use crate::failure::Failure;
 use crate::output::{self, short};
@@ -14,7 +15,7 @@ pub fn run(args: CatalogArgs) -> Result<(), Failure> {
     match args.action {
         CatalogAction::List { accelerators: true, output } => list_accelerators(&catalog, &output),
         CatalogAction::List { accelerators: false, output } => list(&catalog, &output),
-        CatalogAction::Show { name, output } => show_any(&catalog, &name, &output),
+        CatalogAction::Show { name, parts, output } => show_any(&catalog, &name, parts, &output),
         CatalogAction::Keys { what, output } => list_keys(&keys(what), &output),
         CatalogAction::Check { file } => {
             let path = file.display().to_string();
@@ -179,7 +180,7 @@ fn list_accelerators(catalog: &Catalog, args: &OutputArgs) -> Result<(), Failure
 }
 
 /// A GPU or, where there is none of that name, an accelerator.
-fn show_any(catalog: &Catalog, name: &str, args: &OutputArgs) -> Result<(), Failure> {
+fn show_any(catalog: &Catalog, name: &str, only: bool, args: &OutputArgs) -> Result<(), Failure> {
     let path = Path::new(name);
     let is_file = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("toml"));
     let accelerator = if is_file {
@@ -197,46 +198,59 @@ fn show_any(catalog: &Catalog, name: &str, args: &OutputArgs) -> Result<(), Fail
     };
     if sparse {
         let entry = super::tensorf::accelerator(catalog, name)?;
+        let parts = Parts::of_sparse(&entry.accelerator);
         let values = entry.accelerator.list();
-        return show(&entry.id, &values, |path| entry.source(path).to_owned(), args);
+        return show(&entry.id, &values, |path| entry.source(path).to_owned(), &parts, only, args);
     }
     if accelerator {
         let entry = super::accelerated::accelerator(catalog, name)?;
+        let parts = Parts::of_accelerator(&entry.accelerator);
         let values = entry.accelerator.list();
-        return show(&entry.id, &values, |path| entry.source(path).to_owned(), args);
+        return show(&entry.id, &values, |path| entry.source(path).to_owned(), &parts, only, args);
     }
     let entry = super::gpu(catalog, name)?;
-    show(&entry.id, &entry.gpu.list(), |path| entry.source(path).to_owned(), args)
+    let parts = Parts::of_gpu(&entry.gpu);
+    show(&entry.id, &entry.gpu.list(), |path| entry.source(path).to_owned(), &parts, only, args)
 }
 
 fn show(
     id: &str,
     values: &[(String, String)],
     source: impl Fn(&str) -> String,
+    parts: &Parts,
+    only: bool,
     args: &OutputArgs,
 ) -> Result<(), Failure> {
     let header = ["value", "", "source"];
     let rows = values.iter().map(|(path, value)| vec![path.clone(), value.clone(), source(path)]);
     match args.format {
         Format::Table => {
-            let mut table = output::table(&header, 9);
-            rows.for_each(|row| {
-                table.add_row(row);
-            });
-            output::write(args.output.as_deref(), output::render(&table).as_bytes())
+            let mut text = String::new();
+            if !only {
+                let mut table = output::table(&header, 9);
+                rows.for_each(|row| {
+                    table.add_row(row);
+                });
+                text = output::render(&table);
+                text.push('\n');
+            }
+            text.push_str(&parts.text());
+            output::write(args.output.as_deref(), text.as_bytes())
         }
+        Format::Csv if only => output::write(args.output.as_deref(), &parts.csv(id)?),
         Format::Csv => {
             let bytes = csv(&["path", "value", "source"], rows)?;
             output::write(args.output.as_deref(), &bytes)
         }
         Format::Json => {
-            let map: serde_json::Map<String, serde_json::Value> = values
-                .iter()
-                .map(|(path, value)| {
+            let mut whole = json!({"name": id, "parts": parts.json()});
+            if !only {
+                let values = values.iter().map(|(path, value)| {
                     (path.clone(), json!({"value": value, "source": source(path)}))
-                })
-                .collect();
-            json_out(args, &json!({"name": id, "values": map}))
+                });
+                whole["values"] = values.collect::<serde_json::Map<_, _>>().into();
+            }
+            json_out(args, &whole)
         }
     }
 }

@@ -16,6 +16,7 @@ mod figures_recipes;
 pub mod inputs;
 pub mod kernel;
 pub mod man;
+pub mod parts;
 pub mod plot;
 pub mod reference;
 pub mod replay;
@@ -38,6 +39,7 @@ mod validate_rtnerf;
 
 use std::path::Path;
 
+use lumacycle_arch::technology::TEMPERATURES_C;
 use lumacycle_arch::{Catalog, Entry};
 use lumacycle_engines::{L2Start, Options};
 
@@ -51,8 +53,6 @@ const SM_CLOCKS: std::ops::RangeInclusive<f64> = 0.05..=1.5;
 /// Board power limits, as shares of the usual one.
 const POWER_LIMITS: std::ops::RangeInclusive<f64> = 0.3..=1.3;
 
-/// Clocks that an SM may be asked to run at.
-const SM_CLOCK_HZ: std::ops::RangeInclusive<f64> = 1e7..=1e10;
 /// Memory clocks that may be asked for, as multiples of the catalogue's.
 const MEMORY_CLOCKS: std::ops::RangeInclusive<f64> = 0.1..=1.5;
 
@@ -99,48 +99,55 @@ pub fn engines(args: &GpuArgs) -> Result<(Vec<Entry>, Options), Failure> {
 pub fn chosen(names: &[String], args: &EngineArgs) -> Result<(Vec<Entry>, Options), Failure> {
     let catalog = Catalog::embedded();
     let gpus: Result<Vec<_>, _> = names.iter().map(|name| gpu(&catalog, name)).collect();
-    let clock_hz = match &args.clock {
-        None => None,
-        Some(text) => {
-            let clock = lumacycle_arch::units::Frequency::parse(text)
-                .map_err(|e| Failure::usage(format!("--clock: {e}"), "write it with its unit"))?;
-            if !SM_CLOCK_HZ.contains(&clock.hz()) {
-                return Err(Failure::usage(
-                    format!("--clock: {text} is no clock of an SM"),
-                    "it lies between 10 MHz and 10 GHz; write e.g. \"1.41 GHz\"",
-                ));
-            }
-            Some(clock.hz())
-        }
-    };
     let l2 = if args.cold_l2 { L2Start::Cold } else { L2Start::Warm };
     let gpus = gpus?;
+    let set = [
+        ("--clock", args.clock.is_some()),
+        ("--mem-clock", args.mem_clock.is_some()),
+        ("--power-limit", args.power_limit.is_some()),
+        ("--temperature", args.temperature.is_some()),
+    ];
+    if let Some((option, _)) = set.iter().find(|(_, given)| gpus.is_empty() && *given) {
+        return Err(Failure::usage(
+            format!("{option} is for GPUs, and none is asked for"),
+            "name one with --gpu; clock and temperature of an accelerator stand in its description",
+        ));
+    }
+    let clock_hz = args.clock.as_deref().map(|text| sm_clock(text, &gpus)).transpose()?;
     let mem_clock_hz =
         args.mem_clock.as_deref().map(|text| memory_clock(text, &gpus)).transpose()?;
     let power_limit_w =
         args.power_limit.as_deref().map(|text| power_limit(text, &gpus)).transpose()?;
-    if let Some(clock) = clock_hz {
-        gpus.iter().try_for_each(|entry| reaches(entry, clock))?;
+    let temperature_c = args.temperature;
+    if let Some(celsius) = temperature_c.filter(|celsius| !TEMPERATURES_C.contains(celsius)) {
+        return Err(Failure::usage(
+            format!("--temperature: no chip works at {celsius} degrees Celsius"),
+            format!("give {} to {}", TEMPERATURES_C.start(), TEMPERATURES_C.end()),
+        ));
     }
-    Ok((gpus, Options { l2, clock_hz, mem_clock_hz, power_limit_w, relief: None }))
+    Ok((gpus, Options { l2, clock_hz, mem_clock_hz, power_limit_w, temperature_c, relief: None }))
 }
 
-/// Refuses an SM clock that a GPU could not be set to.
-fn reaches(entry: &Entry, clock_hz: f64) -> Result<(), Failure> {
-    let boost = entry.gpu.clocks.boost.hz();
-    let (least, most) = (SM_CLOCKS.start() * boost, SM_CLOCKS.end() * boost);
-    if (least..=most).contains(&clock_hz) {
-        return Ok(());
+/// An SM clock that all of these GPUs could be set to.
+fn sm_clock(text: &str, gpus: &[Entry]) -> Result<f64, Failure> {
+    let clock = lumacycle_arch::units::Frequency::parse(text)
+        .map_err(|e| Failure::usage(format!("--clock: {e}"), "write it with its unit"))?;
+    for entry in gpus {
+        let boost = entry.gpu.clocks.boost.hz();
+        let (least, most) = (SM_CLOCKS.start() * boost, SM_CLOCKS.end() * boost);
+        if !(least..=most).contains(&clock.hz()) {
+            return Err(Failure::usage(
+                format!("--clock: {text} is no SM clock of {}", entry.id),
+                format!(
+                    "it boosts to {:.0} MHz; give {:.0} to {:.0} MHz",
+                    boost / 1e6,
+                    least / 1e6,
+                    most / 1e6
+                ),
+            ));
+        }
     }
-    Err(Failure::usage(
-        format!("--clock: {:.0} MHz is no SM clock of {}", clock_hz / 1e6, entry.id),
-        format!(
-            "it boosts to {:.0} MHz; give {:.0} to {:.0} MHz",
-            boost / 1e6,
-            least / 1e6,
-            most / 1e6
-        ),
-    ))
+    Ok(clock.hz())
 }
 
 /// A power limit that all of these boards could be given.

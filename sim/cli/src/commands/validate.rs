@@ -43,6 +43,12 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
     if args.suite == lumacycle_validate::power::SUITE {
         return super::validate_power::run(args, data);
     }
+    if args.leave_one_out {
+        return Err(Failure::usage(
+            format!("--leave-one-out is for the suite power, not {}", args.suite),
+            "for constants of times, see lumacycle calibrate",
+        ));
+    }
     let everything = args.suite == "all";
     let mut reports = Vec::new();
     let mut traces = None;

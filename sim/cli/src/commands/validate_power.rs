@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use lumacycle_validate::power::{self, PowerReport};
+use lumacycle_validate::Figures;
+use lumacycle_validate::power::{self, LeftOutReport, PowerReport};
 use serde_json::json;
 
 use super::catalog::{csv, json_out};
@@ -13,6 +14,9 @@ use crate::failure::Failure;
 use crate::output;
 
 pub fn run(args: &ValidateArgs, data: &Path) -> Result<(), Failure> {
+    if args.leave_one_out {
+        return leave_one_out(args, data);
+    }
     let report = power::run(data, &args.gpus, args.all)?;
     match args.output.format {
         Format::Json => json_out(&args.output, &json!(report))?,
@@ -56,6 +60,92 @@ pub fn run(args: &ValidateArgs, data: &Path) -> Result<(), Failure> {
     within(args, &report.suite, &report.overall)
 }
 
+/// Each GPU with the constants of the others.
+fn leave_one_out(args: &ValidateArgs, data: &Path) -> Result<(), Failure> {
+    let others = [
+        ("--gpu", !args.gpus.is_empty()),
+        ("--rows", args.rows.is_some()),
+        ("--report", args.report.is_some()),
+    ];
+    if let Some((option, _)) = others.iter().find(|(_, given)| *given) {
+        return Err(Failure::usage(
+            format!("{option} does not go with --leave-one-out"),
+            "it fits all GPUs but one and prints their errors",
+        ));
+    }
+    let report = power::leave_one_out(data, args.all)?;
+    match args.output.format {
+        Format::Json => json_out(&args.output, &json!(report))?,
+        Format::Csv => {
+            let header = [
+                "suite",
+                "gpu",
+                "rows",
+                "mape_pct",
+                "median_ape_pct",
+                "p90_ape_pct",
+                "bias_pct",
+                "calibrated_mape_pct",
+                "mean_share_mape_pct",
+            ];
+            let rows = report.gpus.iter().map(|one| {
+                let f = &one.figures;
+                let mut row = vec![report.suite.clone(), one.gpu.clone(), f.rows.to_string()];
+                let errors = [
+                    f.mape_pct,
+                    f.median_ape_pct,
+                    f.p90_ape_pct,
+                    f.bias_pct,
+                    one.calibrated.mape_pct,
+                    one.mean_share.mape_pct,
+                ];
+                row.extend(errors.iter().map(|value| format!("{value:.4}")));
+                row
+            });
+            output::write(args.output.output.as_deref(), &csv(&header, rows)?)?;
+        }
+        Format::Table => {
+            let text = left_out_text(&report);
+            output::write(args.output.output.as_deref(), text.as_bytes())?;
+        }
+    }
+    within(args, &report.suite, &report.overall)
+}
+
+fn left_out_text(report: &LeftOutReport) -> String {
+    let header = [
+        "GPU left out",
+        "rows",
+        "MAPE %",
+        "median",
+        "p90",
+        "bias",
+        "corr.",
+        "calibrated, MAPE %",
+        "mean share of the limit, MAPE %",
+    ];
+    let mut table = output::table(&header, 1);
+    for one in &report.gpus {
+        let mut row = vec![one.gpu.clone()];
+        row.extend(one.figures.cells());
+        row.push(format!("{:.1}", one.calibrated.mape_pct));
+        row.push(format!("{:.1}", one.mean_share.mape_pct));
+        table.add_row(row);
+    }
+    let mut row = vec!["all".to_owned()];
+    row.extend(report.overall.cells());
+    row.extend(vec![String::new(); 2]);
+    table.add_row(row);
+    let mut text =
+        "power of each GPU with constants that were fitted on the other GPUs only\n".to_owned();
+    text.push_str(&output::render(&table));
+    text.push_str(&format!(
+        "  mean over GPUs: {:.1} %; the constants of each fit are in --format json\n",
+        report.mean_of_gpus_pct
+    ));
+    text
+}
+
 /// What its page shows.
 fn suite(report: &PowerReport) -> Result<Suite<'_>, Failure> {
     let groups = report.groups.iter().map(|group| {
@@ -76,6 +166,10 @@ fn suite(report: &PowerReport) -> Result<Suite<'_>, Failure> {
         by: ["gpu", "benchmark"],
         assumptions: Vec::new(),
     })
+}
+
+fn shape(figures: &Figures) -> String {
+    if figures.rows == 0 { String::new() } else { format!("{:.1}", figures.mape_pct) }
 }
 
 fn time_cell(group: &power::PowerGroup, digits: usize) -> String {
@@ -136,8 +230,16 @@ fn text(report: &PowerReport) -> String {
     }
     let limit = report.baselines.board_limit.mape_pct;
     text.push_str(&format!("  taking the board limit for every kernel: MAPE {limit:.1} %\n\n"));
-    let header =
-        ["GPU", "benchmark", "clock curves", "best clock within a step", "energy lost", "times"];
+    let header = [
+        "GPU",
+        "benchmark",
+        "clock curves",
+        "best clock within a step",
+        "energy lost",
+        "times",
+        "time over clocks, MAPE %",
+        "power over clocks, MAPE %",
+    ];
     let mut table = output::table(&header, 2);
     for curves in &report.clocks {
         table.add_row(vec![
@@ -147,10 +249,15 @@ fn text(report: &PowerReport) -> String {
             format!("{:.0} %", curves.optimum_within_a_step_pct),
             format!("{:.1} %", curves.energy_lost_pct),
             if curves.time_predicted { "predicted" } else { "as measured" }.to_owned(),
+            shape(&curves.time_shape),
+            shape(&curves.power_shape),
         ]);
     }
     text.push_str("energy-optimal SM clock, predicted against measured\n");
     text.push_str(&output::render(&table));
+    text.push_str(
+        "  over clocks: errors of what changes from a kernel's highest clocks to others\n",
+    );
     if !report.throttled.is_empty() {
         let header = ["GPU", "limit", "rows", "MAPE %", "median", "p90", "bias", "corr.", "slowed"];
         let mut table = output::table(&header, 2);
