@@ -389,12 +389,39 @@ fn explanations_name_the_bound_and_what_more_buys() {
         text(&ran.stdout)
     };
     let gemm = explain(&["kernel", "gemm", "4096", "4096", "4096", "--gpu", "rtx3090"]);
-    assert!(gemm.contains("bound by tensor: the tensor cores are busy"), "{gemm}");
-    assert!(gemm.contains("A tenth more of one resource saves: tensor"), "{gemm}");
+    assert!(gemm.contains("bound by tensor cores: matrix instructions"), "{gemm}");
+    assert!(gemm.contains("A tenth more of one resource saves: tensor cores"), "{gemm}");
+    assert!(
+        gemm.contains("L2") && gemm.contains("DRAM") && gemm.contains("1 block an SM"),
+        "{gemm}"
+    );
     let trace = explain(&["replay", TRANSFORMER, "--gpu", "rtx3090"]);
     assert!(trace.contains("% of the time is bound by"), "{trace}");
+    // Its own options may stand behind the command line.
+    let short = explain(&["replay", TRANSFORMER, "--gpu", "rtx3090", "--top", "2"]);
+    assert_eq!(short.lines().count(), trace.lines().count() - 9, "{short}");
     let frame = explain(&["run", "gia", "--resolution", "160x90"]);
-    assert!(frame.contains("The frame takes"), "{frame}");
+    assert!(
+        frame.contains("The frame takes") && frame.contains("% of warps, limited by"),
+        "{frame}"
+    );
+    let told = explain(&["run", "gia", "--resolution", "160x90", "--format=json"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let bounds = told[0]["bounds"].as_array().unwrap();
+    let sum = |name: &str| bounds.iter().map(|row| row[name].as_f64().unwrap()).sum::<f64>();
+    assert!(
+        (sum("bound_pct") - 100.0).abs() < 0.01,
+        "each kernel is bound by one resource: {bounds:?}"
+    );
+    // What binds needs most of the time of what it binds, and a tenth more of it saves no more than a tenth.
+    for row in bounds.iter().filter(|row| row["bound_pct"].as_f64().unwrap() > 20.0) {
+        let (bound, needed) =
+            (row["bound_us"].as_f64().unwrap(), row["needed_us"].as_f64().unwrap());
+        assert!(needed > 0.3 * bound, "{row}");
+        let saves: f64 =
+            row["tenth_more_saves"].as_str().unwrap().replace(" %", "").parse().unwrap();
+        assert!((0.1..9.1).contains(&saves), "{row}");
+    }
     let wrong = lumacycle().args(["explain", "run", "nothing"]).output().unwrap();
     assert_eq!(wrong.status.code(), Some(4), "{}", text(&wrong.stderr));
 }

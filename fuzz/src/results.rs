@@ -50,11 +50,19 @@ pub fn style(bytes: &[u8]) {
     }
 }
 
-/// The first byte says which kind of figure.
 pub fn figure(bytes: &[u8]) {
-    let Some((first, rest)) = bytes.split_first() else { return };
-    let kind = Kind::ALL[usize::from(*first) % Kind::ALL.len()];
-    let Ok(table) = Table::parse(rest, kind.records()) else { return };
+    let Some((kind, table, options)) = asked(bytes) else { return };
+    for options in options {
+        sound(kind, &table, &options, &Theme::default());
+    }
+}
+
+/// What an input asks for. Its first byte says which kind of figure, counted from `!`, so that seeds keep theirs
+/// when a kind is added.
+fn asked(bytes: &[u8]) -> Option<(Kind, Table, [Options; 2])> {
+    let (first, rest) = bytes.split_first()?;
+    let kind = Kind::ALL[usize::from(first.wrapping_sub(b'!')) % Kind::ALL.len()];
+    let table = Table::parse(rest, kind.records()).ok()?;
     let column = |at: usize| table.header.get(at).cloned();
     let chosen = Options {
         x: column(0),
@@ -64,9 +72,7 @@ pub fn figure(bytes: &[u8]) {
         labels: 5,
         ..Options::default()
     };
-    for options in [Options { labels: 5, ..Options::default() }, chosen] {
-        sound(kind, &table, &options, &Theme::default());
-    }
+    Some((kind, table, [Options { labels: 5, ..Options::default() }, chosen]))
 }
 
 /// No coordinate of a figure is anything but a number.
@@ -89,4 +95,28 @@ pub fn compared(bytes: &[u8]) {
 
 pub fn explained(bytes: &[u8]) {
     let _ = black_box(explain::told(bytes, 5));
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
+
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_seed_that_is_drawn() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds/figure");
+        let mut drawn = Vec::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            let Some((kind, table, options)) = asked(&bytes) else { continue };
+            if options.iter().any(|options| draw(kind, &table, options, &Theme::default()).is_ok())
+            {
+                drawn.push(kind);
+            }
+        }
+        for kind in Kind::ALL {
+            assert!(drawn.contains(&kind), "{kind:?}");
+        }
+    }
 }

@@ -20,6 +20,7 @@ use lumacycle_workloads::rays::Distribution;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::bounds::Bounds;
 use crate::span::Span;
 
 /// Rounds whose encoding is simulated, of those with long launches.
@@ -82,6 +83,10 @@ pub struct KernelRow {
     pub energy_mj: f64,
     /// Implementation of the longest.
     pub variant: String,
+    /// Resident warps of the longest over the most there could be, on an SM, in percent.
+    pub occupancy_pct: f64,
+    /// What limits that.
+    pub occupancy_limit: &'static str,
 }
 
 impl KernelRow {
@@ -102,6 +107,8 @@ impl KernelRow {
             dram_gb: 0.0,
             energy_mj: 0.0,
             variant: String::new(),
+            occupancy_pct: 0.0,
+            occupancy_limit: "none",
         }
     }
 }
@@ -160,6 +167,9 @@ pub struct FrameResult {
     pub kernels: Vec<KernelRow>,
     /// Round by round.
     pub rounds: Vec<RoundRow>,
+    /// What binds, where [`GpuFrame::bounds`] was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<Bounds>,
     /// What was taken for granted.
     pub assumptions: Vec<String>,
 }
@@ -195,6 +205,7 @@ impl FrameResult {
                 *value *= times;
             }
         }
+        self.bounds.iter_mut().for_each(|bounds| bounds.repeat(times));
         for round in &mut self.rounds {
             round.alive *= times;
             round.queries *= times;
@@ -236,6 +247,7 @@ impl Priced {
             let share = kernel.time_ns / own;
             kernel.time_ns = (time_ns * share).max(launch_ns);
             kernel.traffic = kernel.traffic.times(factor);
+            kernel.busy_ns.iter_mut().for_each(|(_, ns)| *ns *= factor);
             kernel.energy = kernel.energy.times(factor);
         }
         Self { kernels, shared: self.shared, l1_hit: self.l1_hit }
@@ -248,6 +260,10 @@ pub struct GpuFrame<'a> {
     pub(crate) frame: &'a Frame,
     pub(crate) entry: &'a Entry,
     pub(crate) options: Options,
+    /// What to price launches with again: the options at the clock that was settled at, and launches that are
+    /// simulated (none where nobody will ask).
+    pub(crate) settled: Options,
+    pub(crate) prepared: Arc<[Option<Prepared>]>,
     pub(crate) launches: Arc<[Option<Priced>]>,
     pub(crate) alone: Arc<FrameResult>,
     pub(crate) memo: Option<Arc<dyn Memo>>,
@@ -273,7 +289,16 @@ impl<'a> GpuFrame<'a> {
         let settled = settled.with(settled.options.unlimited());
         let launches = price_all((frame, entry), &prepared, |p| p.price(&settled))?;
         let alone = Arc::new(assemble(frame, entry, &settled, &launches));
-        Ok(Self { frame, entry, options, launches: launches.into(), alone, memo: None })
+        Ok(Self {
+            frame,
+            entry,
+            options,
+            settled: settled.options,
+            prepared: prepared.into(),
+            launches: launches.into(),
+            alone,
+            memo: None,
+        })
     }
 
     /// Its launches in time on the GPU alone, each with its repetitions as one piece; waits of the host
@@ -367,7 +392,7 @@ fn prepare(frame: &Frame, engine: &GpuEngine<'_>) -> Result<Vec<Option<Prepared>
 }
 
 /// Prices of all launches that are simulated, and of those between them by samples.
-fn price_all(
+pub(crate) fn price_all(
     (frame, entry): (&Frame, &Entry),
     prepared: &[Option<Prepared>],
     price: impl Fn(&Prepared) -> Result<Cost, EngineError> + Sync,
@@ -497,6 +522,8 @@ fn assemble(
             if let Some(kernel) = p.kernels.first() {
                 row.bound_by = kernel.binding;
                 row.variant.clone_from(&kernel.variant);
+                row.occupancy_pct = kernel.occupancy.share * 100.0;
+                row.occupancy_limit = kernel.occupancy.limit;
             }
         }
     }
@@ -539,6 +566,7 @@ fn assemble(
         parts,
         kernels: rows,
         rounds: rounds(frame, &pairs),
+        bounds: None,
         assumptions,
     }
 }

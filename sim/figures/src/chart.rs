@@ -121,7 +121,12 @@ impl<'a> Chart<'a> {
         let width = theme.width_in * POINTS;
         let rows = legend_rows(theme, &ruler, legend, width);
         let legend_height = rows.len() as f64 * (theme.font_pt * LINE_HEIGHT);
-        let base = if theme.height_in > 0.0 { theme.height_in } else { height_in } * POINTS;
+        let untitled = if x.title.is_empty() { theme.font_pt + GAP } else { 0.0 };
+        let base = if theme.height_in > 0.0 {
+            theme.height_in * POINTS
+        } else {
+            height_in * POINTS - untitled
+        };
         // A title of y that is longer than the figure takes two lines.
         let title = ruler.width(&y.title, theme.font_pt);
         let lines = if title > base - legend_height - 4.0 * GAP { 2.0 } else { 1.0 };
@@ -131,7 +136,8 @@ impl<'a> Chart<'a> {
             + tick_width(theme, &ruler, &y, width)
             + 3.0;
         let plot_width = (width - left - right - 2.0 * GAP).max(20.0);
-        let below = names_height(theme, &ruler, &x, plot_width) + theme.font_pt + 2.0 * GAP;
+        let titled = if x.title.is_empty() { 0.0 } else { theme.font_pt + GAP };
+        let below = names_height(theme, &ruler, &x, plot_width) + titled + GAP;
         let top = legend_height + 2.0 * GAP;
         // Long legends and names make the figure higher rather than the plot smaller.
         let usual = theme.font_pt * LINE_HEIGHT + theme.tick_pt + 4.0;
@@ -351,7 +357,7 @@ impl<'a> Chart<'a> {
                     _ => cx - w / 2.0,
                 };
                 let leader = [(x + dx * 3.0, y + dy * 3.0), (cx - dx, cy - dy * h / 2.0)];
-                let far = distance > 10.0;
+                let far = distance > 5.0;
                 if far && self.crossed(leader) || !self.write((left, cy), &text) {
                     continue;
                 }
@@ -364,6 +370,28 @@ impl<'a> Chart<'a> {
             }
         }
         false
+    }
+
+    /// Writes a note on the figure as a whole into the corner with the fewest of these points. It is meant to be called
+    /// before they are drawn, so that none is hidden where every corner has some.
+    pub fn note(&mut self, text: &str, points: &[(f64, f64)]) {
+        const OFF: f64 = 3.0;
+        let size = self.theme.tick_pt;
+        let text = self.ruler.fitted(text, size, self.area.w - 2.0 * OFF);
+        let (w, h) = (self.ruler.width(&text, size), size * 0.95);
+        let Rect { x, y, .. } = self.area;
+        let (right, bottom) = (self.area.right() - w - OFF, self.area.bottom() - h - OFF);
+        let corners = [(right, bottom), (x + OFF, y + OFF), (x + OFF, bottom), (right, y + OFF)];
+        let within = |&(left, top): &(f64, f64)| {
+            let near = |(x, y): &&(f64, f64)| {
+                (left - MARK..left + w + MARK).contains(x)
+                    && (top - MARK..top + h + MARK).contains(y)
+            };
+            points.iter().filter(near).count()
+        };
+        if let Some((left, top)) = corners.into_iter().min_by_key(within) {
+            self.write((left, top + h / 2.0), &text);
+        }
     }
 
     /// Writes the name of a level line (from, to and height on the sheet) above or below it, as far to the right

@@ -7,10 +7,25 @@ use serde_json::Value;
 
 use crate::scale::plain;
 
-/// A row of the table.
+/// One resource.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bound {
+    /// Its name.
+    pub resource: String,
+    /// Time of the parts that it binds, in µs.
+    pub bound_us: f64,
+    /// The same as a share of the whole, in percent.
+    pub bound_pct: f64,
+    /// Time that it alone would need for everything, in µs, where the result says so.
+    pub needed_us: Option<f64>,
+    /// What a tenth more of it saves of the whole.
+    pub saves: String,
+}
+
+/// One part: a kernel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// Kernel or part of a frame.
+    /// Its name.
     pub part: String,
     /// Time, in µs.
     pub time_us: f64,
@@ -18,11 +33,11 @@ pub struct Row {
     pub share_pct: f64,
     /// The resource that binds.
     pub bound_by: String,
-    /// The next longest of what it needs, with its share of the time.
+    /// What else tells about it: the next longest of what it needs, hit rates, waves.
     pub then: String,
     /// Occupancy, and what limits it.
     pub occupancy: String,
-    /// What a tenth more of the binding resource saves.
+    /// What a tenth more of the binding resource saves of this part.
     pub saves: String,
 }
 
@@ -33,7 +48,9 @@ pub struct Told {
     pub gpu: String,
     /// Whole sentences, the most telling first.
     pub sentences: Vec<String>,
-    /// The table below them.
+    /// Resources, the one that binds the longest first.
+    pub bounds: Vec<Bound>,
+    /// Parts, the longest first.
     pub rows: Vec<Row>,
 }
 
@@ -77,7 +94,28 @@ fn frames_of(result: &Value) -> Vec<&Value> {
     list.iter().filter_map(|item| item.get("frame")).take(1).collect()
 }
 
-/// "What it is bound by" in words.
+/// The name of a resource as people write it.
+fn named(resource: &str) -> String {
+    let name = match resource {
+        "dram" => "DRAM",
+        "dram rows" => "DRAM rows",
+        "l1" => "L1",
+        "l2" => "L2",
+        "tensor" => "tensor cores",
+        "fp32" => "FP32 pipe",
+        "fp64" => "FP64 pipe",
+        "fp16" => "FP16 pipe",
+        "int32" => "INT32 pipe",
+        "sfu" => "special functions",
+        "issue" => "issue slots",
+        "load store" => "load/store",
+        "cta launch" => "starting blocks",
+        other => other,
+    };
+    name.to_owned()
+}
+
+/// What it means to be bound by a resource.
 fn meaning(resource: &str) -> &'static str {
     match resource {
         "dram" => "bytes to and from device memory take longer than anything else",
@@ -86,9 +124,9 @@ fn meaning(resource: &str) -> &'static str {
         }
         "l2" => "the L2 cache delivers as much as it can",
         "l1" => "the L1 caches deliver as much as they can",
-        "shared memory" => "shared memory delivers as much as it can, bank conflicts included",
-        "tensor" => "the tensor cores are busy",
-        "fp32" | "fp64" | "fp16" | "int32" | "sfu" => "this arithmetic pipe is busy",
+        "shared memory" => "it delivers as much as it can, bank conflicts included",
+        "tensor" => "matrix instructions follow each other as fast as they go",
+        "fp32" | "fp64" | "fp16" | "int32" | "sfu" => "this arithmetic pipe does all it can",
         "register file" => "operands come out of the register file no faster",
         "issue" => "every issue slot is taken",
         "load store" => "load and store instructions are issued no faster",
@@ -103,66 +141,110 @@ fn meaning(resource: &str) -> &'static str {
     }
 }
 
-fn one_kernel(result: &Value) -> Option<Told> {
-    let cost = result.get("cost")?;
-    let time_ns = number(cost, "time_ns");
-    let mut rows = Vec::new();
-    for kernel in array(cost, "kernels") {
-        let (own_ns, bound_by) = (number(kernel, "time_ns"), words(kernel, "binding"));
-        let mut busy: Vec<(String, f64)> = array(kernel, "busy_ns")
-            .iter()
-            .filter_map(|pair| {
-                Some((pair.get(0)?.as_str()?.replace('_', " "), pair.get(1)?.as_f64()?))
-            })
-            .collect();
-        busy.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let then = busy
-            .iter()
-            .take(3)
-            .map(|(name, ns)| format!("{name} {:.0} %", ns / own_ns * 100.0))
-            .collect::<Vec<_>>()
-            .join(", ");
-        let occupancy = kernel.get("occupancy")?;
-        rows.push(Row {
-            part: words(kernel, "variant"),
-            time_us: own_ns / 1e3,
-            share_pct: own_ns / time_ns * 100.0,
-            bound_by,
-            then,
-            occupancy: format!(
-                "{:.0} %, {} CTAs an SM, limit: {}",
-                number(occupancy, "share") * 100.0,
-                number(occupancy, "ctas_per_sm"),
-                words(occupancy, "limit")
-            ),
-            saves: String::new(),
-        });
+/// Occupancy in words, from its share in percent, the blocks on an SM where known, and the limit.
+fn occupied(share_pct: f64, blocks: Option<f64>, limit: &str) -> String {
+    if limit.is_empty() || limit == "none" {
+        return String::new();
     }
-    let binding = words(cost, "binding");
-    let mut sentences = vec![format!(
-        "It takes {} µs and is bound by {binding}: {}.",
-        plain(time_ns / 1e3),
-        meaning(&binding)
-    )];
-    let buys: Vec<String> = array(result, "tenth_more")
+    let blocks = match blocks {
+        Some(1.0) => ", 1 block an SM".to_owned(),
+        Some(blocks) => format!(", {blocks} blocks an SM"),
+        None => String::new(),
+    };
+    format!("{share_pct:.0} % of warps{blocks}, limited by {limit}")
+}
+
+fn percent(value: f64) -> String {
+    format!("{value:.1} %")
+}
+
+/// What a tenth more buys, in a sentence, from names with what they save in percent.
+fn buys(list: &[(String, f64)]) -> String {
+    let told: Vec<String> = list
         .iter()
-        .filter_map(|pair| {
-            let (name, saves) = (pair.get(0)?.as_str()?, pair.get(1)?.as_f64()?);
-            (saves >= 0.05).then(|| format!("{} {saves:.1} %", name.replace('_', " ")))
-        })
+        .filter(|(_, saves)| *saves >= 0.05)
+        .map(|(name, saves)| format!("{name} {saves:.1} %"))
         .collect();
-    sentences.push(if buys.is_empty() {
+    if told.is_empty() {
         "A tenth more of any single resource saves less than 0.05 %.".to_owned()
     } else {
         format!(
             "A tenth more of one resource saves: {}; of any other, less than 0.05 %.",
-            buys.join(", ")
+            told.join(", ")
         )
-    });
-    for row in &mut rows {
-        row.saves = format!("{:.1} %", number(result, "tenth_more_saves_pct"));
     }
-    Some(Told { gpu: words(result, "gpu"), sentences, rows })
+}
+
+/// Names with numbers, from a list of pairs.
+fn pairs(value: &Value, name: &str) -> Vec<(String, f64)> {
+    let pair =
+        |pair: &Value| Some((pair.get(0)?.as_str()?.replace('_', " "), pair.get(1)?.as_f64()?));
+    array(value, name).iter().filter_map(pair).collect()
+}
+
+fn one_kernel(result: &Value) -> Option<Told> {
+    let cost = result.get("cost")?;
+    let time_ns = number(cost, "time_ns");
+    let whole_ns = time_ns.max(f64::MIN_POSITIVE);
+    let more = pairs(result, "tenth_more");
+    let saves =
+        |resource: &str| more.iter().find(|(name, _)| name == resource).map(|(_, pct)| *pct);
+    let mut rows = Vec::new();
+    // By resource: time of kernels bound by it, and time that it needs.
+    let mut sums: Vec<(String, f64, f64)> = Vec::new();
+    let mut add = |name: &str, bound: f64, needed: f64| match sums.iter_mut().find(|s| s.0 == name)
+    {
+        Some(sum) => (sum.1, sum.2) = (sum.1 + bound, sum.2 + needed),
+        None => sums.push((name.to_owned(), bound, needed)),
+    };
+    for kernel in array(cost, "kernels") {
+        let (own_ns, bound_by) = (number(kernel, "time_ns"), words(kernel, "binding"));
+        let mut busy = pairs(kernel, "busy_ns");
+        busy.sort_by(|a, b| b.1.total_cmp(&a.1));
+        add(&bound_by, own_ns, 0.0);
+        busy.iter().for_each(|(name, ns)| add(name, 0.0, *ns));
+        let busy = busy.iter().filter(|(name, _)| *name != bound_by).take(2);
+        let then = busy
+            .map(|(name, ns)| {
+                format!("{} {:.0} %", named(name), ns / own_ns.max(f64::MIN_POSITIVE) * 100.0)
+            })
+            .collect::<Vec<_>>()
+            .join(", ");
+        let occupancy = kernel.get("occupancy")?;
+        let share_pct = number(occupancy, "share") * 100.0;
+        let blocks = occupancy.get("ctas_per_sm").and_then(Value::as_f64);
+        rows.push(Row {
+            part: words(kernel, "variant"),
+            time_us: own_ns / 1e3,
+            share_pct: own_ns / whole_ns * 100.0,
+            bound_by: named(&bound_by),
+            then,
+            occupancy: occupied(share_pct, blocks, &words(occupancy, "limit")),
+            saves: String::new(),
+        });
+    }
+    let binding = words(cost, "binding");
+    let sentences = vec![
+        format!(
+            "It takes {} µs and is bound by {}: {}.",
+            plain(time_ns / 1e3),
+            named(&binding),
+            meaning(&binding)
+        ),
+        buys(&more.iter().map(|(name, pct)| (named(name), *pct)).collect::<Vec<_>>()),
+    ];
+    for row in &mut rows {
+        row.saves = percent(number(result, "tenth_more_saves_pct"));
+    }
+    sums.sort_by(|a, b| b.1.total_cmp(&a.1).then(b.2.total_cmp(&a.2)));
+    let bounds = sums.iter().map(|(name, bound_ns, needed_ns)| Bound {
+        resource: named(name),
+        bound_us: bound_ns / 1e3,
+        bound_pct: bound_ns / whole_ns * 100.0,
+        needed_us: Some(needed_ns / 1e3),
+        saves: saves(name).map_or_else(String::new, percent),
+    });
+    Some(Told { gpu: words(result, "gpu"), sentences, bounds: bounds.collect(), rows })
 }
 
 fn replayed(result: &Value, top: usize) -> Option<Told> {
@@ -178,40 +260,48 @@ fn replayed(result: &Value, top: usize) -> Option<Told> {
     for row in bound.iter().take(3) {
         let name = words(row, "resource");
         sentences.push(format!(
-            "{:.0} % of the time is bound by {name}: {}; a tenth more of it saves {:.1} % of the whole.",
+            "{:.0} % of the time is bound by {}: {}.",
             number(row, "predicted_pct"),
-            meaning(&name),
-            number(row, "tenth_more_saves_pct")
+            named(&name),
+            meaning(&name)
         ));
     }
+    let bounds = bound.iter().map(|row| Bound {
+        resource: named(&words(row, "resource")),
+        bound_us: number(row, "predicted_pct") / 100.0 * sum_us,
+        bound_pct: number(row, "predicted_pct"),
+        needed_us: row.get("needed_pct").and_then(Value::as_f64).map(|pct| pct / 100.0 * sum_us),
+        saves: percent(number(row, "tenth_more_saves_pct")),
+    });
     let rows = array(result, "kernels").iter().take(top).map(|kernel| {
         let time_us = number(kernel, "predicted_us") * number(kernel, "count");
+        let waves = number(kernel, "waves");
         Row {
             part: kernel.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
             time_us,
             share_pct: time_us / sum_us.max(f64::MIN_POSITIVE) * 100.0,
             bound_by: match words(kernel, "bound_by") {
                 none if none.is_empty() => "recorded duration kept".to_owned(),
-                name => name,
+                name => named(&name),
             },
-            then: format!("{} waves", plain(number(kernel, "waves"))),
-            occupancy: format!(
-                "{:.0} %, limit: {}",
+            then: if waves > 0.0 { format!("{} waves", plain(waves)) } else { String::new() },
+            occupancy: occupied(
                 number(kernel, "occupancy_pct"),
-                words(kernel, "occupancy_limit")
+                None,
+                &words(kernel, "occupancy_limit"),
             ),
-            saves: format!("{:.1} %", number(kernel, "tenth_more_saves_pct")),
+            saves: percent(number(kernel, "tenth_more_saves_pct")),
         }
     });
-    Some(Told { gpu: words(result, "gpu_name"), sentences, rows: rows.collect() })
+    let (bounds, rows) = (bounds.collect(), rows.collect());
+    Some(Told { gpu: words(result, "gpu_name"), sentences, bounds, rows })
 }
 
 /// The most that a tenth more of what binds can save: a pipe that is a tenth faster.
 const TENTH: f64 = 1.0 - 1.0 / 1.1;
 
-fn rendered(frame: &Value, top: usize) -> Option<Told> {
-    let kernels = array(frame, "kernels");
-    let all_ms = frame.get("kernels_ms")?.as_f64()?;
+/// Time by the resource that binds, in ms, where the result has no more than that.
+fn by_binding(kernels: &[Value]) -> Vec<(String, f64)> {
     let mut bound: Vec<(String, f64)> = Vec::new();
     for kernel in kernels {
         let (name, ms) = (words(kernel, "bound_by"), number(kernel, "time_ms"));
@@ -221,34 +311,76 @@ fn rendered(frame: &Value, top: usize) -> Option<Told> {
         }
     }
     bound.sort_by(|a, b| b.1.total_cmp(&a.1));
+    bound
+}
+
+fn rendered(frame: &Value, top: usize) -> Option<Told> {
+    let kernels = array(frame, "kernels");
+    let all_ms = frame.get("kernels_ms")?.as_f64()?;
+    let share = |ms: f64| ms / all_ms.max(f64::MIN_POSITIVE) * 100.0;
+    let own = frame.get("bounds");
+    let mut bounds: Vec<(String, Bound)> = Vec::new();
+    for row in own.map_or(&[][..], |own| array(own, "resources")) {
+        let (name, ms) = (words(row, "resource"), number(row, "bound_ms"));
+        let bound = Bound {
+            resource: named(&name),
+            bound_us: ms * 1e3,
+            bound_pct: share(ms),
+            needed_us: row.get("needed_ms").and_then(Value::as_f64).map(|ms| ms * 1e3),
+            saves: percent(number(row, "tenth_more_saves_pct")),
+        };
+        bounds.push((name, bound));
+    }
+    if own.is_none() {
+        bounds.extend(by_binding(kernels).into_iter().map(|(name, ms)| {
+            let bound = Bound {
+                resource: named(&name),
+                bound_us: ms * 1e3,
+                bound_pct: share(ms),
+                needed_us: None,
+                saves: format!("≤ {}", percent(share(ms) * TENTH)),
+            };
+            (name, bound)
+        }));
+    }
     let mut sentences = vec![format!(
         "The frame takes {} ms, {} of them in gaps between kernels and waits of the host.",
         plain(number(frame, "frame_ms")),
         plain(number(frame, "gaps_ms"))
     )];
-    for (name, ms) in bound.iter().take(3) {
+    for (name, bound) in bounds.iter().filter(|(_, bound)| bound.bound_us > 0.0).take(3) {
         sentences.push(format!(
-            "{:.0} % of kernel time is in kernels bound by {name}: {}; a tenth more of it saves at most {:.1} %.",
-            ms / all_ms * 100.0,
-            meaning(name),
-            ms / all_ms * TENTH * 100.0
+            "{:.0} % of kernel time is bound by {}: {}.",
+            bound.bound_pct,
+            bound.resource,
+            meaning(name)
         ));
     }
+    let relieved = own.map_or(&[][..], |own| array(own, "kernels"));
     let rows = kernels.iter().take(top).map(|kernel| {
         let hit = |name: &str, level: &str| {
             kernel.get(name).and_then(Value::as_f64).map(|hit| format!("{level} hits {hit:.0} %"))
         };
         let hits: Vec<String> =
             [hit("l1_hit_pct", "L1"), hit("l2_hit_pct", "L2")].into_iter().flatten().collect();
+        let own = relieved.iter().find(|row| row.get("name") == kernel.get("name"));
         Row {
             part: words(kernel, "name"),
             time_us: number(kernel, "time_ms") * 1e3,
             share_pct: number(kernel, "share_pct"),
-            bound_by: words(kernel, "bound_by"),
+            bound_by: named(&words(kernel, "bound_by")),
             then: hits.join(", "),
-            occupancy: String::new(),
-            saves: format!("≤ {:.1} %", number(kernel, "share_pct") * TENTH),
+            occupancy: occupied(
+                number(kernel, "occupancy_pct"),
+                None,
+                &words(kernel, "occupancy_limit"),
+            ),
+            saves: own.map_or_else(
+                || format!("≤ {}", percent(TENTH * 100.0)),
+                |row| percent(number(row, "tenth_more_saves_pct")),
+            ),
         }
     });
-    Some(Told { gpu: words(frame, "gpu_name"), sentences, rows: rows.collect() })
+    let (bounds, rows) = (bounds.into_iter().map(|(_, bound)| bound).collect(), rows.collect());
+    Some(Told { gpu: words(frame, "gpu_name"), sentences, bounds, rows })
 }

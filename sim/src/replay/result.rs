@@ -1,7 +1,7 @@
 //! The result of a replay: one type for tables, CSV and JSON.
 
 use lumacycle_arch::Entry;
-use lumacycle_engines::{GpuEngine, Resource};
+use lumacycle_engines::{Cost, GpuEngine, Resource};
 use lumacycle_traces::{EventKind, Known, Recording, Skipped};
 use lumacycle_workloads::KernelClass;
 use serde::Serialize;
@@ -124,6 +124,8 @@ pub struct BoundRow {
     pub resource: Resource,
     /// Share of the predicted time, in percent.
     pub predicted_pct: f64,
+    /// Time that it alone would need for all launches whose work is known, over the predicted time, in percent.
+    pub needed_pct: f64,
     /// What a tenth more of it would save of the predicted sum, in percent.
     pub tenth_more_saves_pct: f64,
 }
@@ -218,6 +220,22 @@ impl Sum {
     }
 }
 
+/// Time that a resource alone would need for all launches, in ps.
+fn needed(priced: &[Option<Priced>], counts: &[(u64, f64)], resource: Resource) -> f64 {
+    let costs =
+        priced.iter().zip(counts).filter_map(|(p, (n, _))| Some((p.as_ref()?.cost.as_ref()?, n)));
+    let of = |cost: &Cost| -> f64 {
+        let busy = cost.kernels.iter().flat_map(|kernel| &kernel.busy_ns);
+        busy.filter(|(own, _)| *own == resource).map(|(_, ns)| ns * 1e3).sum()
+    };
+    // Copies and collectives are bound by what they need most, and nothing else is known of them.
+    let whole = |cost: &Cost| {
+        let alone = cost.kernels.is_empty() && cost.binding == resource;
+        if alone { cost.time_ns * 1e3 } else { of(cost) }
+    };
+    costs.map(|(cost, n)| whole(cost) * *n as f64).sum()
+}
+
 fn error_pct((recorded, predicted): (f64, f64), wanted: bool) -> Option<f64> {
     (wanted && recorded > 0.0).then(|| (predicted - recorded) / recorded * 100.0)
 }
@@ -308,6 +326,7 @@ pub(super) fn assemble(
             .map(|(resource, time, saved)| BoundRow {
                 resource,
                 predicted_pct: time / predicted_total * 100.0,
+                needed_pct: needed(priced, &counts, resource) / predicted_total * 100.0,
                 tenth_more_saves_pct: saved / predicted_total * 100.0,
             })
             .collect(),

@@ -131,6 +131,8 @@ impl QueryKit {
                     frame: &self.work.frame,
                     entry: &self.gpu,
                     options: Options::default(),
+                    settled: Options::default(),
+                    prepared: Arc::new([]),
                     launches: Arc::clone(&self.launches),
                     alone: Arc::clone(&self.alone),
                     memo: Some(Arc::clone(&self.work.lookups) as Arc<dyn Memo>),

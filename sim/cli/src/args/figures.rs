@@ -104,7 +104,7 @@ pub struct ExplainArgs {
         allow_hyphen_values = true
     )]
     pub what: Vec<String>,
-    /// Kernels shown
+    /// Kernels shown; this, --format and --output may also stand behind the command line
     #[arg(long, value_name = "N", default_value_t = 12)]
     pub top: usize,
     #[command(flatten)]

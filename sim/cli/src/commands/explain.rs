@@ -4,30 +4,57 @@
 
 use std::path::Path;
 
-use lumacycle_figures::explain::{Row, Told};
+use clap::ValueEnum;
+use lumacycle_figures::explain::{Bound, Row, Told};
 use serde_json::{Value, json};
 
 use super::catalog::{csv, json_out};
 use super::figures::said;
 use super::plot::read;
-use crate::args::{ExplainArgs, Format};
+use crate::args::{ExplainArgs, Format, OutputArgs};
 use crate::failure::Failure;
 use crate::output;
 
-pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
-    let words: Vec<&str> = args.what.iter().map(String::as_str).collect();
-    let (source, bytes) = match words.as_slice() {
-        [first @ ("kernel" | "replay" | "run"), ..] => {
-            if words.iter().any(|word| word.starts_with("--format")) {
-                return Err(Failure::usage(
-                    "explain reads the JSON itself",
-                    "leave --format out of the command that follows",
-                ));
+/// Options of `explain` itself, wherever they stand: those behind a command line would be taken for the command's.
+fn own(args: &ExplainArgs) -> Result<(ExplainArgs, Vec<&str>), Failure> {
+    let mut own = ExplainArgs {
+        what: Vec::new(),
+        top: args.top,
+        output: OutputArgs { format: args.output.format, output: args.output.output.clone() },
+    };
+    let mut words = Vec::new();
+    let mut rest = args.what.iter().map(String::as_str);
+    while let Some(word) = rest.next() {
+        let (name, joined) = match word.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (word, None),
+        };
+        if !["--top", "--format", "-o", "--output"].contains(&name) {
+            words.push(word);
+            continue;
+        }
+        let value = joined.or_else(|| rest.next()).ok_or_else(|| {
+            Failure::usage(format!("{name} needs a value"), "see lumacycle explain --help")
+        })?;
+        let wrong = |help: &str| Failure::usage(format!("{name}: \"{value}\" is none"), help);
+        match name {
+            "--top" => own.top = value.parse().map_err(|_| wrong("give a number of kernels"))?,
+            "--format" => {
+                own.output.format =
+                    Format::from_str(value, false).map_err(|_| wrong("known: table, csv, json"))?;
             }
-            let _ = first;
-            let mut words = words.clone();
-            words.extend(["--format", "json"]);
-            (args.what.join(" "), said(&words)?)
+            _ => own.output.output = Some(value.into()),
+        }
+    }
+    Ok((own, words))
+}
+
+pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
+    let (args, words) = own(args)?;
+    let (source, bytes) = match words.as_slice() {
+        ["kernel" | "replay" | "run", ..] => {
+            let asked = words.join(" ");
+            (asked, said(&[&words[..], &["--format", "json"]].concat())?)
         }
         [file] => ((*file).to_owned(), read(Path::new(file))?),
         _ => {
@@ -43,12 +70,24 @@ pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
         help: "write it with --format json of kernel, replay or run".to_owned(),
     };
     let told = lumacycle_figures::explain::told(&bytes, args.top).map_err(|what| bad(&what))?;
-    print(args, &told)
+    print(&args, &told)
 }
 
 fn print(args: &ExplainArgs, told: &[Told]) -> Result<(), Failure> {
     let header =
-        ["part", "time us", "share", "bound by", "beside it", "occupancy", "10 % more saves"];
+        ["part", "time us", "share", "bound by", "beside it", "occupancy", "10 % more saves of it"];
+    let resources = ["resource", "binds us", "of the whole", "needs alone us", "10 % more saves"];
+    let bound = |row: &Bound| {
+        let none = || "–".to_owned();
+        let binds = row.bound_us > 0.0;
+        vec![
+            row.resource.clone(),
+            if binds { output::short(row.bound_us) } else { none() },
+            if binds { format!("{:.1} %", row.bound_pct) } else { none() },
+            row.needed_us.filter(|us| *us > 0.0).map_or_else(none, output::short),
+            if row.saves.is_empty() { none() } else { row.saves.clone() },
+        ]
+    };
     let cells = |row: &Row| {
         let part: String = row.part.chars().take(48).collect();
         vec![
@@ -71,7 +110,11 @@ fn print(args: &ExplainArgs, told: &[Told]) -> Result<(), Failure> {
                         "bound_by": row.bound_by, "beside_it": row.then, "occupancy": row.occupancy,
                         "tenth_more_saves": row.saves,
                     })).collect();
-                    json!({"gpu": told.gpu, "sentences": told.sentences, "rows": rows})
+                    let bounds: Vec<Value> = told.bounds.iter().map(|row| json!({
+                        "resource": row.resource, "bound_us": row.bound_us, "bound_pct": row.bound_pct,
+                        "needed_us": row.needed_us, "tenth_more_saves": row.saves,
+                    })).collect();
+                    json!({"gpu": told.gpu, "sentences": told.sentences, "bounds": bounds, "rows": rows})
                 })
                 .collect();
             json_out(&args.output, &json!(list))
@@ -96,6 +139,11 @@ fn print(args: &ExplainArgs, told: &[Told]) -> Result<(), Failure> {
                 for sentence in &told.sentences {
                     text.push_str(&format!("  {sentence}\n"));
                 }
+                let mut table = output::table(&resources, 1);
+                for row in &told.bounds {
+                    table.add_row(bound(row));
+                }
+                text.push_str(&format!("\n{}", output::render(&table)));
                 let mut table = output::table(&header, 1);
                 for row in &told.rows {
                     table.add_row(cells(row));

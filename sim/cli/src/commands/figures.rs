@@ -7,6 +7,7 @@
 
 use std::process::{Command, Stdio};
 
+use lumacycle_arch::Catalog;
 use lumacycle_figures::theme::PAGE_IN;
 use lumacycle_figures::{Kind, Options, Table};
 
@@ -119,6 +120,7 @@ fn explored(name: &str, [width, height]: [u32; 2]) -> Result<Vec<u8>, Failure> {
 /// and its scene.
 fn rows(recipe: &Recipe, size: [u32; 2]) -> Result<Table, Failure> {
     let mut all = Table::default();
+    let catalog = Catalog::embedded();
     for command in recipe.commands {
         let bytes = match command.strip_prefix("explore ") {
             Some(space) => explored(space, size)?,
@@ -140,12 +142,8 @@ fn rows(recipe: &Recipe, size: [u32; 2]) -> Result<Table, Failure> {
         }
         for (line, mut cells) in table.rows {
             cells.extend([word.clone(), scene.to_owned()]);
-            for (cell, name) in cells.iter_mut().zip(&table.header) {
-                if name == "units" {
-                    *cell = format!("NGPC-{cell}");
-                } else if let Some(rest) = cell.strip_prefix("frames a second of ") {
-                    *cell = rest.to_owned();
-                }
+            for (cell, column) in cells.iter_mut().zip(&table.header) {
+                *cell = named(recipe.kind, column, cell, &catalog);
             }
             let of = |name: &String| {
                 let at = table.header.iter().position(|known| known == name);
@@ -155,6 +153,36 @@ fn rows(recipe: &Recipe, size: [u32; 2]) -> Result<Table, Failure> {
         }
     }
     Ok(all)
+}
+
+/// A cell as a figure says it: hardware and applications by their names.
+fn named(kind: Kind, column: &str, cell: &str, catalog: &Catalog) -> String {
+    const APPLICATIONS: [(&str, &str); 4] =
+        [("nerf", "NeRF"), ("nsdf", "NSDF"), ("nvr", "NVR"), ("gia", "GIA")];
+    let app = |word: &str| APPLICATIONS.iter().find(|(id, _)| *id == word).map(|(_, name)| *name);
+    match column {
+        "units" => format!("NGPC-{cell}"),
+        "command" => app(cell).unwrap_or(cell).to_owned(),
+        // A roofline looks its GPUs up, and names them itself.
+        "gpu" | "device" | "accelerator" if kind != Kind::Roofline => match catalog.get(cell) {
+            Ok(entry) => super::plot::short(&entry.gpu.gpu.name),
+            Err(_) => catalog
+                .accelerator(cell)
+                .map(|entry| entry.accelerator.accelerator.name)
+                .or_else(|_| {
+                    catalog.sparse_accelerator(cell).map(|entry| entry.accelerator.accelerator.name)
+                })
+                .unwrap_or_else(|_| cell.to_owned()),
+        },
+        "what" => {
+            // "frames a second of nerf at 3840 x 2160"
+            let rest = cell.strip_prefix("frames a second of ").unwrap_or(cell);
+            let (first, after) = rest.split_once(' ').unwrap_or((rest, ""));
+            let first = app(first).unwrap_or(first);
+            format!("{first} {after}").trim().replace(" x ", "×")
+        }
+        _ => cell.to_owned(),
+    }
 }
 
 /// What this program writes to its standard output for a command line.

@@ -132,20 +132,29 @@ pub const RECIPES: &[Recipe] = &[
     },
     Recipe {
         name: "levels",
-        caption: "Share of lookups that NGPC's table memories answer, by level of the hash grid.",
+        caption: "Share of lookups that NGPC's table memories answer, by level of the hash grid; processors have the \
+                  same memories, however many there are.",
         commands: &[
-            "run nerf --gpu rtx3090 --accelerator ngpc-8 --accelerator ngpc-64 --resolution SIZE --format json",
+            "run nerf --gpu rtx3090 --accelerator ngpc-8 --resolution SIZE --format json",
+            "run nsdf --gpu rtx3090 --accelerator ngpc-8 --resolution SIZE --format json",
+            "run nvr --gpu rtx3090 --accelerator ngpc-8 --resolution SIZE --format json",
+            "run gia --gpu rtx3090 --accelerator ngpc-8 --resolution SIZE --format json",
         ],
         kind: Kind::Levels,
+        by: "command",
         ..PLAIN
     },
     Recipe {
         name: "bank-conflicts",
         caption: "Clocks that banks cost per sample, by level of the hash grid.",
         commands: &[
-            "run nerf --gpu rtx3090 --accelerator ngpc-8 --accelerator ngpc-64 --resolution SIZE --format json",
+            "run nerf --gpu rtx3090 --accelerator ngpc-8 --resolution SIZE --format json",
+            "run nsdf --gpu rtx3090 --accelerator ngpc-8 --resolution SIZE --format json",
+            "run nvr --gpu rtx3090 --accelerator ngpc-8 --resolution SIZE --format json",
+            "run gia --gpu rtx3090 --accelerator ngpc-8 --resolution SIZE --format json",
         ],
         kind: Kind::Levels,
+        by: "command",
         y: "conflict_cycles",
         ..PLAIN
     },
@@ -167,10 +176,10 @@ pub const RECIPES: &[Recipe] = &[
         caption: "Frames with NGPC as built, what the paper's arithmetic makes of the same frames, and what an \
                   accelerator that takes no time would leave (Amdahl's limit).",
         commands: &[
-            "run nerf --gpu rtx3090 --accelerator ngpc-8 --accelerator ngpc-64 --resolution SIZE --format csv",
-            "run nsdf --gpu rtx3090 --accelerator ngpc-8 --accelerator ngpc-64 --resolution SIZE --format csv",
-            "run nvr --gpu rtx3090 --accelerator ngpc-8 --accelerator ngpc-64 --resolution SIZE --format csv",
-            "run gia --gpu rtx3090 --accelerator ngpc-8 --accelerator ngpc-64 --resolution SIZE --format csv",
+            "run nerf --gpu rtx3090 --accelerator ngpc-8 --accelerator ngpc-16 --accelerator ngpc-32 --accelerator ngpc-64 --resolution SIZE --format csv",
+            "run nsdf --gpu rtx3090 --accelerator ngpc-8 --accelerator ngpc-16 --accelerator ngpc-32 --accelerator ngpc-64 --resolution SIZE --format csv",
+            "run nvr --gpu rtx3090 --accelerator ngpc-8 --accelerator ngpc-16 --accelerator ngpc-32 --accelerator ngpc-64 --resolution SIZE --format csv",
+            "run gia --gpu rtx3090 --accelerator ngpc-8 --accelerator ngpc-16 --accelerator ngpc-32 --accelerator ngpc-64 --resolution SIZE --format csv",
         ],
         x: "command",
         by: "accelerator",
@@ -180,7 +189,7 @@ pub const RECIPES: &[Recipe] = &[
     },
     Recipe {
         name: "rt-nerf-frame-rate",
-        caption: "RT-NeRF's edge version and TensoRF's own renderer on GPUs, by scene, 800 x 800.",
+        caption: "RT-NeRF's edge version and TensoRF's own renderer on GPUs, by scene.",
         commands: &[
             "run tensorf --gpu rtx2080ti --gpu jetson-nano --gpu jetson-xavier-nx --accelerator rt-nerf-edge --scene statue --resolution SQUARE --format csv",
             "run tensorf --gpu rtx2080ti --gpu jetson-nano --gpu jetson-xavier-nx --accelerator rt-nerf-edge --scene lattice --resolution SQUARE --format csv",

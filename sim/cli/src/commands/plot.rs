@@ -157,6 +157,11 @@ pub fn refused(file: &str, error: &FigureError) -> Failure {
     Failure::BadScene { file: file.to_owned(), what: error.to_string(), help: help.to_owned() }
 }
 
+/// A GPU's name without its maker's.
+pub fn short(name: &str) -> String {
+    name.replace("NVIDIA ", "").replace("GeForce ", "")
+}
+
 /// Roofs of the GPUs that a table names, as far as the catalogue (or a file) knows them.
 pub fn roofs(table: &Table) -> Vec<Roof> {
     let catalog = Catalog::embedded();
@@ -177,7 +182,7 @@ pub fn roofs(table: &Table) -> Vec<Roof> {
         }
         roofs.push(Roof {
             gpu: gpu.to_owned(),
-            name: entry.gpu.gpu.name.replace("NVIDIA ", "").replace("GeForce ", ""),
+            name: short(&entry.gpu.gpu.name),
             peaks,
             bandwidth_gbs: entry.gpu.dram.bandwidth.bytes_per_s() / 1e9,
         });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lumacycle_arch::{AcceleratorEntry, Entry};
 use lumacycle_engines::Options;
 use lumacycle_sim::accelerated::AcceleratedFrame;
-use lumacycle_sim::frame::{FrameResult, GpuFrame};
+use lumacycle_sim::frame::{FrameError, FrameResult, GpuFrame};
 use lumacycle_workloads::apps::{
     Application, EncodingChoice, Frame, Rest, frame, splat, training_step,
 };
@@ -141,9 +141,10 @@ fn priced(
     for launch in &frame.launches {
         lumacycle_sim::replay::fits(launch.name, launch.operation.resident_bytes(), gpu)?;
     }
-    let priced = GpuFrame::new(frame, gpu, options).map_err(|error| {
+    let bad = |error: &FrameError| {
         Failure::usage(format!("{}: {error}", gpu.gpu.gpu.name), "choose another GPU or network")
-    })?;
+    };
+    let priced = GpuFrame::new(frame, gpu, options).map_err(|error| bad(&error))?;
     let mut with = Vec::new();
     if let Some((app, scale, accelerators)) = asked {
         for entry in accelerators {
@@ -152,6 +153,9 @@ fn priced(
         }
     }
     let mut result = priced.result().clone();
+    if args.output.format == Format::Json {
+        result.bounds = Some(priced.bounds().map_err(|error| bad(&error))?);
+    }
     let (_, _, eyes) = inputs::resolution(args.size())?;
     if eyes > 1 {
         result.repeat(f64::from(eyes));

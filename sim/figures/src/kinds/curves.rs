@@ -100,6 +100,10 @@ pub(super) fn dvfs(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
     let (mut chart, rows, data, notes) = lines(table, &plan, theme)?;
     let optimal = table.any(&["optimal"]);
     let mut ringed = false;
+    let points: Vec<(f64, f64)> = rows
+        .iter()
+        .filter_map(|row| Some(chart.at(table.number(*row, x)?, table.number(*row, y)?)))
+        .collect();
     for row in rows {
         if optimal.is_some_and(|column| matches!(table.text(row, column), "true" | "1" | "yes")) {
             let at = table.number(row, x).zip(table.number(row, y)).map(|(x, y)| chart.at(x, y));
@@ -115,9 +119,7 @@ pub(super) fn dvfs(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         }
     }
     if ringed {
-        // Curves start at zero, so that the corner is free.
-        let corner = (chart.area.right() - 2.0, chart.area.bottom() - 4.0);
-        chart.label(corner, "ringed: least energy");
+        chart.note("ringed: least energy", &points);
     }
     Ok(Figure { svg: chart.canvas.finish(plan.title), data, notes })
 }

@@ -139,16 +139,16 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
     let mut nameless = name_roofs(&mut chart, peak_names);
     drawn.sort_by(|a, b| b.1.weight.total_cmp(&a.1.weight).then(a.1.kernel.cmp(&b.1.kernel)));
     let wanted = if options.labels == 0 { 5 } else { options.labels };
-    let mut named: Vec<&str> = Vec::new();
+    let mut named: Vec<(&str, &str)> = Vec::new();
     for (at, point) in drawn {
         if named.len() >= wanted
             || point.kernel.is_empty()
-            || named.contains(&point.kernel.as_str())
+            || named.contains(&(&point.gpu, &point.kernel))
         {
             continue;
         }
         nameless += usize::from(!chart.label(at, &short(&point.kernel)));
-        named.push(&point.kernel);
+        named.push((&point.gpu, &point.kernel));
     }
     if nameless > 0 {
         notes.push(format!("{nameless} labels had no room"));

@@ -65,6 +65,9 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         let line = [chart.at(low, low * factor), chart.at(high, high * factor)];
         chart.guide(&line, "2 2");
     }
+    let marks: Vec<(f64, f64)> =
+        rows.iter().map(|row| chart.at(value(*row, x), value(*row, y))).collect();
+    chart.note("grey: ±25 %; dashed: ×2 or ÷2", &marks);
     // More than so many intervals hide each other.
     for row in rows.iter().filter(|_| rows.len() <= MARKS) {
         let Some((from, to)) = ends(*row) else { continue };
@@ -91,7 +94,6 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         }
     }
     chart.canvas.unclip();
-    chart.label((area.right() - 4.0, area.bottom() - 4.0), "grey: ±25 %; dashed: ×2 or ÷2");
     let title = "Predicted against measured";
     let by_name = by.map_or("series", |by| table.header[by].as_str());
     let data = data(
