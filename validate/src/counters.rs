@@ -12,6 +12,7 @@ use lumacycle_engines::{Engine, GpuEngine, Options};
 use lumacycle_workloads::ops::{Counters, Operation};
 use lumacycle_workloads::{DType, KernelClass, Launch};
 
+use crate::expected::Setting;
 use crate::measurements::Row;
 use crate::suite::Compared;
 use crate::wave::WaveRow;
@@ -73,6 +74,7 @@ pub fn compare(row: &Row, entry: &Entry) -> Result<Compared, String> {
         ),
         waves: kernel.map_or(0.0, |kernel| kernel.waves),
         occupancy_pct: kernel.map_or(0.0, |kernel| kernel.occupancy.share * 100.0),
+        setting: Setting::of(gpu, true),
     })
 }
 

@@ -14,6 +14,7 @@ use lumacycle_workloads::DType;
 use lumacycle_workloads::ops::gemm::Math;
 use lumacycle_workloads::ops::{Gemm, Operation, library};
 
+use crate::expected::Setting;
 use crate::measurements::Row;
 use crate::suite::{Compared, Host, Measured};
 use crate::wave::WaveRow;
@@ -108,6 +109,7 @@ pub fn compare(row: &Row, entry: &Entry) -> Result<Compared, String> {
         }),
         waves: longest.map_or(0.0, |kernel| kernel.waves),
         occupancy_pct: longest.map_or(0.0, |kernel| kernel.occupancy.share * 100.0),
+        setting: Setting::of(gpu, false),
     })
 }
 

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::ValidateError;
 use crate::boards::Boards;
+use crate::expected::Setting;
 use crate::measurements::{self, Row};
 use crate::stats::{Figures, bucket};
 use crate::wave::{Wave, WaveRow};
@@ -124,6 +125,9 @@ pub struct Compared {
     pub waves: f64,
     /// Share of an SM's warps that it holds, in percent.
     pub occupancy_pct: f64,
+    /// What else errors depend on.
+    #[serde(skip)]
+    pub setting: Setting,
 }
 
 /// Columns that a suite cannot do without.
@@ -344,6 +348,10 @@ fn compare(suite: &str, row: &Row, entry: &Entry) -> Result<Compared, String> {
         variant: longest.map_or_else(String::new, |kernel| kernel.variant.clone()),
         waves: longest.map_or(0.0, |kernel| kernel.waves),
         occupancy_pct: longest.map_or(0.0, |kernel| kernel.occupancy.share * 100.0),
+        setting: Setting::of(
+            &entry.gpu,
+            !(row.text("kernel").is_empty() && row.text("tile_m").is_empty()),
+        ),
         gpu: entry.id.clone(),
         dtype: dtype.name().to_owned(),
         measured_us,

@@ -27,6 +27,9 @@ pub struct ReplayResult {
     pub gpu: String,
     /// Its name.
     pub gpu_name: String,
+    /// Its compute capability × 10.
+    #[serde(skip)]
+    pub compute_capability: u32,
     /// Whether it is the one that recorded, at a clock at which the recorded durations were taken, so
     /// that errors mean something.
     pub on_recorded_gpu: bool,
@@ -294,6 +297,7 @@ pub(super) fn assemble(
         recorded_gpu: recording.main_device().map(|device| device.name.clone()),
         gpu: entry.id.clone(),
         gpu_name: entry.gpu.gpu.name.clone(),
+        compute_capability: entry.gpu.gpu.compute_capability,
         on_recorded_gpu: own,
         clock_mhz: engine.clock_hz() / 1e6,
         events: recording.events.len(),

@@ -20,6 +20,7 @@ use lumacycle_workloads::ops::{Counters, Operation};
 use lumacycle_workloads::{DType, KernelClass, Launch};
 
 use self::program::{Described, WARP};
+use crate::expected::Setting;
 use crate::measurements::Row;
 use crate::suite::Compared;
 use crate::wave::WaveRow;
@@ -213,5 +214,6 @@ pub fn compare(row: &Row, entry: &Entry, host: &HostParts) -> Result<Compared, S
         variant: format!("{name}: {}", row.text("params")),
         waves: priced.map_or(0.0, |kernel| kernel.waves),
         occupancy_pct: priced.map_or(0.0, |kernel| kernel.occupancy.share * 100.0),
+        setting: Setting::of(gpu, true),
     })
 }

@@ -219,7 +219,8 @@ impl Rows {
             // Mean and variance are carried on element by element, with a division each time.
             reduce.demand.fp32 = WELFORD * per_cta / 32.0 / iterations;
             reduce.demand.sfu = per_cta / 32.0 / iterations;
-            reduce.dependent_instructions = WELFORD_CHAIN * libm::ceil(per_cta / threads).min(at_once);
+            reduce.dependent_instructions =
+                WELFORD_CHAIN * libm::ceil(per_cta / threads).min(at_once);
         }
         reduce.memory_round_trips = 1.0;
         let in_flight = if single || softmax_by_cta { 1.0 } else { 2.0 };

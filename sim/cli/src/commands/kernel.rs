@@ -2,6 +2,7 @@
 
 use lumacycle_engines::gpu::roofline;
 use lumacycle_engines::{Engine, GpuEngine, Options, Resource};
+use lumacycle_validate::expected::{self, Setting};
 use lumacycle_workloads::ops::{Attention, Gemm, Operation, RowOperation, Rows, Streaming};
 use lumacycle_workloads::{DType, KernelClass};
 use serde_json::json;
@@ -222,7 +223,7 @@ pub fn run(args: &KernelArgs) -> Result<(), Failure> {
         "energy mJ",
         "kernel",
     ];
-    let spread = lumacycle_validate::expected::table();
+    let spread = expected::table();
     let mut rows = Vec::new();
     let mut records = Vec::new();
     let mut data = Vec::new();
@@ -238,7 +239,8 @@ pub fn run(args: &KernelArgs) -> Result<(), Failure> {
             .map_or(0.0, |r| (1.0 - r.time_ns / cost.time_ns).max(0.0) * 100.0);
         let roofline_us = roofline::time_ns(&entry.gpu, &operation, dtype) / 1e3;
         let class = operation.class();
-        let expected = lumacycle_validate::expected::interval(&spread, class, cost.time_ns / 1e3);
+        let expected =
+            expected::interval(&spread, class, Setting::of(&entry.gpu, false), cost.time_ns / 1e3);
         let dram = cost.traffic.dram_read_bytes + cost.traffic.dram_write_bytes;
         let longest = cost.kernels.iter().max_by(|a, b| a.time_ns.total_cmp(&b.time_ns));
         rows.push(vec![

@@ -246,7 +246,13 @@ fn kernels_csv(results: &[ReplayResult]) -> Result<Vec<u8>, Failure> {
             // What keeps its recorded duration, or owes its work to it, is no prediction.
             let predicted =
                 k.failure.is_none() && !matches!(k.known, Known::Kept | Known::Inferred);
-            let interval = expected::interval(&spread, k.class, k.predicted_us);
+            let interval = {
+                let setting = expected::Setting {
+                    compute_capability: Some(result.compute_capability),
+                    kernel_known: Some(k.known == Known::Kernel),
+                };
+                expected::interval(&spread, k.class, setting, k.predicted_us)
+            };
             let [low, high] = output::ends(interval.filter(|_| predicted));
             vec![
                 result.recording.clone(),

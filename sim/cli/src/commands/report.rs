@@ -56,7 +56,8 @@ pub fn replayed(folder: &Path, results: &[ReplayResult]) -> Result<(), Failure> 
     let mut numbers = Vec::new();
     for result in results {
         let classes = result.classes.iter().map(|c| (c.class, c.events, c.predicted_ms * 1e3));
-        let (expected, known) = expected::interval_of_sum(&expected::table(), classes);
+        let (expected, known) =
+            expected::interval_of_sum(&expected::table(), Some(result.compute_capability), classes);
         let beside = if known < 0.5 {
             "interval not known".to_owned()
         } else {

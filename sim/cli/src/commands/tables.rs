@@ -75,7 +75,8 @@ fn summary_row(result: &ReplayResult, first: &Totals) -> Vec<String> {
     };
     let bound = result.bound_by.first();
     let classes = result.classes.iter().map(|c| (c.class, c.events, c.predicted_ms * 1e3));
-    let (expected, known) = expected::interval_of_sum(&expected::table(), classes);
+    let (expected, known) =
+        expected::interval_of_sum(&expected::table(), Some(result.compute_capability), classes);
     // Of what no suite measures nothing is claimed.
     let within = if known < LEAST_KNOWN {
         "not known".to_owned()

@@ -162,8 +162,12 @@ fn rows_csv(reports: &[SuiteReport]) -> Result<Vec<u8>, Failure> {
     let spread = expected::table();
     let rows = reports.iter().flat_map(|report| {
         report.rows.iter().map(|row| {
-            let [low, high] =
-                output::ends(expected::interval_in(&spread, &report.suite, row.predicted_us));
+            let [low, high] = output::ends(expected::interval_in(
+                &spread,
+                &report.suite,
+                row.setting,
+                row.predicted_us,
+            ));
             vec![
                 report.suite.clone(),
                 row.gpu.clone(),
