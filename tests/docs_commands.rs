@@ -57,7 +57,7 @@ const PARSED: &[(&str, &str)] = &[
     ("lumacycle explore sim/spaces/ngpc-scaling.toml", "prices two frames of NeRF at full size"),
     ("lumacycle plot pareto DIR/results.csv", "needs all points of a space that ships"),
     (
-        "lumacycle run tensorf --accelerator rt-nerf-edge --scene statue",
+        "lumacycle run tensorf --accelerator rt-nerf-edge --scene digger",
         "as the next, at 800 x 800",
     ),
 ];

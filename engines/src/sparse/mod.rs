@@ -470,10 +470,10 @@ fn summed(
         dram_mj: mj(events.read_bytes + written, accelerator.memory.energy_per_byte.pj()),
         idle_mj: accelerator.idle_w() * seconds * 1e3,
     };
-    let bound_by = units
-        .iter()
-        .max_by(|a, b| a.busy_pct.total_cmp(&b.busy_pct))
-        .map_or(SparseUnit::Shading, |unit| unit.unit);
+    // Where nothing is to be seen, white pixels are written and that is all.
+    let busiest = units.iter().max_by(|a, b| a.busy_pct.total_cmp(&b.busy_pct));
+    let bound_by =
+        busiest.filter(|unit| unit.busy_pct > 0.0).map_or(SparseUnit::Memory, |unit| unit.unit);
     let all_cycles = cycles * cores;
     let macs = accelerator.shading_macs() * all_cycles;
     SparseFrame {

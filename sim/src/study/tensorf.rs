@@ -156,7 +156,7 @@ pub(crate) enum FieldKit {
         /// The field.
         work: Arc<FieldWork>,
         /// Visits to its cubes.
-        trace: CubeTrace,
+        trace: Box<CubeTrace>,
     },
 }
 
@@ -171,7 +171,7 @@ impl FieldKit {
             (Kept::Encoded(prepared), Some(entry)) => {
                 let trace =
                     trace(&entry, &work.scene, &work.view, prepared.field(), Pixels::Sampled);
-                Ok(Self::Visited { work: Arc::clone(work), trace })
+                Ok(Self::Visited { work: Arc::clone(work), trace: Box::new(trace) })
             }
             (Kept::Plain(field, encoded), _) => {
                 let gpu = system.gpu(catalog)?;

@@ -67,8 +67,14 @@ impl Array {
             .ok_or_else(|| wrong("the .npy array is too large for a grid"))?;
         let data = &bytes[start + length.unwrap_or_default()..];
         let values = values(descr, data, count)?;
-        if values.iter().any(|value| !value.is_finite()) {
-            return Err(wrong("the .npy array holds values that are not finite"));
+        if let Some(number) = values.iter().position(|value| !value.is_finite()) {
+            return Err(SceneError::new(
+                0,
+                format!(
+                    "the .npy array holds values that are not finite, the first is number {number}"
+                ),
+                "numpy.isfinite finds them; numpy.nan_to_num replaces them",
+            ));
         }
         Ok(Self { shape, values })
     }

@@ -46,8 +46,8 @@ impl Distances {
             ];
             let middle = first.map(|node| place(node) + 0.5 * ((BLOCK - 1) * PITCH) as f32);
             let far = distance(middle)?;
-            let known = (far.abs() > reach + half + around)
-                .then(|| if far > 0.0 { far - half } else { far + half });
+            let bound = if far > 0.0 { far - half } else { far + half };
+            let known = (far.abs() > reach + half + around).then_some(bound);
             let end = |axis: usize| (first[axis] + BLOCK).min(across[axis]);
             for z in first[2]..end(2) {
                 for y in first[1]..end(1) {

@@ -132,7 +132,9 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     let mut drawn = None;
     for entry in &accelerators {
         let prepared = Prepared::new(factors.clone(), entry);
-        none_seen(prepared.field());
+        if gpus.is_empty() && drawn.is_none() {
+            none_seen(prepared.field());
+        }
         let frames: Result<Vec<_>, EngineError> = views
             .par_iter()
             .map(|view| tensorf::accelerated(entry, &scene, view, &prepared, pixels))
