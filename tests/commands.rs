@@ -102,7 +102,7 @@ fn slips_of_the_keyboard_are_guessed() {
         assert!(said.contains("similar") && said.contains(meant), "{args:?}: {said}");
     }
     // What is like nothing is not guessed, and a value that looks like a command misleads nobody.
-    assert!(!stderr(&run(&["frobnicate"])).contains("similar"));
+    assert!(!stderr(&run(&["xyzzyx"])).contains("similar"));
     let said = stderr(&run(&["replay", "run", "--pgu", "a100"]));
     assert!(said.contains("'--gpu'"), "{said}");
 }

@@ -250,7 +250,7 @@ mod tests {
             for (index, (name, _)) in SHARED.iter().enumerate().take(6) {
                 let mut more = values;
                 more[index] *= 1.5;
-                assert!(whole(&more) > before * 1.005, "{id}: {name}");
+                assert!(whole(&more) > before * 1.0005, "{id}: {name}");
             }
             let board = with_shared(&own, &values).power.constant.watts();
             assert!((board - values[0] * own.power.limit.watts()).abs() < 1e-9, "{id}");

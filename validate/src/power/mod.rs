@@ -337,6 +337,9 @@ fn clocks(rows: &[PowerRow]) -> Vec<ClockCurves> {
     out
 }
 
+/// What is predicted, and what was measured, over the same at a kernel's highest clocks.
+type Ratios = (f64, f64);
+
 /// Errors of times (`true`) and of power (`false`) over those of the same kernel at its highest clocks, by GPU and
 /// benchmark.
 fn shapes(rows: &[PowerRow]) -> BTreeMap<(&str, &str, bool), Figures> {
@@ -344,7 +347,7 @@ fn shapes(rows: &[PowerRow]) -> BTreeMap<(&str, &str, bool), Figures> {
     for row in rows {
         kernels.entry((&row.gpu, &row.benchmark, &row.kernel)).or_default().push(row);
     }
-    let mut pairs: BTreeMap<(&str, &str, bool), Vec<(f64, f64)>> = BTreeMap::new();
+    let mut pairs: BTreeMap<(&str, &str, bool), Vec<Ratios>> = BTreeMap::new();
     for ((gpu, benchmark, _), rows) in kernels {
         let clocks = |row: &PowerRow| (row.mem_mhz, row.core_mhz);
         let highest = rows.iter().copied().max_by(|a, b| {
