@@ -1,10 +1,10 @@
 //! How fast the simulator is: one kernel, one gather through the cache model, a trace of 10,000
-//! kernels read and replayed, frames of radiance fields and their encodings. Figures are in `BENCHMARKS.md`; none is asserted.
+//! kernels read and replayed, an instruction trace read, frames of radiance fields and their encodings. Figures are in `BENCHMARKS.md`; none is asserted.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lumacycle_arch::Catalog;
 use lumacycle_engines::{Engine, GpuEngine, Options};
 use lumacycle_sim::frame::{GpuFrame, price};
@@ -86,6 +86,58 @@ fn speed(criterion: &mut Criterion) {
     let _ = std::fs::remove_file(&path);
 }
 
+/// Warps of the instruction trace, and instructions of each before the last.
+const WARPS: usize = 2048;
+const INSTRUCTIONS: usize = 128;
+
+/// An instruction trace of Accel-Sim's format: loads, shared memory, tensor and plain arithmetic in turn.
+fn instructions() -> String {
+    let blocks = WARPS / 8;
+    let mut text = format!(
+        "-kernel name = bench\n-kernel id = 1\n-grid dim = ({blocks},1,1)\n-block dim = (256,1,1)\n-shmem = 16384\n-nregs = 64\n\
+         -binary version = 86\n-cuda stream id = 0\n-shmem base_addr = 0x00007f0000000000\n-local mem base_addr = 0x00007f1000000000\n\
+         -nvbit version = 1.5.5\n-accelsim tracer version = 4\n\n"
+    );
+    for block in 0..blocks {
+        let _ = writeln!(text, "#BEGIN_TB\n\nthread block = {block},0,0\n");
+        for warp in 0..8 {
+            let _ = writeln!(text, "warp = {warp}\ninsts = {}", INSTRUCTIONS + 1);
+            for i in 0..INSTRUCTIONS {
+                let (pc, at) = (i * 16, 0x1000 + (block * 8 + warp) * 8192 + i * 128);
+                let _ = match i % 4 {
+                    0 => writeln!(text, "{pc:04x} ffffffff 1 R2 LDG.E 1 R4 4 1 0x{at:x} 4 0 "),
+                    1 => writeln!(
+                        text,
+                        "{pc:04x} ffffffff 1 R3 LDS.U.128 1 R6 16 1 0x7f0000000000 16 "
+                    ),
+                    2 => writeln!(text, "{pc:04x} ffffffff 1 R5 HMMA.16816.F32 3 R2 R3 R5 0 0 "),
+                    _ => writeln!(text, "{pc:04x} ffffffff 1 R7 FFMA 3 R5 R2 R7 0 0 "),
+                };
+            }
+            let _ = writeln!(text, "{:04x} ffffffff 0 EXIT 0 0 0 \n", INSTRUCTIONS * 16);
+        }
+        let _ = writeln!(text, "#END_TB\n");
+    }
+    text
+}
+
+/// Instructions of warps a second.
+fn instruction_trace(criterion: &mut Criterion) {
+    let path = std::env::temp_dir().join("lumacycle-bench-kernel-1.traceg");
+    if std::fs::write(&path, instructions()).is_err() {
+        return;
+    }
+    let found = read(&path, ReadOptions::default());
+    assert!(found.is_ok_and(|list| list.len() == 1 && list[0].events.len() == 1), "it is no trace");
+    let mut group = criterion.benchmark_group("SASS trace");
+    group.throughput(Throughput::Elements((WARPS * (INSTRUCTIONS + 1)) as u64)).sample_size(10);
+    group.bench_function("264,192 warp instructions, read", |b| {
+        b.iter(|| read(black_box(&path), ReadOptions::default()));
+    });
+    group.finish();
+    let _ = std::fs::remove_file(&path);
+}
+
 /// Frames and encodings on one core.
 fn neural_graphics(criterion: &mut Criterion) {
     let catalog = Catalog::embedded();
@@ -147,5 +199,5 @@ fn accelerators(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, speed, neural_graphics, accelerators);
+criterion_group!(benches, speed, instruction_trace, neural_graphics, accelerators);
 criterion_main!(benches);

@@ -202,7 +202,9 @@ fn one_kernel(result: &Value) -> Option<Told> {
         let mut busy = pairs(kernel, "busy_ns");
         busy.sort_by(|a, b| b.1.total_cmp(&a.1));
         add(&bound_by, own_ns, 0.0);
-        busy.iter().for_each(|(name, ns)| add(name, 0.0, *ns));
+        for (name, ns) in &busy {
+            add(name, 0.0, *ns);
+        }
         let busy = busy.iter().filter(|(name, _)| *name != bound_by).take(2);
         let then = busy
             .map(|(name, ns)| {

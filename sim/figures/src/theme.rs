@@ -22,7 +22,7 @@ pub const PALETTE: [&str; 8] =
     ["#0064a8", "#e69f00", "#1f1f1f", "#7cc4f0", "#a03a00", "#00916a", "#dda0c4", "#8c7a4a"];
 
 /// Names with a colour of their own, by place in the palette.
-const SETTLED: [(&str, usize); 20] = [
+const SETTLED: [(&str, usize); 21] = [
     ("encoding", 0),
     ("mlp", 1),
     ("rest", 2),
@@ -43,6 +43,7 @@ const SETTLED: [(&str, usize); 20] = [
     ("nvr", 3),
     ("gia", 4),
     ("none", 2),
+    ("gpu alone", 2),
 ];
 
 /// The style of a figure. A TOML file may override any of it.

@@ -164,6 +164,7 @@ fn named(kind: Kind, column: &str, cell: &str, catalog: &Catalog) -> String {
         "units" => format!("NGPC-{cell}"),
         "command" => app(cell).unwrap_or(cell).to_owned(),
         // A roofline looks its GPUs up, and names them itself.
+        "accelerator" if cell == "none" => "GPU alone".to_owned(),
         "gpu" | "device" | "accelerator" if kind != Kind::Roofline => match catalog.get(cell) {
             Ok(entry) => super::plot::short(&entry.gpu.gpu.name),
             Err(_) => catalog
@@ -177,8 +178,10 @@ fn named(kind: Kind, column: &str, cell: &str, catalog: &Catalog) -> String {
         "what" => {
             // "frames a second of nerf at 3840 x 2160"
             let rest = cell.strip_prefix("frames a second of ").unwrap_or(cell);
+            let rest = &rest.replace(", frames a second", "");
             let (first, after) = rest.split_once(' ').unwrap_or((rest, ""));
             let first = app(first).unwrap_or(first);
+            // Sizes stay in one piece where labels are broken.
             format!("{first} {after}").trim().replace(" x ", "×")
         }
         _ => cell.to_owned(),

@@ -192,12 +192,16 @@ pub(crate) fn titled(column: &str) -> String {
         .iter()
         .filter(|(suffix, _)| column.ends_with(suffix))
         .max_by_key(|(suffix, _)| suffix.len());
-    match unit {
+    let title = match unit {
         Some((suffix, unit)) => {
             let name = &column[..column.len() - suffix.len()];
             format!("{} ({unit})", name.replace('_', " "))
         }
         None => column.replace('_', " "),
+    };
+    match title.strip_prefix("gpu ") {
+        Some(rest) => format!("GPU {rest}"),
+        None => title,
     }
 }
 

@@ -14,6 +14,8 @@ const BAND: f64 = 1.25;
 const CAP: f64 = 1.6;
 /// Points up to which each has a mark of its own.
 const MARKS: usize = 400;
+/// Parts that the points of a series are drawn in where they are more.
+const TURNS: usize = 16;
 
 pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Figure, FigureError> {
     let Pairs { x, y, by } = Pairs::of(table, options)?;
@@ -80,17 +82,28 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
             chart.canvas.line(&[(x - CAP, y), (x + CAP, y)], stroke);
         }
     }
-    for (index, (name, place)) in series.names.iter().zip(&series.places).enumerate() {
-        let colour = chart.colour(name, *place);
-        let mine = rows.iter().filter(|row| series.of[**row] == index);
-        let points: Vec<(f64, f64)> =
-            mine.map(|row| chart.at(value(*row, x), value(*row, y))).collect();
-        if rows.len() <= MARKS {
-            for point in points {
-                chart.canvas.mark(point, *place, MARK * 0.85, &colour);
+    let places: Vec<Vec<(f64, f64)>> = (0..series.names.len())
+        .map(|index| {
+            let mine = rows.iter().filter(|row| series.of[**row] == index);
+            mine.map(|row| chart.at(value(*row, x), value(*row, y))).collect()
+        })
+        .collect();
+    let many = rows.len() > MARKS;
+    // Series take turns where points are many, so that the last does not hide all others.
+    for turn in 0..if many { TURNS } else { 1 } {
+        let named = series.names.iter().zip(&series.places);
+        for ((name, place), points) in named.zip(&places) {
+            let colour = chart.colour(name, *place);
+            if many {
+                let part: Vec<_> = points.iter().skip(turn).step_by(TURNS).copied().collect();
+                if !part.is_empty() {
+                    chart.canvas.dots(&part, 1.5, &colour, 0.5);
+                }
+            } else {
+                for point in points {
+                    chart.canvas.mark(*point, *place, MARK * 0.85, &colour);
+                }
             }
-        } else {
-            chart.canvas.dots(&points, 1.5, &colour, 0.5);
         }
     }
     chart.canvas.unclip();
@@ -104,4 +117,29 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         }),
     );
     Ok(Figure { svg: chart.canvas.finish(title), data, notes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where the note begins, over the width of the sheet.
+    fn note_at(rows: &str) -> f64 {
+        let csv = format!("suite,measured_us,predicted_us\n{rows}");
+        let table = Table::parse(csv.as_bytes(), &[]).unwrap();
+        let theme = Theme::default();
+        let svg = draw(&table, &Options::default(), &theme).unwrap().svg;
+        let text = svg.lines().find(|line| line.contains("grey: ")).unwrap();
+        let x = text.split("x=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+        x.parse::<f64>().unwrap() / (theme.width_in * crate::theme::POINTS)
+    }
+
+    #[test]
+    fn the_note_keeps_out_of_the_way_of_points() {
+        // Points far below the diagonal at the right end, and far above it at the left one.
+        let below = "a,1,1\na,1000,1.1\na,900,1.2\n";
+        let above = "a,1000,1000\na,1,900\na,1.1,990\n";
+        assert!(note_at(below) < 0.4, "{}", note_at(below));
+        assert!(note_at(above) > 0.4, "{}", note_at(above));
+    }
 }
