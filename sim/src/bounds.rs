@@ -62,20 +62,16 @@ impl GpuFrame<'_> {
     pub fn bounds(&self) -> Result<Bounds, FrameError> {
         let mut rows: Vec<BoundRow> = Vec::new();
         let mut add = |resource: Resource, bound_ms: f64, needed_ms: f64| {
-            let row = match rows.iter_mut().position(|row| row.resource == resource) {
-                Some(at) => &mut rows[at],
-                None => {
-                    let none = BoundRow {
-                        resource,
-                        bound_ms: 0.0,
-                        needed_ms: 0.0,
-                        tenth_more_saves_pct: 0.0,
-                    };
-                    rows.push(none);
-                    let last = rows.len() - 1;
-                    &mut rows[last]
-                }
-            };
+            let at = rows.iter().position(|row| row.resource == resource).unwrap_or(rows.len());
+            if at == rows.len() {
+                rows.push(BoundRow {
+                    resource,
+                    bound_ms: 0.0,
+                    needed_ms: 0.0,
+                    tenth_more_saves_pct: 0.0,
+                });
+            }
+            let row = &mut rows[at];
             row.bound_ms += bound_ms;
             row.needed_ms += needed_ms;
         };
