@@ -232,11 +232,15 @@ mod tests {
     use lumacycle_workloads::tensorf::Synthetic;
 
     fn run(lines: &str) -> TensorfFrame {
+        run_at(lines, "statue", 96)
+    }
+
+    fn run_at(lines: &str, scene: &str, side: u32) -> TensorfFrame {
         let text = format!("base = \"rt-nerf-edge\"\n{lines}");
         let entry = Catalog::embedded().parse_sparse_accelerator("x", "x.toml", &text).unwrap();
-        let scene = Scene::shipped("statue").unwrap();
+        let scene = Scene::shipped(scene).unwrap();
         let factors = Synthetic { grid: 96, ..Synthetic::default() }.factors(&scene);
-        let view = View { camera: scene.path.at(0.3).unwrap(), width: 96, height: 96 };
+        let view = View { camera: scene.path.at(0.3).unwrap(), width: side, height: side };
         let prepared = Prepared::new(factors, &entry);
         accelerated(&entry, &scene, &view, &prepared, Pixels::Sampled).unwrap()
     }
@@ -274,17 +278,17 @@ mod tests {
     #[test]
     fn each_technique_saves() {
         let all = run("");
-        let uniform = run(
-            "[policy]\nfrom_cubes = false\norder = \"exact\"\nleast_transmittance = 0\nstorage = \"dense\"\nskips_zeros = false\n",
-        );
+        // Cubes pay where pixels outnumber them.
+        let [all_large, uniform] = ["", "[policy]\nfrom_cubes = false\norder = \"exact\"\nleast_transmittance = 0\nstorage = \"dense\"\nskips_zeros = false\n"].map(|lines| run_at(lines, "digger", 384));
         let unordered = run("[policy]\norder = \"memory\"\n");
         let dense = run("[policy]\nstorage = \"dense\"\nskips_zeros = false\n");
-        assert!(uniform.frame.frame_ms > all.frame.frame_ms);
+        assert!(uniform.frame.frame_ms > 1.5 * all_large.frame.frame_ms);
         assert!(unordered.counts.points > all.counts.points);
         assert!(unordered.counts.shaded > 1.5 * all.counts.shaded);
         assert!(dense.frame.energy.total_mj() > all.frame.energy.total_mj());
         assert!(dense.frame.energy.interpolation_mj > all.frame.energy.interpolation_mj);
-        assert!(dense.frame.factor_bytes > 3.0 * all.frame.factor_bytes);
+        // Two thirds of the factors are zeros; a bit each says which.
+        assert!(dense.frame.factor_bytes > 2.0 * all.frame.factor_bytes);
         assert_eq!(dense.counts, all.counts);
     }
 
