@@ -6,8 +6,9 @@
 //! The number of splits and the keys of a split follow from the *room* of a sequence in the page
 //! table, not from how long it is: splits beyond its end start and return. Every CTA copies those
 //! new rows to the cache that it will read itself; CTAs that share a KV head copy the same rows in
-//! step, so that few slices of L2 take what all write. Left out: the time of CTAs that return at once, rotary embedding, and
-//! sliding windows.
+//! step, so that few slices of L2 take what all write. Left out: the time of CTAs that return at
+//! once, rotary embedding, and sliding windows; where causal tiles have unlike numbers of splits,
+//! their CTAs are rounded up to a whole number per tile.
 
 use super::{Attention, Candidate};
 use crate::kernel::{Direction, Pattern};
@@ -128,7 +129,7 @@ impl Attention {
             }
         }
         let tiles = self.seq_q.div_ceil(rows.into()).max(1);
-        // CTAs that copy the same rows: of all tiles and of all query heads of a KV head.
+        // The CTAs of all query heads of a KV head copy the same rows.
         let sharers = self.heads_q / self.heads_kv.max(1);
         kernel.stages.insert(1, self.append(share, new_rows, sharers));
         kernel.raster.batches = share.ctas.div_ceil(tiles);
