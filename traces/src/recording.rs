@@ -31,6 +31,9 @@ pub struct Operator {
     pub shapes: Vec<Vec<i64>>,
     /// Which argument each shape belongs to.
     pub arguments: Vec<u32>,
+    /// Steps between neighbours along each dimension of each shape, in elements, where recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strides: Vec<Vec<i64>>,
     /// Type of each argument, as written.
     pub types: Vec<String>,
     /// Values of scalar arguments, as written.

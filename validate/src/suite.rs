@@ -467,6 +467,7 @@ fn row_operation(row: &Row, dtype: DType) -> Result<Operation, String> {
             rows,
             columns,
             dtype,
+            written_dtype: None,
             backward: false,
             vector_bytes: if vllm { dtype.bytes() } else { 16.0 },
             recorded: vllm.then_some(token_launch),
@@ -485,6 +486,7 @@ fn row_operation(row: &Row, dtype: DType) -> Result<Operation, String> {
                 write_bytes: write.min(bytes),
                 sfu_per_element: if special.contains(&op) { 2.0 } else { 0.0 },
                 vector_bytes: if vllm { dtype.bytes() } else { 16.0 },
+                elements_at_once: if vllm { 1.0 } else { 4.0 },
                 recorded: if vllm { Some(token_launch) } else { launch },
                 ..Streaming::new(KernelClass::Elementwise, elements)
             })

@@ -51,8 +51,10 @@ fn operations() -> impl Strategy<Value = Operation> {
                 rows,
                 columns,
                 dtype,
+                written_dtype: None,
                 backward,
                 vector_bytes: 16.0,
+                elements_at_once: 4.0,
                 recorded: None,
             })
         ),

@@ -6,6 +6,7 @@ use lumacycle_workloads::ops::{Operation, Streaming};
 use lumacycle_workloads::{DType, KernelClass};
 use regex::Regex;
 
+use super::strides::folded_dimensions;
 use super::{Classified, Known, Launched, dtype_in, volume};
 use crate::names::pattern;
 use crate::recording::Operator;
@@ -15,10 +16,18 @@ static TENSORS: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?:Array|array)<cha
 /// Elements that one thread of a multi-tensor kernel handles: chunks of 65,536 over 512 threads.
 const MULTI_TENSOR_ELEMENTS: f64 = 128.0;
 
-/// Integer instructions per element of kernels that work offsets out of strides: three
-/// dimensions that did not fold into one, each a division by multiplication (its high half at a
-/// quarter of the rate) and a multiply-add per operand.
-const STRIDED_INTEGER_WORK: f64 = 36.0;
+/// Integer instructions per element and dimension of kernels that work offsets out of strides: a
+/// division by multiplication (its high half at a quarter of the rate), the remainder, the end of
+/// the loop, and a multiply-add per operand.
+const DIMENSION: f64 = 12.0;
+
+/// Dimensions where strides are not recorded.
+const DIMENSIONS: usize = 3;
+
+/// Integer and branch instructions per operand and element of kernels that convert types as they
+/// go: `fetch_and_cast` and `cast_and_store` find the type among a dozen by comparing, in a tree
+/// of four levels with a branch each, reconverge, and scale the offset by the type's size.
+const CAST: f64 = 16.0;
 
 /// Integer instructions of dividing by a number that the compiler doesn't know, and conversions
 /// and reciprocals among them, which take the place of special functions.
@@ -152,6 +161,18 @@ fn special_functions(name: &str) -> f64 {
     if transcendental.iter().any(|word| name.contains(word)) { 2.0 } else { 0.0 }
 }
 
+/// Whether an elementwise kernel converts its operands as it goes (`needs_dynamic_casting`).
+/// Builds since 2.0 name the kernels that don't `gpu_kernel_impl_nocast`; before, four elements a
+/// thread of four bytes or more each give the converting one away.
+fn casts(name: &str) -> bool {
+    let by_lambda = || {
+        let four = name.contains("elementwise_kernel<128, 4");
+        let narrow = dtype_in(name).is_some_and(|dtype| dtype.bytes() < 4.0);
+        four && !narrow || name.contains("{lambda(int)#2}")
+    };
+    name.contains("WithCast<") || name.contains("gpu_kernel_impl<") && by_lambda()
+}
+
 pub(super) fn classify(launched: &Launched<'_>) -> Option<Classified> {
     let name = launched.name;
     let class = match class_of(launched) {
@@ -199,16 +220,32 @@ pub(super) fn classify(launched: &Launched<'_>) -> Option<Classified> {
         (None, None) => return None,
     };
     // Kernels that compute offsets per element (strided or broadcast operands) pay for it.
-    let strided = name.contains("elementwise_kernel<")
-        && !name.contains("vectorized")
-        && !name.contains("TrivialOffset");
+    let plain = name.contains("elementwise_kernel<") && !name.contains("vectorized");
+    let strided = plain && !name.contains("TrivialOffset");
+    let casts = plain && casts(name);
+    let operands = tensors.unwrap_or(2).max(1) as f64;
+    let mut integer = 2.0;
+    if strided {
+        let folded = launched
+            .operator
+            .and_then(|operator| folded_dimensions(operator, &broadcast(operator)?))
+            .filter(|_| known == Known::Kernel);
+        integer += DIMENSION * folded.unwrap_or(DIMENSIONS) as f64;
+    }
+    if casts {
+        integer += CAST * operands;
+    }
+    // Word by word, as wide as operands are on average.
+    let word = ((read + write) / (elements * operands)).clamp(1.0, 16.0);
     let streaming = Streaming {
         read_bytes: read,
         write_bytes: write,
         flops_per_element: 1.0,
         sfu_per_element: special_functions(name),
-        int_per_element: if strided { STRIDED_INTEGER_WORK } else { 2.0 },
-        vector_bytes: if strided { dtype.bytes() } else { 16.0 },
+        int_per_element: integer,
+        vector_bytes: if plain { word } else { 16.0 },
+        // Stores that may alias the next loads, and conversions, wait for each element.
+        elements_at_once: if strided || casts { 1.0 } else { 4.0 },
         recorded: Some(launched.recorded),
         ..Streaming::new(class, elements)
     };
@@ -265,6 +302,7 @@ fn concatenation(launched: &Launched<'_>) -> Option<Classified> {
             int_per_element: 12.0 + divisions * DIVISION,
             sfu_per_element: divisions * CONVERSIONS,
             vector_bytes: if vectors { 16.0 } else { bytes },
+            elements_at_once: if vectors { 4.0 } else { 1.0 },
             recorded: Some(launched.recorded),
             ..Streaming::new(KernelClass::Copy, elements)
         };

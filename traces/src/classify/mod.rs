@@ -8,6 +8,7 @@ mod convolution;
 mod elementwise;
 mod matrix;
 mod other;
+mod strides;
 #[cfg(test)]
 mod tests;
 

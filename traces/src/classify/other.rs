@@ -105,11 +105,23 @@ pub(super) fn rows(launched: &Launched<'_>) -> Option<Classified> {
         rows: rows_count,
         columns: ((elements / rows_count as f64) as u64).max(1),
         dtype,
+        written_dtype: if softmax { softmax_result(launched.name) } else { None },
         backward,
         vector_bytes: 16.0,
         recorded: Some(launched.recorded),
     };
     Some(Classified::new(Operation::Rows(rows), dtype, Known::Kernel))
+}
+
+/// Type of the result as PyTorch's softmax kernels name it: `softmax_warp_forward<input, output,
+/// …>` and `cunn_SoftMaxForward<vector, input, accumulator, output, …>`.
+fn softmax_result(name: &str) -> Option<DType> {
+    let arguments = |kernel: &str| name.split(kernel).nth(1).map(|rest| rest.split(','));
+    let output = match arguments("softmax_warp_forward<") {
+        Some(mut found) => found.nth(1),
+        None => arguments("cunn_SoftMaxForward<").and_then(|mut found| found.nth(3)),
+    };
+    dtype_in(output?)
 }
 
 pub(super) fn reduction(launched: &Launched<'_>) -> Option<Classified> {

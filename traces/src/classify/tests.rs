@@ -20,6 +20,7 @@ fn launched(
         name: Arc::from(operator),
         arguments: (0..u32::try_from(shapes.len()).unwrap()).collect(),
         shapes: shapes.iter().map(|shape| shape.to_vec()).collect(),
+        strides: Vec::new(),
         types: types.iter().map(|text| (*text).to_owned()).collect(),
         scalars: scalars.iter().map(|text| (*text).to_owned()).collect(),
     };

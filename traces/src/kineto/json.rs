@@ -45,6 +45,16 @@ pub(super) enum Shape {
     List(Vec<Vec<i64>>),
 }
 
+impl Shape {
+    /// What is said of each tensor.
+    pub(super) fn into_members(self) -> Vec<Vec<i64>> {
+        match self {
+            Self::Tensor(one) => vec![one],
+            Self::List(all) => all,
+        }
+    }
+}
+
 /// The fields of `args` that are used.
 #[derive(Debug, Default)]
 pub(super) struct Args {
@@ -58,6 +68,7 @@ pub(super) struct Args {
     pub(super) external_id: Option<f64>,
     pub(super) bytes: Option<f64>,
     pub(super) shapes: Vec<Shape>,
+    pub(super) strides: Vec<Shape>,
     pub(super) types: Vec<String>,
     pub(super) scalars: Vec<String>,
     pub(super) collective_name: Option<String>,
@@ -382,6 +393,7 @@ impl<'de> Visitor<'de> for ArgsSeed {
                 "External id" | "external id" => args.external_id = number(&mut map)?,
                 "bytes" => args.bytes = number(&mut map)?,
                 "Input Dims" | "Input dims" => args.shapes = shapes(&map.next_value()?),
+                "Input Strides" => args.strides = shapes(&map.next_value()?),
                 "Input type" => args.types = texts(&map.next_value()?),
                 "Concrete Inputs" => args.scalars = texts(&map.next_value()?),
                 "Collective name" => args.collective_name = text(&mut map)?,

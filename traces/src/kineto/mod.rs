@@ -280,5 +280,8 @@ fn operator(name: Arc<str>, args: Args) -> Operator {
             }
         }
     }
-    Operator { name, shapes, arguments, types: args.types, scalars: args.scalars }
+    // One for each shape, or they are of no use.
+    let strides: Vec<Vec<i64>> = args.strides.into_iter().flat_map(Shape::into_members).collect();
+    let strides = if strides.len() == shapes.len() { strides } else { Vec::new() };
+    Operator { name, shapes, arguments, strides, types: args.types, scalars: args.scalars }
 }

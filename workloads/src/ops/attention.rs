@@ -341,6 +341,7 @@ impl Attention {
             rows: heads * self.seq_q,
             columns: self.seq_kv,
             dtype: self.dtype,
+            written_dtype: None,
             backward: self.backward,
             vector_bytes: 16.0,
             recorded: None,

@@ -50,6 +50,9 @@ pub struct Rows {
     pub columns: u64,
     /// Element type.
     pub dtype: DType,
+    /// Element type of the result, where it is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_dtype: Option<DType>,
     /// Gradient instead of the forward pass.
     #[serde(default)]
     pub backward: bool,
@@ -71,6 +74,11 @@ impl Rows {
         }
     }
 
+    /// Bytes of an element of the result.
+    fn written_bytes(&self) -> f64 {
+        self.written_dtype.unwrap_or(self.dtype).bytes()
+    }
+
     fn elements(&self) -> f64 {
         self.rows as f64 * self.columns as f64
     }
@@ -83,7 +91,7 @@ impl Rows {
     /// Inputs read once, result written once.
     pub fn compulsory_bytes(&self) -> f64 {
         let inputs = if self.backward { 2.0 } else { 1.0 };
-        self.elements() * self.dtype.bytes() * (inputs + 1.0)
+        self.elements() * (self.dtype.bytes() * inputs + self.written_bytes())
     }
 
     /// The recorded launch; else the one that PyTorch's fixed rules give: a warp per row for
@@ -181,7 +189,7 @@ impl Rows {
         let per_cta = self.elements() / ctas;
         let inputs = if self.backward { 2.0 } else { 1.0 };
         let read = per_cta * self.dtype.bytes() * inputs;
-        let written = per_cta * self.dtype.bytes();
+        let written = per_cta * self.written_bytes();
         // A warp keeps a short row in its registers. Softmax by CTA reads its row for the
         // maximum, the sum and the result; normalisations read it for the moments and the result.
         let softmax = self.operation == RowOperation::Softmax;
@@ -203,12 +211,14 @@ impl Rows {
         } else {
             libm::ceil(per_cta / (threads * at_once)).max(1.0)
         };
+        // A warp with rows of its own loads word by word, all words at once.
+        let word = if softmax && !softmax_by_cta { self.dtype.bytes() } else { self.vector_bytes };
         let exponentials = f64::from(u8::from(softmax));
         let work = |share: f64| Demand {
             fp32: per_cta / 32.0 * 3.0 * inputs * share / iterations,
             sfu: per_cta / 32.0 * exponentials * share / iterations,
             int32: per_cta / 32.0 * 2.0 / iterations + warps,
-            memory: (read / (32.0 * self.vector_bytes) / iterations).max(warps.min(per_cta / 32.0)),
+            memory: (read / (32.0 * word) / iterations).max(warps.min(per_cta / 32.0)),
             ..Demand::default()
         };
         let mut reduce = Stage::once("read and reduce");
@@ -272,7 +282,7 @@ impl Rows {
             tensor_from_registers: false,
             stages: vec![reduce, combine, write],
             read_footprint_bytes: self.elements() * self.dtype.bytes() * inputs,
-            write_footprint_bytes: self.elements() * self.dtype.bytes(),
+            write_footprint_bytes: self.elements() * self.written_bytes(),
             then: Vec::new(),
             useful_share: 1.0,
         }

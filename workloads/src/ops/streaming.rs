@@ -39,6 +39,10 @@ pub struct Streaming {
     /// an element's size where the source loops over single elements.
     #[serde(default = "full_vector")]
     pub vector_bytes: f64,
+    /// Elements whose operands a thread asks for before it waits for any: 1 where a store or a
+    /// conversion stands between one element's loads and the next one's.
+    #[serde(default = "elements_per_thread")]
+    pub elements_at_once: f64,
     /// Share of each fetched sector that is used; 1 = contiguous.
     pub contiguous_share: f64,
     /// The launch, where recorded.
@@ -49,6 +53,10 @@ pub struct Streaming {
 /// Vectors of 16 bytes.
 pub(super) const fn full_vector() -> f64 {
     16.0
+}
+
+const fn elements_per_thread() -> f64 {
+    ELEMENTS_PER_THREAD
 }
 
 impl Streaming {
@@ -63,6 +71,7 @@ impl Streaming {
             sfu_per_element: 0.0,
             int_per_element: 2.0,
             vector_bytes: full_vector(),
+            elements_at_once: ELEMENTS_PER_THREAD,
             contiguous_share: 1.0,
             recorded: None,
         }
@@ -91,9 +100,7 @@ impl Streaming {
         let warps = launch.warps() as f64;
         // Idle threads still launch: a thread handles at least its share of one element.
         let per_thread = self.elements / (ctas * threads);
-        // Without vectors a thread has one element of each operand under way.
-        let at_once = if self.vector_bytes < 8.0 { 1.0 } else { ELEMENTS_PER_THREAD };
-        let iterations = libm::ceil(per_thread / at_once).max(1.0);
+        let iterations = libm::ceil(per_thread / self.elements_at_once).max(1.0);
         let per_iteration = self.elements / ctas / iterations;
         let warp_elements = per_iteration / 32.0;
         let (read, write) =

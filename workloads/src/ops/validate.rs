@@ -248,6 +248,9 @@ impl Operation {
                 if !(0.5..=16.0).contains(&s.vector_bytes) {
                     return Err("vector_bytes must lie between 0.5 and 16".to_owned());
                 }
+                if !(1.0..=64.0).contains(&s.elements_at_once) {
+                    return Err("elements_at_once must lie between 1 and 64".to_owned());
+                }
                 if !(0.01..=1.0).contains(&s.contiguous_share) {
                     return Err("contiguous_share must lie between 0.01 and 1".to_owned());
                 }

@@ -100,6 +100,7 @@ fn operation(shape: &KernelShape) -> Result<(Operation, &KernelCommon, DType), F
                 rows: *rows,
                 columns: *columns,
                 dtype,
+                written_dtype: None,
                 backward: false,
                 vector_bytes: 16.0,
                 recorded: None,
