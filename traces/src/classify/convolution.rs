@@ -1,6 +1,6 @@
 //! Convolutions and the helpers that a convolution call launches.
 
-use lumacycle_workloads::ops::gemm::Tile;
+use lumacycle_workloads::ops::gemm::{Math, Tile};
 use lumacycle_workloads::ops::{
     ConvAlgorithm, ConvDirection, Convolution, Gemm, Operation, Streaming,
 };
@@ -23,6 +23,8 @@ const MAIN_WORDS: [&str; 8] = [
 /// Products that walk the convolution's windows themselves.
 const IMPLICIT: [&str; 4] =
     ["implicit_gemm", "implicit_convolve", "ImplicitGemm", "explicit_convolve"];
+/// cuDNN's kernels written in C++.
+const COMPILED: [&str; 4] = ["convolve_sgemm", "dgrad_engine", "wgrad_alg0", "dgrad2d_alg1"];
 const HELPERS: [&str; 12] = [
     "nchwToNhwc",
     "nhwcToNchw",
@@ -176,6 +178,8 @@ impl Call {
             direction: self.direction,
             algorithm: ConvAlgorithm::ImplicitGemm,
             tile: None,
+            word_by_word: false,
+            by_tap: false,
             recorded: None,
         }
     }
@@ -197,15 +201,20 @@ impl Call {
 
     /// Fills in what the call does not record (stride or filter) so that the tiles match the
     /// recorded grid.
-    fn complete_from_grid(&mut self, tile: &Tile, ctas: u64) {
+    fn complete_from_grid(&mut self, tile: &Tile, grid: [u32; 3]) {
+        let [x, y, slices] = grid.map(u64::from);
+        let ctas = x * y * slices;
         let tiles = |call: &Self| {
             let (m, n) = call.result();
             let count =
                 |a: u32, b: u32| m.div_ceil(a.into()).saturating_mul(n.div_ceil(b.into())).max(1);
             let (one, other) = (count(tile.m, tile.n), count(tile.n, tile.m));
             let distance = |tiles: u64| {
-                // Weight gradients are split along k: any multiple is as good.
-                if call.direction == ConvDirection::WeightGradient && ctas >= tiles {
+                // Weight gradients are split along k, in z where that is used; else any multiple
+                // is as good.
+                if call.direction == ConvDirection::WeightGradient && slices > 1 {
+                    (x * y).abs_diff(tiles)
+                } else if call.direction == ConvDirection::WeightGradient && ctas >= tiles {
                     ctas % tiles
                 } else {
                     ctas.abs_diff(tiles)
@@ -270,7 +279,7 @@ fn main_kernel(launched: &Launched<'_>, call: &Call, named: &NamedKernel) -> Cla
     call.dtype = dtype;
     let winograd = launched.name_has(&["winograd"]);
     if !call.complete && !winograd {
-        call.complete_from_grid(&named.tile, launched.ctas());
+        call.complete_from_grid(&named.tile, launched.recorded.launch.grid);
     } else if call.direction == ConvDirection::WeightGradient && call.filter == 1 && winograd {
         call.filter = 9;
     }
@@ -283,7 +292,15 @@ fn main_kernel(launched: &Launched<'_>, call: &Call, named: &NamedKernel) -> Cla
     if count(&turned).abs_diff(ctas) < count(&tile).abs_diff(ctas) {
         tile = turned;
     }
+    let compiled = launched.name_has(&COMPILED);
+    let shared = f64::from(launched.recorded.launch.shared_bytes);
+    let step_bytes = f64::from((tile.m + tile.n) * tile.k) * dtype.bytes();
+    if compiled && shared > 0.0 && shared < 2.0 * step_bytes {
+        tile.stages = 1;
+    }
     let convolution = Convolution {
+        word_by_word: compiled,
+        by_tap: launched.name_has(&["nhwc", "NHWC"]) && tile.math != Math::Simt,
         algorithm: if winograd { ConvAlgorithm::Winograd } else { ConvAlgorithm::ImplicitGemm },
         tile: Some(tile),
         recorded: Some(launched.recorded),

@@ -4,8 +4,11 @@
 //! The implicit GEMM has the classic correspondence: forward m = n·p·q, n = k, k = c·r·s; data
 //! gradient m = n·h·w, n = c, k = k·r·s; weight gradient m = k, n = c·r·s, k = n·p·q. Its
 //! operands are read through the convolution's windows, so DRAM sees the tensors once while L2
-//! sees every tile. Fused Winograd (F(2×2, 3×3)) divides the multiplications by 2.25 and adds
-//! transforms. Left out: FFT kernels as such (their parts appear as streaming kernels).
+//! sees every tile. Fused Winograd (F(2×2, 3×3); Lavin and Gray, CVPR 2016) is a product for each of
+//! the 16 points of a 4×4 patch, over channels alone, and adds transforms. cuDNN's kernels in C++
+//! (`implicit_convolve_sgemm`, `dgrad_engine`, `wgrad_alg0_engine`) keep one step of their operands
+//! in shared memory and work out the place of every word. CUTLASS's kernels for channels-last
+//! tensors step over the channels of one filter tap at a time. Left out: FFT kernels as such (their parts appear as streaming kernels).
 
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +65,13 @@ pub struct Convolution {
     /// The tile, where a recording names it.
     #[serde(default)]
     pub tile: Option<Tile>,
+    /// Loads single words and works out where each lies, as compiled kernels do; assembly and
+    /// kernels with tables of offsets don't.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub word_by_word: bool,
+    /// Every step of k lies within the channels of one filter tap (channels-last tensors).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_tap: bool,
     /// The launch, where recorded.
     #[serde(default)]
     pub recorded: Option<Recorded>,
@@ -145,18 +155,40 @@ impl Convolution {
         (gemm, operands)
     }
 
-    fn gemm_kernel(&self, tile: Tile, recorded: Option<Recorded>) -> Kernel {
+    /// The products of fused Winograd as one: 16 points are four times the patches (a quarter of
+    /// the pixels) by four times the filters, over channels.
+    fn as_winograd(&self) -> (Gemm, (f64, f64)) {
         let (mut gemm, operands) = self.as_gemm();
+        gemm.n *= 4;
+        gemm.k = gemm.k.div_ceil(self.filter.max(1));
+        (gemm, operands)
+    }
+
+    fn gemm_kernel(&self, tile: Tile, recorded: Option<Recorded>) -> Kernel {
+        let winograd = self.algorithm == ConvAlgorithm::Winograd;
+        let (mut gemm, operands) = if winograd { self.as_winograd() } else { self.as_gemm() };
         gemm.recorded = recorded;
+        if self.by_tap && self.direction == ConvDirection::Forward && !winograd {
+            let step = u64::from(tile.k);
+            let taps = self.filter.max(1);
+            gemm.k = (gemm.k / taps).div_ceil(step) * step * taps;
+        }
+        if self.word_by_word {
+            gemm.vector_bytes = self.dtype.bytes();
+        }
         // A recorded grid with more CTAs than tiles was split along k.
         let tiles = gemm.m.div_ceil(tile.m.into()) * gemm.n.div_ceil(tile.n.into()) * gemm.batch;
         let split = recorded.map_or_else(
             || self.default_split(&gemm, tile, tiles),
             |recorded| (recorded.launch.ctas() / tiles.max(1)).clamp(1, 256) as u32,
         );
-        let mut kernel = gemm.kernel(KernelClass::Convolution, tile, split, operands, 4.0);
-        if self.algorithm == ConvAlgorithm::Winograd {
-            Self::apply_winograd(&mut kernel);
+        // A vector's address and whether it lies inside of the image; word by word, channel and
+        // filter tap are divided out of the step (by multiplication), and row and column of the
+        // pixel compared with both borders.
+        let index = if self.word_by_word { 10.0 } else { 4.0 };
+        let mut kernel = gemm.kernel(KernelClass::Convolution, tile, split, operands, index);
+        if winograd {
+            Self::add_transforms(&mut kernel, tile);
         }
         kernel
     }
@@ -171,15 +203,18 @@ impl Convolution {
         (256 / tiles.max(1)).clamp(1, (steps / 4).max(1)).min(64) as u32
     }
 
-    /// F(2×2, 3×3): 16 multiplications where the direct algorithm has 36, and transforms of
-    /// the input tile and the output on the same pipes.
-    fn apply_winograd(kernel: &mut Kernel) {
-        const SAVING: f64 = 36.0 / 16.0;
+    /// Transforms of F(2×2, 3×3): 32 additions for each 4×4 patch and channel, 28 for each filter and
+    /// channel, 24 for each patch of the result and filter (Lavin and Gray).
+    fn add_transforms(kernel: &mut Kernel, tile: Tile) {
+        let (patches, filters) = (f64::from(tile.m) / 4.0, f64::from(tile.n) / 4.0);
         for stage in &mut kernel.stages {
-            if stage.name == "main loop" {
-                let transforms = stage.demand.fp32 * 0.25 / SAVING;
-                stage.demand.fp32 = stage.demand.fp32 / SAVING + transforms;
-                stage.demand.shared_wavefronts /= SAVING;
+            match stage.name {
+                "main loop" => {
+                    let channel = 32.0 * patches + 28.0 * filters;
+                    stage.demand.fp32 += channel * f64::from(tile.k) / 32.0;
+                }
+                "epilogue" => stage.demand.fp32 += 24.0 * patches * filters / 32.0,
+                _ => {}
             }
         }
         kernel.variant = format!("winograd {}", kernel.variant);
@@ -247,6 +282,8 @@ mod tests {
             direction: ConvDirection::Forward,
             algorithm: ConvAlgorithm::ImplicitGemm,
             tile: None,
+            word_by_word: false,
+            by_tap: false,
             recorded: None,
         };
         for direction in

@@ -370,9 +370,10 @@ impl Gemm {
         stage.demand = demand;
         stage.in_flight = f64::from(tile.stages.max(2) - 1);
         stage.memory_round_trips = 1.0;
-        stage.barriers = 1.0;
-        // After the barrier the first fragments of the step have to come out of shared memory.
-        stage.shared_round_trips = 1.0;
+        // After the barrier the first fragments of the step have to come out of shared memory;
+        // a single buffer is filled between two barriers.
+        stage.barriers = if tile.stages == 1 { 2.0 } else { 1.0 };
+        stage.shared_round_trips = stage.barriers;
         // Clusters of two CTAs fetch the operand they share once (multicast); pairs of SMs each
         // fetch half of B, and two pairs of a cluster half of A.
         let (a_share, b_share) = match tile.math {
