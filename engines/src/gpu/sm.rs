@@ -238,10 +238,13 @@ pub fn resident_set(
             };
         in_step += stage.iterations * per_iteration.max(longest);
     }
-    // Partitions wait for the memory pipes that they share, and the other way round.
+    // Partitions wait for the memory pipes that they share, and the other way round; tensor cores
+    // that read shared memory by themselves wait for nobody's instructions.
+    let own_operands = kernel.tensor.is_some() && !kernel.tensor_from_registers;
     let own = busy[..SCHEDULED].iter().copied().fold(0.0, f64::max);
     let shared = busy[SCHEDULED..].iter().copied().fold(0.0, f64::max);
-    let throughput = norm(own, shared, gpu.sm.pipe_order);
+    let throughput =
+        if own_operands { own.max(shared) } else { norm(own, shared, gpu.sm.pipe_order) };
     let overlapped = throughput.max(chain).max(queued(resident, throughput / resident, waits));
     let cycles = overlapped + (in_step - overlapped).max(0.0) / resident.max(1.0);
     SmTime { cycles, busy, chain, waits: all_waits, longest_chain }

@@ -373,12 +373,17 @@ impl Gemm {
         // After the barrier the first fragments of the step have to come out of shared memory;
         // a single buffer is filled between two barriers.
         stage.barriers = if tile.stages == 1 { 2.0 } else { 1.0 };
+        if matches!(tile.math, Math::WarpGroup | Math::TensorMemory) {
+            // Tensor cores take their operands asynchronously, several steps ahead of the warps
+            // that wait for them.
+            stage.barriers = 0.0;
+        }
         stage.shared_round_trips = stage.barriers;
         // Clusters of two CTAs fetch the operand they share once (multicast); pairs of SMs each
         // fetch half of B, and two pairs of a cluster half of A.
         let (a_share, b_share) = match tile.math {
             Math::Simt | Math::Tensor => (1.0, 1.0),
-            Math::WarpGroup => (1.0, 0.5),
+            Math::WarpGroup => self.recorded_cluster().map_or((1.0, 0.5), |ctas| (1.0 / ctas, 1.0)),
             Math::TensorMemory => (0.5, 0.5),
         };
         stage.streams = vec![
@@ -396,6 +401,14 @@ impl Gemm {
             },
         ];
         stage
+    }
+
+    /// CTAs of a cluster that a recorded launch gives away: kernels that fetch their tiles
+    /// themselves are launched as many clusters (x) of so many CTAs (y) as run at once.
+    fn recorded_cluster(&self) -> Option<f64> {
+        let [clusters, ctas, z] = self.recorded?.launch.grid;
+        let resident = z == 1 && clusters >= 16 && clusters * ctas <= 160;
+        (resident && [2, 4, 8].contains(&ctas)).then(|| f64::from(ctas))
     }
 
     fn epilogue_stage(&self, tile: Tile, out_bytes: f64) -> Stage {
