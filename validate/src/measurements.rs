@@ -13,6 +13,11 @@ use crate::ValidateError;
 
 /// Longest line of a table, in bytes.
 const LONGEST_LINE: u64 = 1 << 20;
+/// Column of the least time that a source shows, in microseconds.
+const FLOOR: &str = "host_floor_us";
+/// Rows that have to come down to it, and how near.
+const AT_FLOOR: usize = 3;
+const NEAR_FLOOR: f64 = 1.1;
 /// Most rows of a table.
 const MOST_ROWS: usize = 1 << 21;
 
@@ -21,6 +26,8 @@ const MOST_ROWS: usize = 1 << 21;
 pub struct Row {
     columns: std::sync::Arc<HashMap<String, usize>>,
     record: csv::StringRecord,
+    /// Whether the table has rows that show this row's floor.
+    floor_shown: bool,
 }
 
 impl Row {
@@ -31,12 +38,19 @@ impl Row {
         Self {
             columns: std::sync::Arc::new(columns.collect()),
             record: cells.iter().map(|(_, value)| *value).collect(),
+            floor_shown: true,
         }
     }
 
     /// A cell's text; empty where there is none.
     pub fn text(&self, column: &str) -> &str {
         self.columns.get(column).and_then(|&i| self.record.get(i)).unwrap_or_default().trim()
+    }
+
+    /// Least time between two events, in microseconds, where rows of the same source and GPU come
+    /// down to it: the least of a few long rows is none.
+    pub(crate) fn shown_floor_us(&self) -> Option<f64> {
+        self.number(FLOOR).filter(|_| self.floor_shown)
     }
 
     /// A cell's number.
@@ -109,7 +123,26 @@ pub fn read(path: &Path, needed: &[&str]) -> Result<Vec<Row>, ValidateError> {
         if rows.len() == MOST_ROWS {
             return Err(unreadable(format!("it has more than {MOST_ROWS} rows")));
         }
-        rows.push(Row { columns: std::sync::Arc::clone(&columns), record });
+        rows.push(Row { columns: std::sync::Arc::clone(&columns), record, floor_shown: false });
     }
+    look_for_floors(&mut rows);
     Ok(rows)
+}
+
+/// Marks rows whose floor enough rows come down to.
+fn look_for_floors(rows: &mut [Row]) {
+    let key = |row: &Row| ["source", "gpu", FLOOR].map(|column| row.text(column).to_owned());
+    let mut at_floor: HashMap<[String; 3], usize> = HashMap::new();
+    for row in rows.iter() {
+        let (Some(floor), Some(time)) = (row.number(FLOOR), row.number("runtime_us")) else {
+            continue;
+        };
+        if time <= NEAR_FLOOR * floor {
+            *at_floor.entry(key(row)).or_default() += 1;
+        }
+    }
+    at_floor.retain(|_, count| *count >= AT_FLOOR);
+    for row in rows {
+        row.floor_shown = !at_floor.is_empty() && at_floor.contains_key(&key(row));
+    }
 }

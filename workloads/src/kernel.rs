@@ -197,13 +197,24 @@ pub struct Demand {
     /// Wavefronts of L1's data array where lanes of a global access collide on its banks (equal
     /// offsets in different lines).
     pub l1_wavefronts: f64,
+    /// Register operands that these instructions don't read (constants, two operands of three),
+    /// where that was counted.
+    pub spared_operands: f64,
 }
 
 impl Demand {
     /// Warp-wide register operands read: three by a multiply-add or an integer instruction, two
-    /// by a memory instruction (address and value), one by a special function.
+    /// by a memory instruction (address and value), one by a special function; less what is known
+    /// not to be read.
     pub fn register_operands(&self) -> f64 {
-        3.0 * (self.fp32 + self.fp16x2 + self.fp64 + self.int32) + 2.0 * self.memory + self.sfu
+        let arithmetic = 3.0 * (self.fp32 + self.fp16x2 + self.fp64 + self.int32);
+        (arithmetic + 2.0 * self.memory + self.sfu - self.spared_operands).max(0.0)
+    }
+
+    /// Instructions with three operands and a result that access registers as often as all of
+    /// these: branches don't, and operands that are known not to be read take their quarter off.
+    pub fn full_instructions(&self) -> f64 {
+        (self.instructions() - self.control - self.spared_operands / 4.0).max(0.0)
     }
 
     /// Warp instructions issued.

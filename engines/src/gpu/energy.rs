@@ -26,7 +26,8 @@ pub struct Events {
     pub time_ns: f64,
     /// Share of all SMs that had work, on average, in [0, 1].
     pub active_sms: f64,
-    /// Warp instructions of any kind.
+    /// Warp instructions of any kind, as many full ones (three operands and a result) as take the
+    /// same energy.
     pub issued: f64,
     /// fp32 and packed half instructions.
     pub fp32: f64,
@@ -109,7 +110,7 @@ pub(super) fn events(
     Events {
         time_ns,
         active_sms: (ctas / f64::from(gpu.sm.count)).min(1.0),
-        issued: sum(lumacycle_workloads::Demand::instructions),
+        issued: sum(lumacycle_workloads::Demand::full_instructions),
         fp32: sum(|d| d.fp32 + d.fp16x2),
         fp64: sum(|d| d.fp64),
         int32: sum(|d| d.int32),

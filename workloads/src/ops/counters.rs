@@ -143,6 +143,7 @@ impl Counters {
             tensor_instructions: 0.0,
             shared_wavefronts: per(self.shared_wavefronts),
             l1_wavefronts: 0.0,
+            spared_operands: 0.0,
         };
         // Compilers keep about four independent accesses in flight.
         stage.in_flight = 4.0_f64.min(rounds);

@@ -2,18 +2,14 @@
 //!
 //! A CTA (or a warp, for short rows) owns a row, reads it, reduces it, and writes the result.
 //! Rows that do not fit in registers or shared memory are read again; whether the second read
-//! hits a cache is for the engine to say. Left out: cluster-wide reductions.
+//! hits a cache is for the engine to say. PyTorch's softmax and layer norm have modules of their
+//! own. Left out: cluster-wide reductions.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Candidate, Recorded};
 use crate::kernel::{Demand, Direction, Pattern};
 use crate::{DType, Kernel, KernelClass, Launch, Raster, Stage, Stream, Target};
-
-/// Instructions of Welford's update of mean and variance by an element, and how many of them the
-/// next element waits for.
-const WELFORD: f64 = 14.0;
-const WELFORD_CHAIN: f64 = 2.0;
 
 /// Which normalisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -75,11 +71,11 @@ impl Rows {
     }
 
     /// Bytes of an element of the result.
-    fn written_bytes(&self) -> f64 {
+    pub(super) fn written_bytes(&self) -> f64 {
         self.written_dtype.unwrap_or(self.dtype).bytes()
     }
 
-    fn elements(&self) -> f64 {
+    pub(super) fn elements(&self) -> f64 {
         self.rows as f64 * self.columns as f64
     }
 
@@ -90,8 +86,7 @@ impl Rows {
 
     /// Inputs read once, result written once.
     pub fn compulsory_bytes(&self) -> f64 {
-        let inputs = if self.backward { 2.0 } else { 1.0 };
-        self.elements() * (self.dtype.bytes() * inputs + self.written_bytes())
+        self.elements() * (self.dtype.bytes() * self.inputs() + self.written_bytes())
     }
 
     /// The recorded launch; else the one that PyTorch's fixed rules give: a warp per row for
@@ -110,169 +105,97 @@ impl Rows {
                     Launch::linear(self.rows.div_ceil(4 * per_warp), 128, 40, 0)
                 }
                 RowOperation::Softmax => {
-                    let vectors = self.columns as f64 * self.dtype.bytes() / 16.0;
-                    let threads = (vectors as u32).clamp(32, 512);
-                    // The largest power of two not above it.
-                    let threads = 1 << threads.ilog2();
+                    // At least half of a row shall go by vectors of 16 bytes.
+                    let vectors = (self.columns as f64 * self.dtype.bytes() / 16.0).min(1024.0);
+                    let threads = ((vectors / 2.0) as u32).next_power_of_two().max(32);
                     Launch::linear(self.rows, threads, 40, 32 * 8)
                 }
                 RowOperation::Norm(_) => Launch::linear(self.rows, 128, 40, 32 * 8),
             },
         };
-        // Rows that vectors don't divide take PyTorch's older pair of kernels.
-        let vectors = self.columns as f64 * self.dtype.bytes() / 16.0;
+        // Rows that vectors of four elements don't divide take PyTorch's older pair of kernels.
         let layer = self.operation == RowOperation::Norm(NormKind::Layer) && !self.backward;
-        if layer && self.recorded.is_none() && libm::floor(vectors) < vectors {
+        if layer && self.recorded.is_none() && !self.columns.is_multiple_of(4) {
             return vec![self.in_two_kernels()];
         }
         vec![self.kernel(launch).into()]
     }
 
-    /// Moments of each row by a CTA of 512 threads, element by element with Welford's update;
-    /// then the result by another of 256.
-    fn in_two_kernels(&self) -> Candidate {
-        let row_bytes = self.columns as f64 * self.dtype.bytes();
-        let read = |threads: f64| {
-            let iterations = libm::ceil(self.columns as f64 / threads);
-            let mut stage = Stage::once("elements");
-            stage.iterations = iterations;
-            stage.memory_round_trips = 1.0;
-            let warps = libm::ceil(self.columns as f64 / 32.0) / iterations;
-            stage.demand.memory = warps;
-            stage.demand.int32 = 6.0 * warps;
-            stage.streams =
-                vec![Stream::streaming("input", Direction::Read, row_bytes / iterations)];
-            (stage, warps)
-        };
-        let whole = |launch: Launch, stages: Vec<Stage>, written: f64| Kernel {
-            class: self.class(),
-            variant: format!("{} rows, {} threads, scalar", self.rows, launch.threads()),
-            launch,
-            raster: Raster::flat(launch.ctas()),
-            tensor: None,
-            tensor_from_registers: false,
-            stages,
-            read_footprint_bytes: self.elements() * self.dtype.bytes(),
-            write_footprint_bytes: written,
-            then: Vec::new(),
-            useful_share: 1.0,
-        };
-        let (mut moments, warps) = read(512.0);
-        // Mean and variance are carried on with a division each time.
-        moments.demand.fp32 = WELFORD * warps;
-        moments.demand.sfu = warps;
-        moments.dependent_instructions = 14.0;
-        let mut combine = Stage::once("combine");
-        // Two levels of five shuffle steps, three values and a division each.
-        combine.dependent_instructions = 10.0 * 16.0;
-        combine.shared_round_trips = 10.0 * 3.0;
-        combine.barriers = 2.0;
-        combine.demand.memory = 16.0 * 15.0;
-        combine.demand.fp32 = 16.0 * 5.0 * 10.0;
-        let small = Launch::linear(self.rows, 512, 32, 16 * 16);
-        let first = whole(small, vec![moments, combine], self.rows as f64 * 8.0);
-        let (mut result, warps) = read(256.0);
-        // Mean, deviation, scale and shift come from caches.
-        result.demand.memory += 4.0 * warps;
-        result.demand.fp32 = 4.0 * warps;
-        result.dependent_instructions = 8.0;
-        let written = row_bytes / result.iterations;
-        result.streams.push(Stream::streaming("output", Direction::Write, written));
-        let all = self.elements() * self.dtype.bytes();
-        let second = whole(Launch::linear(self.rows, 256, 32, 0), vec![result], all);
-        Candidate { kernels: vec![first, second] }
-    }
-
     fn kernel(&self, launch: Launch) -> Kernel {
+        match self.operation {
+            RowOperation::Softmax if self.columns <= 1024 => return self.softmax_by_warp(launch),
+            RowOperation::Softmax => return self.softmax_by_cta(launch),
+            RowOperation::Norm(NormKind::Layer) if !self.backward => {
+                return self.layer_norm(launch);
+            }
+            RowOperation::Norm(_) => {}
+        }
         let ctas = launch.ctas() as f64;
         let warps = launch.warps() as f64;
         let per_cta = self.elements() / ctas;
-        let inputs = if self.backward { 2.0 } else { 1.0 };
+        let inputs = self.inputs();
         let read = per_cta * self.dtype.bytes() * inputs;
         let written = per_cta * self.written_bytes();
-        // A warp keeps a short row in its registers. Softmax by CTA reads its row for the
-        // maximum, the sum and the result; normalisations read it for the moments and the result.
-        let softmax = self.operation == RowOperation::Softmax;
-        let softmax_by_cta = softmax && self.columns > 1024;
-        let passes: f64 = match softmax {
-            true if softmax_by_cta => 3.0,
-            true => 1.0,
-            false => 2.0,
-        };
-        let single = self.vector_bytes < 8.0;
         // Without vectors a thread has one element under way.
+        let single = self.vector_bytes < 8.0;
         let at_once = if single { 1.0 } else { 8.0 };
         let threads = launch.threads() as f64;
-        let iterations = if softmax_by_cta && !single {
-            // PyTorch walks a row in whole vectors of all threads, and the rest by single elements.
-            let vector = threads * 16.0 / self.dtype.bytes();
-            let rest = libm::fmod(self.columns as f64, vector);
-            libm::floor(self.columns as f64 / vector) + libm::ceil(rest / threads)
-        } else {
-            libm::ceil(per_cta / (threads * at_once)).max(1.0)
-        };
-        // A warp with rows of its own loads word by word, all words at once.
-        let word = if softmax && !softmax_by_cta { self.dtype.bytes() } else { self.vector_bytes };
-        let exponentials = f64::from(u8::from(softmax));
-        let work = |share: f64| Demand {
-            fp32: per_cta / 32.0 * 3.0 * inputs * share / iterations,
-            sfu: per_cta / 32.0 * exponentials * share / iterations,
+        let iterations = libm::ceil(per_cta / (threads * at_once)).max(1.0);
+        let demand = Demand {
+            fp32: per_cta / 32.0 * 3.0 * inputs / iterations,
             int32: per_cta / 32.0 * 2.0 / iterations + warps,
-            memory: (read / (32.0 * word) / iterations).max(warps.min(per_cta / 32.0)),
+            memory: (read / (32.0 * self.vector_bytes) / iterations).max(warps.min(per_cta / 32.0)),
             ..Demand::default()
         };
         let mut reduce = Stage::once("read and reduce");
         reduce.iterations = iterations;
-        reduce.demand = work(1.0);
-        let welford = self.operation == RowOperation::Norm(NormKind::Layer) && !self.backward;
-        if welford {
-            // Mean and variance are carried on element by element, with a division each time.
-            reduce.demand.fp32 = WELFORD * per_cta / 32.0 / iterations;
-            reduce.demand.sfu = per_cta / 32.0 / iterations;
-            reduce.dependent_instructions =
-                WELFORD_CHAIN * libm::ceil(per_cta / threads).min(at_once);
-        }
+        reduce.demand = demand;
         reduce.memory_round_trips = 1.0;
-        let in_flight = if single || softmax_by_cta { 1.0 } else { 2.0 };
-        reduce.in_flight = in_flight;
+        reduce.in_flight = if single { 1.0 } else { 2.0 };
         reduce.streams = vec![Stream::streaming("input", Direction::Read, read / iterations)];
-        // A CTA that owns a row reduces over warps through shared memory; PyTorch's softmax does
-        // so twice (maximum, sum), one lane adding up the 32 warp results in turn.
+        // A CTA that owns a row reduces over warps through shared memory.
         let per_row =
             self.rows as f64 >= ctas && launch.threads() > 32 && self.rows as f64 <= ctas * 1.5;
-        let reductions = if per_row { 1.0 + exponentials } else { 0.0 };
-        let serial = if exponentials > 0.0 { warps.min(32.0) + warps } else { 4.0 };
+        let reductions = f64::from(u8::from(per_row));
+        let serial = 4.0;
         let mut combine = Stage::once("combine");
         // Five shuffle steps in a warp, each a trip through the shared-memory crossbar.
         combine.demand.int32 = warps * 10.0;
-        combine.demand.shared_wavefronts = warps * (2.0 + serial / warps) * reductions.max(1.0);
+        combine.demand.shared_wavefronts = warps * 2.0 + serial;
         combine.demand.memory = warps * 12.0;
         combine.dependent_instructions = 20.0;
-        combine.shared_round_trips = 5.0 * (1.0 + exponentials) + serial * reductions;
+        combine.shared_round_trips = 5.0 + serial * reductions;
         combine.barriers = 3.0 * reductions;
-        if welford {
-            // A level adds up two of each value, once more with a division.
-            let levels = 5.0 + libm::log2(warps.max(1.0));
-            combine.dependent_instructions = 16.0 * levels;
-            combine.shared_round_trips = 3.0 * levels;
-            combine.demand.fp32 = warps * 10.0 * levels;
-            combine.demand.memory = warps * 3.0 * levels;
-        }
         let mut write = Stage::once("write");
         write.iterations = iterations;
-        write.demand = work(1.0);
-        write.streams = vec![Stream::streaming("output", Direction::Write, written / iterations)];
-        if passes > 1.0 {
-            write.memory_round_trips = passes - 1.0;
-            write.in_flight = if softmax_by_cta { 1.0 } else { in_flight };
-            write.streams.push(Stream {
-                label: "input again",
-                direction: Direction::Read,
-                bytes: read * (passes - 1.0) / iterations,
-                // The other resident CTAs' results pass through the caches as well.
-                pattern: Pattern::Repeated { distance_bytes: read + written },
-            });
+        write.demand = demand;
+        write.memory_round_trips = 1.0;
+        write.in_flight = reduce.in_flight;
+        write.streams = vec![
+            Stream::streaming("output", Direction::Write, written / iterations),
+            Self::again(read / iterations, read + written),
+        ];
+        self.whole(launch, vec![reduce, combine, write])
+    }
+
+    /// Tensors of the result's size that are read.
+    pub(super) const fn inputs(&self) -> f64 {
+        if self.backward { 2.0 } else { 1.0 }
+    }
+
+    /// A later pass over bytes that the CTA has read before; the other resident CTAs' results
+    /// pass through the caches as well.
+    pub(super) const fn again(bytes: f64, distance_bytes: f64) -> Stream {
+        Stream {
+            label: "input again",
+            direction: Direction::Read,
+            bytes,
+            pattern: Pattern::Repeated { distance_bytes },
         }
+    }
+
+    /// A launch that reads everything once from memory and writes the result.
+    pub(super) fn whole(&self, launch: Launch, stages: Vec<Stage>) -> Kernel {
         Kernel {
             class: self.class(),
             variant: format!("{} rows, {} threads", self.rows, launch.threads()),
@@ -280,8 +203,8 @@ impl Rows {
             raster: Raster::flat(launch.ctas()),
             tensor: None,
             tensor_from_registers: false,
-            stages: vec![reduce, combine, write],
-            read_footprint_bytes: self.elements() * self.dtype.bytes() * inputs,
+            stages,
+            read_footprint_bytes: self.elements() * self.dtype.bytes() * self.inputs(),
             write_footprint_bytes: self.elements() * self.written_bytes(),
             then: Vec::new(),
             useful_share: 1.0,

@@ -372,6 +372,7 @@ impl Traced {
             tensor_instructions: per(self.tensor_instructions),
             shared_wavefronts: per(self.shared_wavefronts),
             l1_wavefronts: per(self.l1_wavefronts),
+            spared_operands: 0.0,
         };
         stage.dependent_instructions = self.waits.instructions;
         stage.dependent_tensor = self.waits.tensor;
