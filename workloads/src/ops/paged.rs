@@ -7,8 +7,7 @@
 //! table, not from how long it is: splits beyond its end start and return. Every CTA copies those
 //! new rows to the cache that it will read itself; CTAs that share a KV head copy the same rows in
 //! step, so that few slices of L2 take what all write. Left out: the time of CTAs that return at
-//! once, rotary embedding, and sliding windows; where causal tiles have unlike numbers of splits,
-//! their CTAs are rounded up to a whole number per tile.
+//! once, rotary embedding, and sliding windows.
 
 use super::{Attention, Candidate};
 use crate::kernel::{Direction, Pattern};
@@ -132,7 +131,8 @@ impl Attention {
         // The CTAs of all query heads of a KV head copy the same rows.
         let sharers = self.heads_q / self.heads_kv.max(1);
         kernel.stages.insert(1, self.append(share, new_rows, sharers));
-        kernel.raster.batches = share.ctas.div_ceil(tiles);
+        // A split of a head is a row of the raster, whose tiles read the same keys.
+        kernel.raster.rows = heads.saturating_mul(share.ctas).div_ceil(tiles);
         kernel.useful_share = self.seq_q as f64 / (tiles as f64 * f64::from(rows));
         kernel.launch.grid[0] = u32::try_from(share.ctas).unwrap_or(u32::MAX);
         kernel.launch.grid[1] = u32::try_from(heads).unwrap_or(u32::MAX);
