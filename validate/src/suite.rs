@@ -473,7 +473,17 @@ fn row_operation(row: &Row, dtype: DType) -> Result<Operation, String> {
     let token_launch =
         Recorded { launch: Launch::linear(rows, threads, 32, 0), compute_capability: 0 };
     let by_rows = |operation| {
-        // PyTorch's launch is chosen: of a two-dimensional CTA only x is recorded.
+        // PyTorch's launch is chosen where only x of a two-dimensional CTA is recorded.
+        let by_cta = operation == RowOperation::Softmax && columns > 1024;
+        let recorded = match launch {
+            _ if vllm => Some(token_launch),
+            Some(Recorded { launch, compute_capability }) if by_cta => {
+                // Registers are not recorded: as many as PyTorch's softmax takes.
+                let launch = Launch { registers: 40, ..launch };
+                Some(Recorded { launch, compute_capability })
+            }
+            _ => None,
+        };
         Operation::Rows(Rows {
             operation,
             rows,
@@ -482,7 +492,7 @@ fn row_operation(row: &Row, dtype: DType) -> Result<Operation, String> {
             written_dtype: None,
             backward: false,
             vector_bytes: if vllm { dtype.bytes() } else { 16.0 },
-            recorded: vllm.then_some(token_launch),
+            recorded,
         })
     };
     Ok(match row.text("op") {

@@ -104,12 +104,7 @@ impl Rows {
                     let per_warp = 32 / lanes * if self.columns <= 128 { 2 } else { 1 };
                     Launch::linear(self.rows.div_ceil(4 * per_warp), 128, 40, 0)
                 }
-                RowOperation::Softmax => {
-                    // At least half of a row shall go by vectors of 16 bytes.
-                    let vectors = (self.columns as f64 * self.dtype.bytes() / 16.0).min(1024.0);
-                    let threads = ((vectors / 2.0) as u32).next_power_of_two().max(32);
-                    Launch::linear(self.rows, threads, 40, 32 * 8)
-                }
+                RowOperation::Softmax => self.softmax_launch(),
                 RowOperation::Norm(_) => Launch::linear(self.rows, 128, 40, 32 * 8),
             },
         };

@@ -5,8 +5,10 @@
 //! word into registers. A CTA walks its row three times (maximum, sum, result), in vectors of 16
 //! bytes of all threads and the rest by single words; where a row does not start on 16 bytes, a
 //! pass over single words comes first and the vectors lose a CTA's width. No loop is unrolled by
-//! the compiler, so that every step waits for its load. Left out: the later variant that keeps the
-//! row in shared memory.
+//! the compiler, so that every step waits for its load. Until PyTorch 2.0 CTAs have up to 512
+//! threads, of which the first warp adds up what all have; since then as many as there are columns,
+//! up to 1024, that reduce by shuffles, and rows that start on vectors and fit are kept in shared
+//! memory.
 
 use super::Rows;
 use crate::kernel::{Demand, Direction};
@@ -38,6 +40,8 @@ const SINGLE: f64 = 4.5;
 /// does not start on a vector. Its conversions and reciprocal make it slow.
 const REMAINDER: f64 = 28.0;
 const REMAINDER_CHAIN: f64 = 50.0;
+/// Most threads of a CTA until PyTorch 2.0.
+const OLDER_THREADS: u64 = 512;
 /// Dependent instructions before the first load.
 const START: f64 = 20.0;
 
@@ -84,6 +88,12 @@ impl Walk {
             mean.single_elements += elements as f64 * share;
         }
         mean
+    }
+
+    /// Rows that start on vectors and end on one, walked in vectors to their end.
+    fn whole_vectors(columns: u64, vector: u64, threads: u64) -> Self {
+        let vectors = columns.div_ceil(vector * threads) as f64;
+        Self { vectors, singles: 0.0, single_elements: 0.0, shifted: 0.0 }
     }
 
     fn steps(&self) -> f64 {
@@ -139,6 +149,23 @@ impl Rows {
         self.whole(launch, vec![load, combine, write])
     }
 
+    /// The launch that PyTorch since 2.1 chooses for rows of more than 1024 columns.
+    pub(super) fn softmax_launch(&self) -> Launch {
+        let threads = (self.columns.min(1024) / 32 * 32).max(32) as u32;
+        let row_bytes = self.columns as f64 * self.dtype.bytes();
+        let kept = if self.kept_in_shared(threads.into()) { row_bytes as u32 } else { 0 };
+        Launch::linear(self.rows, threads, 40, kept + 32 * 8)
+    }
+
+    /// Whether CTAs of so many threads keep their row in shared memory.
+    fn kept_in_shared(&self, threads: u64) -> bool {
+        /// What a CTA gets without asking for more.
+        const ROOM_BYTES: f64 = 48.0 * 1024.0;
+        let row_bytes = self.columns as f64 * self.dtype.bytes();
+        let aligned = libm::fmod(row_bytes, 16.0) == 0.0;
+        threads > OLDER_THREADS && aligned && row_bytes + 1024.0 <= ROOM_BYTES && !self.backward
+    }
+
     /// A CTA walks its row three times and reduces over its warps twice.
     pub(super) fn softmax_by_cta(&self, launch: Launch) -> Kernel {
         let warps = launch.warps() as f64;
@@ -147,7 +174,12 @@ impl Rows {
         let (read, written) =
             (per_cta * self.dtype.bytes() * inputs, per_cta * self.written_bytes());
         let vector = ((16.0 / self.dtype.bytes()) as u64).max(1);
-        let walk = Walk::of(self.columns, vector, launch.threads().max(1));
+        let kept = self.kept_in_shared(launch.threads());
+        let walk = if kept {
+            Walk::whole_vectors(self.columns, vector, launch.threads().max(1))
+        } else {
+            Walk::of(self.columns, vector, launch.threads().max(1))
+        };
         let rows = per_cta / self.columns as f64;
         let all = per_cta / 32.0;
         let singles = walk.single_elements * rows / 32.0;
@@ -178,22 +210,41 @@ impl Rows {
         let mut maximum = pass("maximum", &MAXIMUM, false);
         maximum.streams = vec![Stream::streaming("input", Direction::Read, read / steps)];
         let mut sum = pass("sum", &SUM, false);
-        sum.streams = vec![Self::again(read / steps, read + written)];
         let mut write = pass("write", &RESULT, true);
-        write.streams = vec![
-            Self::again(read / steps, read + written),
-            Stream::streaming("output", Direction::Write, written / steps),
-        ];
-        // Lanes of the first warp add up 32 values each, all of them on one bank; then one lane adds
-        // up what they have.
+        write.streams = vec![Stream::streaming("output", Direction::Write, written / steps)];
+        if kept {
+            maximum.demand.shared_wavefronts = read / 128.0 / steps;
+            for stage in [&mut sum, &mut write] {
+                stage.demand.shared_wavefronts = read / 128.0 / steps;
+                stage.memory_round_trips = 0.0;
+                stage.shared_round_trips = 1.0;
+            }
+        } else {
+            for stage in [&mut sum, &mut write] {
+                stage.streams.push(Self::again(read / steps, read + written));
+            }
+        }
         let mut combine = Stage::once("combine");
         combine.iterations = 2.0 * rows.max(1.0);
-        combine.demand.shared_wavefronts = 34.0 * warps;
-        combine.demand.memory = warps + 32.0 + warps;
-        combine.demand.int32 = 8.0 * warps + 42.0;
-        combine.dependent_instructions = 32.0 + warps;
-        combine.shared_round_trips = 3.0 + warps / 4.0;
-        combine.barriers = 4.0;
+        if launch.threads() > OLDER_THREADS {
+            // Shuffles in each warp, then in one over what all have.
+            combine.demand.memory = 7.0 * warps + 5.0;
+            combine.demand.fp32 = 5.0 * warps + 5.0;
+            combine.demand.int32 = 10.0 * warps;
+            combine.demand.shared_wavefronts = 2.0 * warps;
+            combine.dependent_instructions = 15.0;
+            combine.shared_round_trips = 12.0;
+            combine.barriers = 3.0;
+        } else {
+            // Lanes of the first warp add up 32 values each, all of them on one bank; then one lane
+            // adds up what they have.
+            combine.demand.shared_wavefronts = 34.0 * warps;
+            combine.demand.memory = warps + 32.0 + warps;
+            combine.demand.int32 = 8.0 * warps + 42.0;
+            combine.dependent_instructions = 32.0 + warps;
+            combine.shared_round_trips = 3.0 + warps / 4.0;
+            combine.barriers = 4.0;
+        }
         self.whole(launch, vec![set_up, maximum, sum, write, combine])
     }
 }
