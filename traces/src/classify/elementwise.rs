@@ -16,18 +16,33 @@ static TENSORS: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?:Array|array)<cha
 /// Elements that one thread of a multi-tensor kernel handles: chunks of 65,536 over 512 threads.
 const MULTI_TENSOR_ELEMENTS: f64 = 128.0;
 
-/// Integer instructions per element and dimension of kernels that work offsets out of strides: a
-/// division by multiplication (its high half at a quarter of the rate), the remainder, the end of
-/// the loop, and a multiply-add per operand.
-const DIMENSION: f64 = 12.0;
+/// Instructions per element.
+struct PerElement {
+    /// Multiply-adds, of integers too.
+    fp32: f64,
+    int32: f64,
+    control: f64,
+    /// Those that wait for each other.
+    chain: f64,
+}
+
+/// For each dimension, of kernels that work offsets out of strides, beside a multiply-add per
+/// operand: quotient by multiplication (its high half at half rate) and shift, remainder, end of the
+/// loop. Counted, as the next
+/// ones, from machine code of kernels of our own with the structure of PyTorch's (`sm_80`, NVRTC
+/// 12.9).
+const DIMENSION: PerElement = PerElement { fp32: 3.0, int32: 4.0, control: 1.0, chain: 4.0 };
+
+/// Bounds and, per operand, an address of 64 bits.
+const OFFSET: PerElement = PerElement { fp32: 0.0, int32: 1.0, control: 3.0, chain: 6.0 };
+const ADDRESS: f64 = 2.0;
+
+/// For each operand of kernels that convert types as they go: `fetch_and_cast` and `cast_and_store`
+/// find the type among a dozen by comparisons and a table of branch targets in constant memory.
+const CAST: PerElement = PerElement { fp32: 4.0, int32: 8.0, control: 5.0, chain: 25.0 };
 
 /// Dimensions where strides are not recorded.
 const DIMENSIONS: usize = 3;
-
-/// Integer and branch instructions per operand and element of kernels that convert types as they
-/// go: `fetch_and_cast` and `cast_and_store` find the type among a dozen by comparing, in a tree
-/// of four levels with a branch each, reconverge, and scale the offset by the type's size.
-const CAST: f64 = 16.0;
 
 /// Integer instructions of dividing by a number that the compiler doesn't know, and conversions
 /// and reciprocals among them, which take the place of special functions.
@@ -224,25 +239,34 @@ pub(super) fn classify(launched: &Launched<'_>) -> Option<Classified> {
     let strided = plain && !name.contains("TrivialOffset");
     let casts = plain && casts(name);
     let operands = tensors.unwrap_or(2).max(1) as f64;
-    let mut integer = 2.0;
+    let mut work = PerElement { fp32: 1.0, int32: 2.0, control: 0.0, chain: 10.0 };
     if strided {
         let folded = launched
             .operator
             .and_then(|operator| folded_dimensions(operator, &broadcast(operator)?))
             .filter(|_| known == Known::Kernel);
-        integer += DIMENSION * folded.unwrap_or(DIMENSIONS) as f64;
+        let dimensions = folded.unwrap_or(DIMENSIONS) as f64;
+        work.fp32 += (DIMENSION.fp32 + operands) * dimensions;
+        work.int32 += DIMENSION.int32 * dimensions + OFFSET.int32 + ADDRESS * operands;
+        work.control += DIMENSION.control * dimensions + OFFSET.control;
+        work.chain += DIMENSION.chain * dimensions + OFFSET.chain;
     }
     if casts {
-        integer += CAST * operands;
+        work.fp32 += CAST.fp32 * operands;
+        work.int32 += CAST.int32 * operands;
+        work.control += CAST.control * operands;
+        work.chain += CAST.chain;
     }
     // Word by word, as wide as operands are on average.
     let word = ((read + write) / (elements * operands)).clamp(1.0, 16.0);
     let streaming = Streaming {
         read_bytes: read,
         write_bytes: write,
-        flops_per_element: 1.0,
+        flops_per_element: work.fp32,
         sfu_per_element: special_functions(name),
-        int_per_element: integer,
+        int_per_element: work.int32,
+        control_per_element: work.control,
+        chain: work.chain,
         vector_bytes: if plain { word } else { 16.0 },
         // Stores that may alias the next loads, and conversions, wait for each element.
         elements_at_once: if strided || casts { 1.0 } else { 4.0 },

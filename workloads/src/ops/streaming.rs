@@ -35,6 +35,12 @@ pub struct Streaming {
     /// Integer instructions per element (index arithmetic of strided tensors).
     #[serde(default)]
     pub int_per_element: f64,
+    /// Branches and other control instructions per element.
+    #[serde(default)]
+    pub control_per_element: f64,
+    /// Dependent instructions of a step beyond its arithmetic.
+    #[serde(default = "chain")]
+    pub chain: f64,
     /// Bytes that one thread moves in one memory instruction: 16 where the compiler vectorises,
     /// an element's size where the source loops over single elements.
     #[serde(default = "full_vector")]
@@ -59,6 +65,10 @@ const fn elements_per_thread() -> f64 {
     ELEMENTS_PER_THREAD
 }
 
+const fn chain() -> f64 {
+    10.0
+}
+
 impl Streaming {
     /// A pass that touches nothing yet.
     pub const fn new(class: KernelClass, elements: f64) -> Self {
@@ -70,6 +80,8 @@ impl Streaming {
             flops_per_element: 1.0,
             sfu_per_element: 0.0,
             int_per_element: 2.0,
+            control_per_element: 0.0,
+            chain: chain(),
             vector_bytes: full_vector(),
             elements_at_once: ELEMENTS_PER_THREAD,
             contiguous_share: 1.0,
@@ -115,11 +127,12 @@ impl Streaming {
             fp32: warp_elements * self.flops_per_element.min(1e6),
             sfu: warp_elements * self.sfu_per_element,
             int32: warp_elements * self.int_per_element + warps * 4.0,
+            control: warp_elements * self.control_per_element,
             memory: ((read + write) / instruction_bytes).max(streams * warps.min(warp_elements)),
             ..Demand::default()
         };
         stage.memory_round_trips = f64::from(u8::from(read > 0.0));
-        stage.dependent_instructions = 10.0 + self.flops_per_element.min(64.0);
+        stage.dependent_instructions = self.chain + self.flops_per_element.min(64.0);
         for (label, direction, bytes) in
             [("input", Direction::Read, read), ("output", Direction::Write, write)]
         {

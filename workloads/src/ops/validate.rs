@@ -244,6 +244,8 @@ impl Operation {
                     ("flops_per_element", s.flops_per_element),
                     ("sfu_per_element", s.sfu_per_element),
                     ("int_per_element", s.int_per_element),
+                    ("control_per_element", s.control_per_element),
+                    ("chain", s.chain),
                 ])?;
                 if !(0.5..=16.0).contains(&s.vector_bytes) {
                     return Err("vector_bytes must lie between 0.5 and 16".to_owned());
