@@ -5,6 +5,7 @@
 //! time after another had ended keeps that distance. Left out: a host that would have run ahead
 //! or fallen behind at another speed.
 
+mod clock_shown;
 mod graph;
 pub mod result;
 pub mod select;

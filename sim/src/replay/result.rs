@@ -6,7 +6,7 @@ use lumacycle_traces::{EventKind, Known, Recording, Skipped};
 use lumacycle_workloads::KernelClass;
 use serde::Serialize;
 
-use super::{Priced, ReplayOptions, timed_alike};
+use super::{Priced, ReplayOptions, clock_shown, timed_alike};
 use crate::VERSION;
 use crate::schedule::{self, Ran};
 
@@ -55,6 +55,9 @@ pub struct ReplayResult {
     pub assumptions: Vec<String>,
     /// Damage at which reading stopped.
     pub cut: Option<String>,
+    /// That the recorded GPU seems to have run at a lower clock, where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_remark: Option<String>,
 }
 
 /// Times of the whole replay.
@@ -334,9 +337,10 @@ pub(super) fn assemble(
                 tenth_more_saves_pct: saved / predicted_total * 100.0,
             })
             .collect(),
+        assumptions: assumptions(recording, engine, options),
+        clock_remark: clock_shown::remark(&kernels, engine.clock_hz() / 1e6),
         kernels,
         skipped: recording.skipped.clone(),
-        assumptions: assumptions(recording, engine, options),
         cut: recording.cut.clone(),
     }
 }

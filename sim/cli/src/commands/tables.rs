@@ -142,6 +142,9 @@ pub fn several_gpus(results: &[ReplayResult], top: usize) -> String {
     }
     let mut text = output::render(&table) + "\n";
     text.push_str(&several_kernels(results, top, recorded));
+    for (result, remark) in results.iter().filter_map(|r| Some((r, r.clock_remark.as_ref()?))) {
+        let _ = writeln!(text, "  note on {}: {remark}\n", result.gpu);
+    }
     let _ = writeln!(text, "  assuming: {}\n", common_assumptions(results).join("; "));
     text
 }
@@ -220,6 +223,9 @@ pub fn one_gpu(result: &ReplayResult, top: usize) -> String {
     }
     text.push('\n');
     text.push_str(&kernels(result, top, recorded));
+    if let Some(remark) = &result.clock_remark {
+        let _ = writeln!(text, "  note: {remark}\n");
+    }
     let _ = writeln!(text, "  assuming: {}\n", result.assumptions.join("; "));
     text
 }
