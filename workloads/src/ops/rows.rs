@@ -146,7 +146,7 @@ impl Rows {
         reduce.iterations = iterations;
         reduce.demand = demand;
         reduce.memory_round_trips = 1.0;
-        reduce.in_flight = if single { 1.0 } else { 2.0 };
+        reduce.in_flight = 1.0;
         reduce.streams = vec![Stream::streaming("input", Direction::Read, read / iterations)];
         // A CTA that owns a row reduces over warps through shared memory.
         let per_row =
