@@ -18,8 +18,12 @@ pub fn bus_ns(gpu: &Gpu, traffic: &Traffic) -> f64 {
 
 /// Time for row activations, in nanoseconds.
 pub fn rows_ns(gpu: &Gpu, traffic: &Traffic) -> f64 {
-    let banks = f64::from(gpu.dram.channels) * f64::from(gpu.dram.banks);
-    traffic.extra_activations * gpu.dram.row_cycle.ns() / banks
+    let banks = f64::from(gpu.dram.banks).max(1.0);
+    // Requests that wait in a channel's queue fall on banks at random; those that want the same
+    // bank wait for each other.
+    let busy = banks * (1.0 - libm::pow(1.0 - 1.0 / banks, gpu.dram.queue));
+    let channels = f64::from(gpu.dram.channels);
+    traffic.extra_activations * gpu.dram.row_cycle.ns() / (channels * busy.max(1.0))
 }
 
 /// Row activations that one scattered request costs: a controller reorders what waits in its
