@@ -54,7 +54,6 @@ fn operations() -> impl Strategy<Value = Operation> {
                 written_dtype: None,
                 backward,
                 vector_bytes: 16.0,
-                elements_at_once: 4.0,
                 recorded: None,
             })
         ),
