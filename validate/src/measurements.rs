@@ -146,3 +146,26 @@ fn look_for_floors(rows: &mut [Row]) {
         row.floor_shown = !at_floor.is_empty() && at_floor.contains_key(&key(row));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_floor_is_one_where_rows_come_down_to_it() {
+        let row = |source, time, floor| {
+            Row::of(&[("source", source), ("gpu", "g"), ("runtime_us", time), (FLOOR, floor)])
+        };
+        let mut rows = vec![
+            row("many", "30.0", "30"),
+            row("many", "31.5", "30"),
+            row("many", "32.9", "30"),
+            row("many", "500.0", "30"),
+            row("few", "90.0", "90"),
+            row("few", "400.0", "90"),
+        ];
+        look_for_floors(&mut rows);
+        assert_eq!(rows[3].shown_floor_us(), Some(30.0));
+        assert_eq!(rows[5].shown_floor_us(), None);
+    }
+}

@@ -359,3 +359,31 @@ fn pooling(launched: &Launched<'_>) -> Option<Classified> {
     };
     Some(Classified::new(Operation::Streaming(streaming), dtype, Known::Shape))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::casts;
+
+    #[test]
+    fn kernels_that_convert_types_are_told_by_their_names() {
+        let unrolled = "void at::native::unrolled_elementwise_kernel<at::native::direct_copy_kernel_cuda, LoadWithCast<1>, StoreWithCast<1>>";
+        assert!(casts(unrolled));
+        assert!(!casts("unrolled_elementwise_kernel<F, LoadWithoutCast, StoreWithoutCast>"));
+        // Since 2.0, and before.
+        assert!(casts(
+            "elementwise_kernel<128, 4, gpu_kernel_impl<CUDAFunctor_add<float> >::{lambda(int)#1}>"
+        ));
+        assert!(!casts(
+            "elementwise_kernel<128, 4, gpu_kernel_impl_nocast<CUDAFunctor_add<float> >::{lambda(int)#1}>"
+        ));
+        assert!(!casts(
+            "elementwise_kernel<128, 2, gpu_kernel_impl<CUDAFunctor_add<float> >::{lambda(int)#1}>"
+        ));
+        assert!(!casts(
+            "elementwise_kernel<128, 4, gpu_kernel_impl<CUDAFunctor_add<c10::Half> >::{lambda(int)#1}>"
+        ));
+        assert!(casts(
+            "elementwise_kernel<128, 4, gpu_kernel_impl<CUDAFunctor_add<c10::Half> >::{lambda(int)#2}>"
+        ));
+    }
+}

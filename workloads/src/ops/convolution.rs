@@ -295,4 +295,60 @@ mod tests {
             assert!((ratio - 1.0).abs() < 1e-9, "{direction:?}: {ratio}");
         }
     }
+
+    fn first_layer() -> Convolution {
+        Convolution {
+            batch: 8,
+            in_channels: 8,
+            in_pixels: 224 * 224,
+            out_channels: 64,
+            out_pixels: 56 * 56,
+            filter: 16,
+            groups: 1,
+            dtype: DType::Fp16,
+            direction: ConvDirection::Forward,
+            algorithm: ConvAlgorithm::ImplicitGemm,
+            tile: None,
+            word_by_word: false,
+            by_tap: false,
+            recorded: None,
+        }
+    }
+
+    const TILE: Tile = Tile { m: 128, n: 64, k: 32, stages: 4, warps: 4, math: Math::Tensor };
+
+    fn steps(kernel: &Kernel) -> f64 {
+        let stage = kernel.stages.iter().find(|stage| stage.name == "main loop");
+        stage.map_or(0.0, |stage| stage.iterations)
+    }
+
+    #[test]
+    fn few_channels_waste_steps_where_each_lies_within_a_filter_tap() {
+        let flat = first_layer();
+        let by_tap = Convolution { by_tap: true, ..flat.clone() };
+        // 8 channels of 16 taps fill four steps of 32; a step for each tap makes 16.
+        assert!((steps(&flat.gemm_kernel(TILE, None)) - 4.0).abs() < 1e-9);
+        assert!((steps(&by_tap.gemm_kernel(TILE, None)) - 16.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn winograd_multiplies_four_ninths_as_often() {
+        let tile = Tile { m: 128, n: 128, k: 8, stages: 2, warps: 8, math: Math::Simt };
+        let direct = Convolution {
+            in_channels: 64,
+            in_pixels: 56 * 56,
+            filter: 9,
+            dtype: DType::Fp32,
+            ..first_layer()
+        };
+        let winograd = Convolution { algorithm: ConvAlgorithm::Winograd, ..direct.clone() };
+        let arithmetic = |conv: &Convolution| {
+            let kernel = conv.gemm_kernel(tile, None);
+            kernel.per_cta(|stage| stage.demand.fp32) * kernel.launch.ctas() as f64
+        };
+        // The direct tiles are twice as wide as there are filters.
+        let ratio = arithmetic(&winograd) / (arithmetic(&direct) / 2.0);
+        // Multiplications, and transforms of about an eighth of them and one at the end.
+        assert!(ratio > 4.0 / 9.0 && ratio < 1.4 * 4.0 / 9.0, "{ratio}");
+    }
 }
