@@ -54,6 +54,9 @@ pub struct Attention {
     pub recorded: Option<Recorded>,
 }
 
+/// Instructions of a masked score: compare, select.
+const MASK: f64 = 2.0;
+
 impl Attention {
     /// Share of the score matrix that a causal mask leaves (queries are the last rows).
     fn visible_share(&self) -> f64 {
@@ -163,6 +166,13 @@ impl Attention {
         demand
     }
 
+    /// Inner tiles of an outer one whose scores are compared with the diagonal or with the end of
+    /// the keys, one by one.
+    fn masked_tiles(&self, rows: f64, columns: f64) -> f64 {
+        let end = f64::from(u8::from(libm::fmod(self.seq_kv as f64, columns) > 0.0));
+        end + if self.causal { libm::ceil(rows / columns) } else { 0.0 }
+    }
+
     pub(super) fn fused(
         &self,
         tile_rows: u32,
@@ -204,6 +214,8 @@ impl Attention {
         let mut main = Stage::once("main loop");
         main.iterations = steps;
         main.demand = self.tile_demand(rows, columns, f64::from(warps), tensor);
+        main.demand.int32 +=
+            MASK * self.masked_tiles(rows, columns).min(steps) / steps * (rows * columns / 32.0);
         main.in_flight = 2.0;
         main.memory_round_trips = 1.0;
         main.barriers = 2.0;
