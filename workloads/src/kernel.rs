@@ -337,6 +337,11 @@ pub trait Addresses: fmt::Debug + Send + Sync {
 pub enum Pattern {
     /// Consecutive bytes, each touched once by one CTA.
     Streaming,
+    /// The same written in pieces: every sector crosses to L2 so many times, each time in part.
+    Pieces {
+        /// How many times.
+        times: f64,
+    },
     /// Each access uses `used_bytes` of every `stride_bytes` (sectors are fetched whole).
     Strided {
         /// Bytes used per access.

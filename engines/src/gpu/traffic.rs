@@ -100,7 +100,11 @@ pub fn movement(
                 levels.l1_cycles.map_or(stream.bytes / gpu.l1.bytes_per_clock, |c| c / times);
             // Of a strided stream the neighbours' share of a sector crosses once.
             let crossing =
-                if levels.l1_cycles.is_some() { l2_bytes } else { l2_bytes.min(requested) };
+                if levels.l1_cycles.is_some() || matches!(stream.pattern, Pattern::Pieces { .. }) {
+                    l2_bytes
+                } else {
+                    l2_bytes.min(requested)
+                };
             demand.below_l1_bytes += crossing / times * crowding(gpu, &stream.pattern, concurrent);
             total.traffic.l1_bytes += requested.max(l2_bytes);
             total.traffic.l2_bytes += l2_bytes;
@@ -216,6 +220,7 @@ fn levels(
     let plain = |l2_bytes, dram_bytes| Levels { l2_bytes, dram_bytes, ..Levels::default() };
     match &stream.pattern {
         Pattern::Streaming => plain(requested, requested),
+        Pattern::Pieces { times } => plain(requested * times.max(1.0), requested),
         Pattern::L2Resident | Pattern::Crowded { .. } => plain(requested, 0.0),
         Pattern::Strided { used_bytes, stride_bytes } => {
             let sector = gpu.l1.sector.bytes();

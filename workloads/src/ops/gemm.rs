@@ -59,6 +59,10 @@ pub struct Gemm {
     /// bytes need smaller ones.
     #[serde(default = "super::streaming::full_vector")]
     pub vector_bytes: f64,
+    /// Lanes write the result word by word, a vector of 16 bytes apart, as do cuBLAS's kernels
+    /// without tensor cores from before Ampere. Set by [`Gemm::lower`] for the target.
+    #[serde(skip)]
+    pub word_stores: bool,
     /// The tile, where a recording names it.
     #[serde(default)]
     pub tile: Option<Tile>,
@@ -84,6 +88,7 @@ impl Gemm {
             fp16_accumulate: false,
             epilogue: Epilogue::default(),
             vector_bytes: super::streaming::full_vector(),
+            word_stores: false,
             tile: None,
             split_k: None,
             recorded: None,
@@ -111,6 +116,11 @@ impl Gemm {
     /// Candidates: the recorded kernel where it fits the target, else every tile of the
     /// generation with the split-K factors that fill the device.
     pub fn lower(&self, target: &Target) -> Vec<Candidate> {
+        let of_target = Self { word_stores: target.compute_capability < 80, ..self.clone() };
+        of_target.candidates(target)
+    }
+
+    fn candidates(&self, target: &Target) -> Vec<Candidate> {
         // Tensor-core kernels need a target whose tensor cores multiply this type.
         let multiplies = self.tile.is_none_or(|tile| {
             tile.math == Math::Simt || library::math_for(self.dtype, target) != Math::Simt
@@ -345,10 +355,17 @@ impl Gemm {
                 // ldmatrix.x4 moves 512 B a warp instruction.
                 demand.memory = loads + fragment_bytes / 512.0;
                 if tile.stages <= 2 {
-                    // Without asynchronous copies words pass through registers, and are stored
-                    // in pieces as small as they were loaded.
-                    demand.memory += loads;
-                    demand.shared_wavefronts += (loads - step_bytes / 128.0).max(0.0);
+                    // Without asynchronous copies words pass through registers, where pieces make
+                    // up vectors of 16 bytes again.
+                    demand.memory += step_bytes / 512.0;
+                    let pieces = 16.0 / self.vector_bytes;
+                    if pieces > 1.0 {
+                        // Lanes ask for their vectors piece by piece: a vector apart, four meet on
+                        // each bank of L1 that they use. Predicates and packing come to an
+                        // instruction and a half a piece.
+                        demand.l1_wavefronts += 4.0 * loads;
+                        demand.int32 += 1.5 * loads;
+                    }
                 }
                 demand.int32 += warps * 8.0;
                 stage.dependent_tensor = k * element / 32.0;
@@ -420,9 +437,22 @@ impl Gemm {
         let elements = f64::from(tile.m) * f64::from(tile.n);
         let bytes = elements * out_bytes;
         let mut stage = Stage::once("epilogue");
-        let mut streams = vec![Stream::streaming("C", Direction::Write, bytes * used)];
+        // Pieces of a vector, where lanes don't write them whole.
+        let piece_bytes = match tile.math {
+            Math::Simt if self.word_stores => out_bytes.min(16.0),
+            Math::Simt => 16.0,
+            _ => self.vector_bytes.max(out_bytes),
+        };
+        let pattern = if piece_bytes < 16.0 {
+            Pattern::Pieces { times: 16.0 / piece_bytes }
+        } else {
+            Pattern::Streaming
+        };
+        let written =
+            Stream { label: "C", direction: Direction::Write, bytes: bytes * used, pattern };
+        let mut streams = vec![written];
+        let mut vectors = bytes / (32.0 * piece_bytes);
         let vector_bytes = 32.0 * self.vector_bytes;
-        let mut vectors = bytes / vector_bytes;
         if self.epilogue.reads_c {
             streams.push(Stream::streaming("C", Direction::Read, bytes * used));
             vectors += bytes / vector_bytes;
