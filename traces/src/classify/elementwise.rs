@@ -44,10 +44,10 @@ const CAST: PerElement = PerElement { fp32: 4.0, int32: 8.0, control: 5.0, chain
 /// Dimensions where strides are not recorded.
 const DIMENSIONS: usize = 3;
 
-/// Integer instructions of dividing by a number that the compiler doesn't know, and conversions
-/// and reciprocals among them, which take the place of special functions.
-const DIVISION: f64 = 16.0;
-const CONVERSIONS: f64 = 3.0;
+/// Of a division by a number that the compiler doesn't know, in a loop that keeps its reciprocal,
+/// and of a concatenated element otherwise (addresses and the loop).
+const DIVISION: PerElement = PerElement { fp32: 6.0, int32: 8.0, control: 0.0, chain: 10.0 };
+const CONCATENATION: PerElement = PerElement { fp32: 5.0, int32: 0.0, control: 1.0, chain: 10.0 };
 
 static CONCATENATED: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"CatArray\w*<.*?, unsigned (?:int|long)[^,]*, (\d+)"));
@@ -322,9 +322,10 @@ fn concatenation(launched: &Launched<'_>) -> Option<Classified> {
         let streaming = Streaming {
             read_bytes: elements * bytes,
             write_bytes: elements * bytes,
-            flops_per_element: 0.0,
-            int_per_element: 12.0 + divisions * DIVISION,
-            sfu_per_element: divisions * CONVERSIONS,
+            flops_per_element: CONCATENATION.fp32 + divisions * DIVISION.fp32,
+            int_per_element: CONCATENATION.int32 + divisions * DIVISION.int32,
+            control_per_element: CONCATENATION.control,
+            chain: CONCATENATION.chain + divisions * DIVISION.chain,
             vector_bytes: if vectors { 16.0 } else { bytes },
             elements_at_once: if vectors { 4.0 } else { 1.0 },
             recorded: Some(launched.recorded),
