@@ -15,7 +15,7 @@ use lumacycle_arch::Gpu;
 use lumacycle_arch::gpu::DramTechnology;
 use lumacycle_arch::units::{Energy, Power};
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::case::{Basis, Case};
 use super::{Cases, SUITE, cases};
@@ -42,21 +42,33 @@ const SHARED: [(&str, Range); 12] = [
     ("power.constant_data_share", Range { low: 0.1, high: 0.95, start: 0.5 }),
 ];
 
-/// Published energy of a byte, device and interface, in pJ: 14 pJ/bit of GDDR5 and 3.9 of HBM2 (O'Connor et
-/// al., MICRO 2017); GDDR5X, GDDR6 and later ones as vendors relate them to those.
-const fn published_pj_per_byte(technology: DramTechnology) -> f64 {
-    match technology {
-        DramTechnology::Gddr5 => 112.0,
-        DramTechnology::Gddr5x => 90.0,
-        DramTechnology::Gddr6 | DramTechnology::Gddr6x => 60.0,
-        DramTechnology::Gddr7 => 50.0,
-        DramTechnology::Hbm2
-        | DramTechnology::Hbm2e
-        | DramTechnology::Hbm3
-        | DramTechnology::Hbm3e => 31.0,
-        DramTechnology::Lpddr4 => 40.0,
-        DramTechnology::Lpddr5 => 34.0,
-    }
+/// Published energies of memory.
+const PUBLISHED: &str = include_str!("../../tables/memory_energies.toml");
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MemoryEnergies {
+    memory: Vec<MemoryEnergy>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MemoryEnergy {
+    technology: DramTechnology,
+    pj_per_byte: f64,
+    /// Where it is published.
+    #[serde(rename = "source")]
+    _source: String,
+}
+
+/// Published energy of a byte in pJ, device and interface, by technology.
+fn published_pj_per_byte() -> Result<BTreeMap<DramTechnology, f64>, ValidateError> {
+    let table: MemoryEnergies =
+        toml::from_str(PUBLISHED).map_err(|error| ValidateError::Unreadable {
+            path: "tables/memory_energies.toml".into(),
+            reason: error.to_string(),
+        })?;
+    Ok(table.memory.into_iter().map(|one| (one.technology, one.pj_per_byte)).collect())
 }
 
 /// A GPU that was left out.
@@ -104,12 +116,13 @@ pub fn leave_one_out(data: &Path, unclean: bool) -> Result<LeftOutReport, Valida
         });
     }
     let thinned = thinned(&used);
+    let memories = published_pj_per_byte()?;
     let (mut left_out, mut pairs) = (Vec::new(), Vec::new());
     for id in ids {
         let others: Vec<&Case> = thinned.iter().copied().filter(|case| case.gpu != id).collect();
-        let values = fitted(&others, &gpus);
+        let values = fitted(&others, &gpus, &memories);
         let Some(own) = gpus.get(id) else { continue };
-        let unseen = with_shared(own, &values);
+        let unseen = with_shared(own, &values, &memories);
         let rows: Vec<&Case> = used.iter().filter(|case| case.gpu == id).collect();
         let figures = |gpu: &Gpu| {
             let priced = rows
@@ -154,7 +167,11 @@ fn thinned(cases: &[Case]) -> Vec<&Case> {
 }
 
 /// The constants that fit these rows best; GPUs and benchmarks count alike.
-fn fitted(cases: &[&Case], gpus: &BTreeMap<&str, &Gpu>) -> Vec<f64> {
+fn fitted(
+    cases: &[&Case],
+    gpus: &BTreeMap<&str, &Gpu>,
+    memories: &BTreeMap<DramTechnology, f64>,
+) -> Vec<f64> {
     let mut counts: BTreeMap<(&str, &str), f64> = BTreeMap::new();
     for case in cases {
         *counts.entry((&case.gpu, &case.benchmark)).or_insert(0.0) += 1.0;
@@ -162,7 +179,7 @@ fn fitted(cases: &[&Case], gpus: &BTreeMap<&str, &Gpu>) -> Vec<f64> {
     let ranges = SHARED.map(|(_, range)| range);
     search::least(&ranges, |values| {
         let changed: BTreeMap<&str, Gpu> =
-            gpus.iter().map(|(id, gpu)| (*id, with_shared(gpu, values))).collect();
+            gpus.iter().map(|(id, gpu)| (*id, with_shared(gpu, values, memories))).collect();
         let rows: Vec<Option<(f64, f64, f64)>> = cases
             .par_iter()
             .map(|case| {
@@ -188,8 +205,8 @@ fn mean_share(cases: &[&Case], gpus: &BTreeMap<&str, &Gpu>) -> f64 {
     groups.values().map(mean).sum::<f64>() / groups.len().max(1) as f64
 }
 
-/// A GPU with these constants in place of its own.
-fn with_shared(gpu: &Gpu, values: &[f64]) -> Gpu {
+/// A GPU with these constants in place of its own. Memory without a published energy keeps its own.
+fn with_shared(gpu: &Gpu, values: &[f64], memories: &BTreeMap<DramTechnology, f64>) -> Gpu {
     let mut gpu = gpu.clone();
     let &[
         board,
@@ -208,7 +225,6 @@ fn with_shared(gpu: &Gpu, values: &[f64]) -> Gpu {
     else {
         return gpu;
     };
-    let published = published_pj_per_byte(gpu.dram.technology);
     let power = &mut gpu.power;
     let fma = power.fp32_fma.pj();
     // Tensor cores keep their proportion to the other pipes of the generation.
@@ -224,8 +240,10 @@ fn with_shared(gpu: &Gpu, values: &[f64]) -> Gpu {
     power.voltage_floor_light = light;
     power.constant_operand_share = operands;
     power.constant_data_share = data;
-    gpu.dram.energy_per_byte = Energy::new(moved * published);
-    gpu.dram.idle_energy_per_byte = Energy::new(at_rest * published);
+    if let Some(published) = memories.get(&gpu.dram.technology) {
+        gpu.dram.energy_per_byte = Energy::new(moved * published);
+        gpu.dram.idle_energy_per_byte = Energy::new(at_rest * published);
+    }
     gpu
 }
 
@@ -236,14 +254,25 @@ mod tests {
 
     use super::*;
 
+    /// A technology without an energy would keep a constant that has seen the board's own rows.
+    #[test]
+    fn every_memory_of_the_catalogue_has_a_published_energy() {
+        let (memories, catalog) = (published_pj_per_byte().unwrap(), Catalog::embedded());
+        for id in catalog.names() {
+            let technology = catalog.get(id).unwrap().gpu.dram.technology;
+            assert!(memories.get(&technology).is_some_and(|pj| *pj > 0.0), "{id}: {technology:?}");
+        }
+    }
+
     /// Constants found on some boards say what another draws by its spec sheet.
     #[test]
     fn what_boards_share_reaches_every_part() {
         let values = SHARED.map(|(_, range)| range.start);
+        let memories = published_pj_per_byte().unwrap();
         for id in ["gtx980", "v100-pcie-16gb", "rtx4090"] {
             let own = Catalog::embedded().get(id).unwrap().gpu;
             let whole = |values: &[f64]| {
-                let gpu = with_shared(&own, values);
+                let gpu = with_shared(&own, values, &memories);
                 breakdown::by_part(&GpuEngine::new(&gpu)).iter().map(|p| p.watts).sum::<f64>()
             };
             let before = whole(&values);
@@ -252,7 +281,7 @@ mod tests {
                 more[index] *= 1.5;
                 assert!(whole(&more) > before * 1.0005, "{id}: {name}");
             }
-            let board = with_shared(&own, &values).power.constant.watts();
+            let board = with_shared(&own, &values, &memories).power.constant.watts();
             assert!((board - values[0] * own.power.limit.watts()).abs() < 1e-9, "{id}");
         }
     }
