@@ -1,7 +1,8 @@
 //! What a frame with an accelerator needs of each resource of either side, and what a tenth more of it would save.
 //!
 //! The whole frame is run again on its one clock with a tenth more of the resource: what is hidden behind the other
-//! side saves nothing. L2 and DRAM serve both, and are relieved for both. Left out: capacities, gaps between kernels and
+//! side saves nothing. L2 and DRAM serve both, and are relieved for both; what the accelerator needs of DRAM is listed with
+//! its bytes, whether these or rows take longer. Left out: capacities, gaps between kernels and
 //! waits of the host.
 
 use lumacycle_engines::accelerator::{Plan, Relief, Unit};
@@ -78,20 +79,24 @@ impl GpuFrame<'_> {
             .map(|row| (row.unit, row.busy_pct / 100.0 * built.frame_ns))
             .collect();
         let mut rows = Vec::new();
-        for (resource, launches) in relieved.iter() {
+        // The accelerator may open rows of DRAM where no kernel of the GPU does.
+        let more = [Resource::L2, Resource::Dram, Resource::DramRows].into_iter();
+        let more = more.filter(|of| relieved.iter().all(|(known, _)| known != of));
+        let more = more.map(|of| (of, self.launches.clone()));
+        for (resource, launches) in relieved.iter().cloned().chain(more) {
             // Launching takes as long on any device of the kind.
-            if *resource == Resource::KernelLaunch {
+            if resource == Resource::KernelLaunch {
                 continue;
             }
-            let both = shared(*resource);
-            let (mut bound_ms, mut needed_ms) = self.of_kernels(plan, *resource);
+            let both = shared(resource);
+            let (mut bound_ms, mut needed_ms) = self.of_kernels(plan, resource);
             let unit = both.and_then(|(_, unit)| unit);
             bound_ms += of_unit(&built.bound, unit);
             needed_ms += of_unit(&busy, unit);
-            if bound_ms + needed_ms == 0.0 {
+            if both.is_none() && bound_ms + needed_ms == 0.0 {
                 continue;
             }
-            let faster = Self { launches: launches.clone(), ..self.clone() };
+            let faster = Self { launches, ..self.clone() };
             let parts = faster.split(plan.accelerator());
             let ran = match both {
                 Some((relief, _)) => faster.run(&plan.relieved(relief), &parts, true),

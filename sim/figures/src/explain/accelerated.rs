@@ -75,6 +75,14 @@ fn share(ms: f64, frame_ms: f64) -> f64 {
     ms / frame_ms.max(f64::MIN_POSITIVE) * 100.0
 }
 
+/// What it means that a unit binds. Rows of DRAM are not told apart from its bytes there.
+fn why(unit: &str) -> &'static str {
+    match unit {
+        "DRAM" => "bytes, or the rows that scattered accesses open, take longer than anything else",
+        _ => meaning(&unit.to_lowercase()),
+    }
+}
+
 /// An accelerator beside a GPU.
 fn beside(list: &Value, frame: &Value) -> Option<Told> {
     let frame_ms = frame.get("frame_ms")?.as_f64()?;
@@ -91,7 +99,7 @@ fn beside(list: &Value, frame: &Value) -> Option<Told> {
             plain(own_ms),
             plain(number(frame, "gpu_alone_ms"))
         ),
-        format!("The accelerator is bound by {binding}: {}.", meaning(&binding.to_lowercase())),
+        format!("The accelerator is bound by {binding}: {}.", why(binding)),
     ];
     let of_gpu = array(frame, "bounds").iter().filter(|row| {
         row.get("side").and_then(Value::as_str) != Some("accelerator")
