@@ -267,9 +267,8 @@ impl GpuFrame<'_> {
             + split.before.iter().map(|(stretch, _)| stretch.energy_pj).sum::<f64>();
         let energy_pj = rest_pj + accelerator_pj + gpu.power.idle.watts() * idle_ns * 1e3;
         let area = AreaUse::of(accelerator);
-        let bounds = relieved.map(|more| self.bounds_beside(plan, split, &built, more));
         AcceleratedFrame {
-            bounds,
+            bounds: relieved.map(|more| self.bounds_beside(plan, split, &built, more)),
             accelerator: entry.id.clone(),
             accelerator_name: accelerator.accelerator.name.clone(),
             units: accelerator.accelerator.units,
