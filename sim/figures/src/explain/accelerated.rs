@@ -231,7 +231,7 @@ mod tests {
         let told = told(&value).unwrap();
         assert_eq!(
             told[0].sentences[0],
-            "The frame takes 2.00 ms; its busiest unit is MLP, at work for 95 % of them."
+            "The frame takes 2 ms; its busiest unit is MLP, at work for 95 % of them."
         );
         assert_eq!(told[0].rows[0].bound_by, "what comes behind");
         assert_eq!(
