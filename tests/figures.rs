@@ -397,6 +397,10 @@ fn explanations_name_the_bound_and_what_more_buys() {
     );
     let trace = explain(&["replay", TRANSFORMER, "--gpu", "rtx3090"]);
     assert!(trace.contains("% of the time is bound by"), "{trace}");
+    // Resources that bind nothing are there as well.
+    let idle = trace.lines().find(|line| line.trim_start().starts_with("FP32 pipe")).unwrap();
+    assert_eq!(idle.matches('–').count(), 2, "{trace}");
+    assert!(trace.contains("A tenth more of one resource saves:"), "{trace}");
     // Its own options may stand behind the command line.
     let short = explain(&["replay", TRANSFORMER, "--gpu", "rtx3090", "--top", "2"]);
     assert_eq!(short.lines().count(), trace.lines().count() - 9, "{short}");
@@ -426,6 +430,47 @@ fn explanations_name_the_bound_and_what_more_buys() {
     }
     let wrong = lumacycle().args(["explain", "run", "nothing"]).output().unwrap();
     assert_eq!(wrong.status.code(), Some(4), "{}", text(&wrong.stderr));
+}
+
+/// What a tenth more of each resource of an explained accelerator saves, in percent, and what it told.
+fn relieved(words: &[&str]) -> (std::collections::BTreeMap<String, f64>, Value) {
+    let ran = lumacycle().arg("explain").args(words).args(["--format", "json"]).output().unwrap();
+    assert!(ran.status.success(), "{}", text(&ran.stderr));
+    let told: Value = serde_json::from_slice(&ran.stdout).unwrap();
+    let last = told.as_array().unwrap().last().unwrap().clone();
+    let saved = last["bounds"].as_array().unwrap().iter().map(|row| {
+        let saves = row["tenth_more_saves"].as_str().unwrap().trim_end_matches(" %");
+        (row["resource"].as_str().unwrap().to_owned(), saves.parse().unwrap())
+    });
+    (saved.collect(), last)
+}
+
+#[test]
+fn explanations_of_accelerators_say_what_more_of_each_part_buys() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = folder.path().join("small.toml");
+    // One processor with a narrow array: the network decides everything.
+    let lines = "base = \"ngpc-8\"\n[sources]\ndefault = \"estimate: a test\"\n[accelerator]\nunits = 1\n[mlp]\nrows = 16\ncolumns = 16\n";
+    fs::write(&small, lines).unwrap();
+    let small = small.display().to_string();
+    let run = ["run", "nerf", "--resolution", "96x54", "--gpu", "rtx3090", "--accelerator"];
+    let (saved, told) = relieved(&[&run[..], &[small.as_str()]].concat());
+    assert!(saved.values().all(|saves| (0.0..=9.1).contains(saves)), "{saved:?}");
+    let (clock, mlp) = (saved["accelerator's clock"], saved["MLP engine"]);
+    assert!(mlp > 5.0 && clock >= mlp && saved["encoding engines"] < 0.5, "{saved:?}");
+    let rows = told["rows"].as_array().unwrap();
+    let engine = rows.iter().find(|row| row["part"] == "MLP engine").unwrap();
+    assert_eq!(engine["bound_by"], "itself", "{told}");
+    // With as many as the paper's the GPU decides: no part of the accelerator alone saves as much as the GPU's.
+    let (saved, told) = relieved(&[&run[..], &["ngpc-64"]].concat());
+    assert!(saved.len() > 12 && saved["MLP engine"] < 1.0, "{saved:?}");
+    assert!(told["gpu"].as_str().unwrap().ends_with("with NGPC-64"), "{told}");
+    // An accelerator that renders by itself.
+    let run = ["run", "tensorf", "--resolution", "48x48", "--accelerator", "rt-nerf-edge"];
+    let (saved, told) = relieved(&run);
+    let (clock, arrays) = (saved["accelerator's clock"], saved["MLP arrays"]);
+    assert!(arrays > 1.0 && clock >= arrays && clock <= 9.1, "{saved:?}");
+    assert_eq!(told["rows"].as_array().unwrap().len(), 5, "{told}");
 }
 
 #[test]

@@ -193,7 +193,7 @@ fn accelerators(criterion: &mut Criterion) {
         let Ok(frame) = frame(&app, &scene, &view, None) else { continue };
         let Ok(priced) = GpuFrame::new(&frame, &entry, Options::default()) else { continue };
         group.bench_function(name, |b| {
-            b.iter(|| one_core.install(|| priced.accelerate(&app, scene.aabb_scale, &ngpc)));
+            b.iter(|| one_core.install(|| priced.accelerate(&app, scene.aabb_scale, &ngpc, None)));
         });
     }
     group.finish();

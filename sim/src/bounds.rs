@@ -4,11 +4,25 @@
 //! caches as they were. Encodings of long launches that lie between simulated ones are carried over as in the frame itself.
 //! Left out: gaps between kernels, which no resource shortens, and a clock that would settle elsewhere.
 
+use std::sync::Arc;
+
 use lumacycle_engines::{GpuEngine, KernelCost, Options, Resource};
 use lumacycle_workloads::apps::Frame;
 use serde::Serialize;
 
 use crate::frame::{FrameError, GpuFrame, Priced, price_all};
+
+/// The launches of a frame, priced with a tenth more of each resource that any of them uses.
+#[derive(Debug, Clone)]
+pub struct Relieved {
+    by_resource: Vec<(Resource, Arc<[Option<Priced>]>)>,
+}
+
+impl Relieved {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(Resource, Arc<[Option<Priced>]>)> {
+        self.by_resource.iter()
+    }
+}
 
 /// How much more of a resource is asked about.
 const MORE: f64 = 1.1;
@@ -55,11 +69,37 @@ impl Bounds {
 }
 
 impl GpuFrame<'_> {
-    /// What binds the frame, and what more of each resource would save.
+    /// All launches with a tenth more of each resource that they use.
     ///
     /// # Errors
     /// When a launch cannot be priced.
-    pub fn bounds(&self) -> Result<Bounds, FrameError> {
+    pub fn relieved(&self) -> Result<Relieved, FrameError> {
+        let mut used: Vec<Resource> = Vec::new();
+        for (_, kernel) in self.kernels() {
+            for of in kernel.busy_ns.iter().map(|(of, _)| *of).chain([kernel.binding]) {
+                if !used.contains(&of) {
+                    used.push(of);
+                }
+            }
+        }
+        used.sort_unstable();
+        let engine = GpuEngine::new(&self.entry.gpu).with(self.settled);
+        let of = |resource: Resource| {
+            // Launching takes as long on any device of the kind.
+            if resource == Resource::KernelLaunch {
+                return Ok((resource, self.launches.clone()));
+            }
+            let relief = Some((resource, MORE));
+            let relieved = engine.with(Options { relief, ..self.settled });
+            let launches =
+                price_all((self.frame, self.entry), &self.prepared, |p| p.estimate(&relieved))?;
+            Ok((resource, launches.into()))
+        };
+        Ok(Relieved { by_resource: used.into_iter().map(of).collect::<Result<_, _>>()? })
+    }
+
+    /// What binds the frame, and what more of each resource would save.
+    pub fn bounds(&self, relieved: &Relieved) -> Bounds {
         let mut rows: Vec<BoundRow> = Vec::new();
         let mut add = |resource: Resource, bound_ms: f64, needed_ms: f64| {
             let at = rows.iter().position(|row| row.resource == resource).unwrap_or(rows.len());
@@ -83,18 +123,12 @@ impl GpuFrame<'_> {
         }
         let before = times_by_name(self.frame, &self.launches);
         let all: f64 = before.iter().map(|(_, ns)| ns).sum();
-        let engine = GpuEngine::new(&self.entry.gpu).with(self.settled);
         let mut kernels: Vec<RelievedKernel> = Vec::new();
-        for row in &mut rows {
-            // Launching takes as long on any device of the kind.
-            if row.resource == Resource::KernelLaunch {
+        for row in rows.iter_mut().filter(|row| row.resource != Resource::KernelLaunch) {
+            let Some((_, launches)) = relieved.iter().find(|(of, _)| *of == row.resource) else {
                 continue;
-            }
-            let relief = Some((row.resource, MORE));
-            let relieved = engine.with(Options { relief, ..self.settled });
-            let launches =
-                price_all((self.frame, self.entry), &self.prepared, |p| p.estimate(&relieved))?;
-            let after = times_by_name(self.frame, &launches);
+            };
+            let after = times_by_name(self.frame, launches);
             let saved = |before: f64, after: f64| {
                 (1.0 - after / before.max(f64::MIN_POSITIVE)).max(0.0) * 100.0
             };
@@ -113,7 +147,7 @@ impl GpuFrame<'_> {
         });
         let place = |name: &str| self.alone.kernels.iter().position(|kernel| kernel.name == name);
         kernels.sort_by_key(|kernel| place(kernel.name));
-        Ok(Bounds { resources: rows, kernels })
+        Bounds { resources: rows, kernels }
     }
 
     /// All kernels, each with how often it is launched.

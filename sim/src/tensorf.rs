@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lumacycle_arch::SparseEntry;
 use lumacycle_engines::EngineError;
-use lumacycle_engines::sparse::{self, SparseFrame, SparseWork};
+use lumacycle_engines::sparse::{self, SparseFrame, SparseRelief, SparseWork};
 use lumacycle_workloads::apps::Frame;
 use lumacycle_workloads::rays::View;
 use lumacycle_workloads::samples::SampleSet;
@@ -16,6 +16,7 @@ use lumacycle_workloads::tensorf::uniform::{self, UniformCounts};
 use lumacycle_workloads::tensorf::{
     CubeTrace, EncodedFactors, Factors, Field, Image, Sight, launches, psnr,
 };
+use rayon::prelude::*;
 use serde::Serialize;
 
 /// A frame on an accelerator, with what it took.
@@ -46,6 +47,22 @@ pub struct TensorfFrame {
     /// Where some pixels stand for all: half the width of the interval that the points shaded, and with them time
     /// and energy where the network binds, lie in with 95 % confidence, in percent.
     pub sampling_pct: f64,
+    /// What binds, where that was asked for ([`explained`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<Vec<SparseBound>>,
+}
+
+/// One resource of an accelerator for decomposed fields.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SparseBound {
+    /// Its name.
+    pub resource: &'static str,
+    /// Time of the frame if its unit is the busiest, in ms; else nothing.
+    pub bound_ms: f64,
+    /// Time that its unit works, mean of all cores, in ms.
+    pub needed_ms: f64,
+    /// What a tenth more of it saves of the frame, in percent.
+    pub tenth_more_saves_pct: f64,
 }
 
 /// Pixels that are gone through for counts.
@@ -168,6 +185,53 @@ pub fn accelerated(
     priced(entry, scene, prepared, &sampled, &trace)
 }
 
+/// The same with what a tenth more of each resource would save: the frame is run again with each.
+///
+/// # Errors
+/// When the network does not fit the accelerator.
+pub fn explained(
+    entry: &SparseEntry,
+    scene: &Scene,
+    view: &View,
+    prepared: &Prepared,
+    pixels: Pixels,
+) -> Result<TensorfFrame, EngineError> {
+    let sampled = Sampled::new(&prepared.field, scene, view);
+    let trace = trace(entry, scene, view, &prepared.field, pixels);
+    let mut result = priced(entry, scene, prepared, &sampled, &trace)?;
+    let frame = &result.frame;
+    let bound = |relief: SparseRelief| {
+        let work = SparseWork {
+            factors: &prepared.field.factors,
+            encoded: &prepared.encoded,
+            trace: &trace,
+            uniform_steps: sampled.counts.inside,
+            relief: Some(relief),
+        };
+        let faster = sparse::render(&entry.accelerator, &work)?;
+        let busy =
+            |unit| frame.units.iter().find(|row| row.unit == unit).map_or(0.0, |row| row.busy_pct);
+        let needed_pct = match relief {
+            SparseRelief::Clock => 100.0,
+            SparseRelief::Search => frame.search_busy_pct,
+            SparseRelief::Tree => frame.tree_busy_pct,
+            _ => relief.unit().map_or(0.0, busy),
+        };
+        let binds = relief.unit() == Some(frame.bound_by);
+        Ok(SparseBound {
+            resource: relief.name(),
+            bound_ms: if binds { frame.frame_ms } else { 0.0 },
+            needed_ms: frame.frame_ms * needed_pct / 100.0,
+            tenth_more_saves_pct: (1.0 - faster.frame_ms / frame.frame_ms).max(0.0) * 100.0,
+        })
+    };
+    let mut bounds: Vec<SparseBound> =
+        SparseRelief::ALL.par_iter().map(|relief| bound(*relief)).collect::<Result<_, _>>()?;
+    bounds.sort_by(|a, b| b.tenth_more_saves_pct.total_cmp(&a.tenth_more_saves_pct));
+    result.bounds = Some(bounds);
+    Ok(result)
+}
+
 /// The same with visits and samples that are known already.
 ///
 /// # Errors
@@ -185,6 +249,7 @@ pub fn priced(
         encoded: &prepared.encoded,
         trace,
         uniform_steps: sampled.counts.inside,
+        relief: None,
     };
     let frame = sparse::render(&entry.accelerator, &work)?;
     Ok(TensorfFrame {
@@ -199,6 +264,7 @@ pub fn priced(
         lines: prepared.encoded.storage(|plane| !plane),
         sparsity: field.factors.sparsity(),
         sampling_pct: trace.sampling_pct(),
+        bounds: None,
         frame,
     })
 }

@@ -14,6 +14,7 @@ use lumacycle_workloads::samples::{SampleSet, mix};
 use super::Queries;
 use super::misses::misses;
 use super::parts::access_cycles;
+use super::relief::MORE;
 use super::subgrid::SubgridUse;
 use super::tables::{Home, Placed, Placement};
 use crate::EngineError;
@@ -72,6 +73,8 @@ pub struct EncodingUse {
     pub ideal_cycles: f64,
     /// The same with banks, for as many samples each as the feature buffer holds.
     pub blocks: Vec<f64>,
+    /// The same with a tenth more of the engines themselves, and of the banks.
+    pub relieved: (Vec<f64>, Vec<f64>),
     /// Addresses of a sample.
     pub addresses: f64,
     /// Bytes of entries that a sample reads.
@@ -107,16 +110,23 @@ impl EncodingUse {
         let words = corners * libm::ceil(placement.entry_bytes / sram.word.bytes()).max(1.0);
         let width = words / (f64::from(sram.banks) * f64::from(sram.ports));
         let mut levels = Vec::with_capacity(placement.levels.len());
-        let mut by_level: Vec<Vec<f64>> = Vec::with_capacity(placement.levels.len());
+        // As it is, with faster engines, with faster banks.
+        let mut by_level: [Vec<Vec<f64>>; 3] = Default::default();
         for placed in &placement.levels {
-            let lookup = || banks(accelerator, grid, placement, placed, &samples, ideal);
+            let lookup = || banks(accelerator, grid, placement, placed, &samples);
             let by_sample = match &queries.memo {
                 None => Arc::new(lookup()),
-                Some(memo) => memo.banks(banks_key(accelerator, placement, placed, ideal), &lookup),
+                Some(memo) => memo.banks(banks_key(accelerator, placement, placed), &lookup),
             };
-            let mean = by_sample.iter().sum::<f64>() / by_sample.len().max(1) as f64;
-            let blocks = by_sample.chunks(depth);
-            by_level.push(blocks.map(|b| b.iter().sum::<f64>() / b.len() as f64).collect());
+            let waited = by_sample.iter().map(|banks| banks.max(ideal)).sum::<f64>();
+            let mean = waited / by_sample.len().max(1) as f64;
+            for (blocks, (engines, faster)) in
+                by_level.iter_mut().zip([(1.0, 1.0), (MORE, 1.0), (1.0, MORE)])
+            {
+                let clocks = |banks: &f64| (banks / faster).max(ideal / engines);
+                let mean = |b: &[f64]| b.iter().map(clocks).sum::<f64>() / b.len() as f64;
+                blocks.push(by_sample.chunks(depth).map(mean).collect());
+            }
             let lookup = || misses(accelerator, queries, placement, placed, &samples);
             let missed = match &queries.memo {
                 Some(memo) if placed.home != Home::Resident => {
@@ -146,18 +156,22 @@ impl EncodingUse {
             loaded_lines += level.missed_lines;
         }
         // An engine serves its levels by turns, and the slowest engine decides.
-        let blocks = by_level.first().map_or(0, Vec::len);
-        let busiest = |block: usize| {
-            let of_engine = |levels: &Vec<usize>| -> f64 {
-                levels.iter().filter_map(|level| by_level[*level].get(block)).sum()
+        let [blocks, engines, banks] = by_level.map(|by_level| {
+            let busiest = |block: usize| {
+                let of_engine = |levels: &Vec<usize>| -> f64 {
+                    levels.iter().filter_map(|level| by_level[*level].get(block)).sum()
+                };
+                placement.engines.iter().map(of_engine).fold(0.0, f64::max)
+                    / placement.samples_at_once
             };
-            placement.engines.iter().map(of_engine).fold(0.0, f64::max) / placement.samples_at_once
-        };
+            (0..by_level.first().map_or(0, Vec::len)).map(busiest).collect::<Vec<f64>>()
+        });
         let level_bytes = corners * placement.entry_bytes;
         let remote: f64 = placement.levels.iter().map(|placed| placed.remote).sum();
         Ok(Self {
             ideal_cycles: ideal * placement.most_levels() / placement.samples_at_once,
-            blocks: (0..blocks).map(busiest).collect(),
+            blocks,
+            relieved: (engines, banks),
             addresses: corners * levels.len() as f64,
             entry_bytes: level_bytes * levels.len() as f64,
             exchanged_bytes: level_bytes * remote,
@@ -170,12 +184,13 @@ impl EncodingUse {
 
     /// Clocks of the processor for a sample, where everything behind the encoding takes `other`
     /// clocks: the buffer between them evens out no more than it holds.
-    pub fn cycles_with(&self, other: f64) -> f64 {
-        if self.blocks.is_empty() {
+    /// `blocks` are its own, or relieved ones.
+    pub fn cycles_with(&self, blocks: &[f64], other: f64) -> f64 {
+        if blocks.is_empty() {
             return self.ideal_cycles.max(other);
         }
-        let sum: f64 = self.blocks.iter().map(|cycles| cycles.max(other)).sum();
-        sum / self.blocks.len() as f64
+        let sum: f64 = blocks.iter().map(|cycles| cycles.max(other)).sum();
+        sum / blocks.len() as f64
     }
 }
 
@@ -278,14 +293,13 @@ fn runs(launches: &[(Arc<SampleSet>, f64)], most: usize) -> Vec<(&[[f32; 3]], f6
     found
 }
 
-/// Clocks of each sample in the engine of a level.
+/// Clocks in which banks serve each sample of a level.
 fn banks(
     accelerator: &Accelerator,
     grid: &Grid,
     placement: &Placement,
     placed: &Placed,
     samples: &Samples<'_>,
-    ideal: f64,
 ) -> Vec<f64> {
     let sram = &accelerator.grid_sram;
     let word = sram.word.bytes();
@@ -305,7 +319,7 @@ fn banks(
             let last = first + placement.entry_bytes - 0.5;
             words.extend((first / word) as u64..=(last / word) as u64);
         }
-        cycles.push((access_cycles(sram, &mut words) * placed.load).max(ideal));
+        cycles.push(access_cycles(sram, &mut words) * placed.load);
     }
     cycles
 }
@@ -317,12 +331,12 @@ fn samples_key(accelerator: &Accelerator, placement: &Placement) -> String {
 }
 
 /// All that [`banks`] depends on beside the frame.
-fn banks_key(accelerator: &Accelerator, p: &Placement, placed: &Placed, ideal: f64) -> String {
+fn banks_key(accelerator: &Accelerator, p: &Placement, placed: &Placed) -> String {
     let sram = &accelerator.grid_sram;
     let (word, load) = (sram.word.bytes(), placed.load);
     let (banks, ports, interleave) = (sram.banks, sram.ports, sram.interleave);
     let samples = samples_key(accelerator, p);
-    format!("{:?} {load} {banks} {interleave:?} {ports} {word} {ideal} {samples}", placed.level)
+    format!("{:?} {load} {banks} {interleave:?} {ports} {word} {samples}", placed.level)
 }
 
 /// All that [`misses`] depends on beside the frame.

@@ -14,6 +14,7 @@ mod misses;
 pub mod network;
 pub mod parts;
 pub mod published;
+mod relief;
 pub mod subgrid;
 pub mod tables;
 
@@ -31,6 +32,7 @@ use crate::{EngineError, GpuEngine, Options};
 
 pub use encode::{EncodingUse, LevelUse};
 pub use network::NetworkUse;
+pub use relief::Relief;
 pub use tables::{Home, Placed, Placement};
 
 /// What is asked of an accelerator during a frame.
@@ -146,6 +148,8 @@ pub struct Plan<'a> {
     pub network: NetworkUse,
     /// Where tables lie.
     pub placement: Placement,
+    /// What there is to be a tenth more of.
+    relief: Option<Relief>,
 }
 
 impl<'a> AcceleratorEngine<'a> {
@@ -164,7 +168,7 @@ impl<'a> AcceleratorEngine<'a> {
         let network = NetworkUse::of(accelerator, &queries.networks)?;
         let placement = Placement::of(accelerator, &queries.grid)?;
         let encoding = EncodingUse::of(accelerator, &placement, &queries)?;
-        Ok(Plan { engine: *self, queries, encoding, network, placement })
+        Ok(Plan { engine: *self, queries, encoding, network, placement, relief: None })
     }
 }
 
@@ -172,6 +176,17 @@ impl Plan<'_> {
     /// The hardware.
     pub const fn accelerator(&self) -> &Accelerator {
         self.engine.accelerator
+    }
+
+    /// The same with a tenth more of a resource.
+    #[must_use]
+    pub fn relieved(&self, relief: Relief) -> Self {
+        Self { relief: Some(relief), ..self.clone() }
+    }
+
+    /// How much faster a resource is than described.
+    fn faster(&self, resource: Relief) -> f64 {
+        if self.relief == Some(resource) { relief::MORE } else { 1.0 }
     }
 
     /// What is asked.
@@ -215,7 +230,7 @@ impl Plan<'_> {
         let accelerator = self.accelerator();
         let gpu = self.engine.gpu;
         let units = f64::from(accelerator.accelerator.units);
-        let clock = accelerator.accelerator.clock.hz();
+        let clock = accelerator.accelerator.clock.hz() * self.faster(Relief::Clock);
         let own = if counted.tails { libm::ceil(samples / units) } else { samples / units };
         let line = accelerator.policy.line.bytes();
         let lines = if counted.tables { self.encoding.missed_lines } else { 0.0 };
@@ -238,22 +253,26 @@ impl Plan<'_> {
         let stream_latency = if in_l2 { l2_latency } else { dram_latency };
         let stream =
             |channel| parts::request_cycles(channel, SECTOR_BYTES, stream_latency) / SECTOR_BYTES;
-        let mlp = self.network.cycles(accelerator, own, !counted.tails);
-        let gathers = own * gathered * request;
-        let tables = gathers + own * loaded * line / accelerator.table_dma.bytes_per_clock;
-        let input = own * in_bytes * stream(&accelerator.input);
-        let output = own * out_bytes * stream(&accelerator.output);
-        let exchange = own * exchanged / accelerator.exchange.bytes_per_clock;
+        let mlp = self.network.cycles(accelerator, own, !counted.tails) / self.faster(Relief::Mlp);
+        let dma = self.faster(Relief::Tables);
+        let gathers = own * gathered * request / dma;
+        let tables = gathers + own * loaded * line / accelerator.table_dma.bytes_per_clock / dma;
+        let input = own * in_bytes * stream(&accelerator.input) / self.faster(Relief::Input);
+        let output = own * out_bytes * stream(&accelerator.output) / self.faster(Relief::Output);
+        let exchange =
+            own * exchanged / accelerator.exchange.bytes_per_clock / self.faster(Relief::Exchange);
         // Features are written once and read once.
         let features = moved(2.0 * f64::from(self.queries.grid.outputs()) * HALF_BYTES);
-        let buffer = own * features / parts::bytes_per_clock(&accelerator.feature_buffer);
+        let buffer = own * features
+            / parts::bytes_per_clock(&accelerator.feature_buffer)
+            / self.faster(Relief::FeatureBuffer);
         let other = mlp.max(gathers).max(input).max(output).max(exchange).max(buffer);
         let encoding = own * self.encoding_cycles(other / own.max(1.0), counted)
             + own * self.waiting_cycles(counted);
 
         // What all processors share.
         let link_bytes = samples * (in_bytes + out_bytes + lines * line);
-        let link = link_bytes / accelerator.link.bytes_per_clock;
+        let link = link_bytes / accelerator.link.bytes_per_clock / self.faster(Relief::Link);
         let table_dram = samples * lines * line * (1.0 - l2_hit);
         let streamed = if in_l2 { 0.0 } else { samples * (in_bytes + out_bytes) };
         let scattered_dram = samples * gathered * line * (1.0 - l2_hit);
@@ -267,11 +286,13 @@ impl Plan<'_> {
         };
         let dram_ns = if streamed + table_dram > 0.0 {
             let bus = dram::bus_ns(gpu, &traffic) / self.engine.memory.memory_scale();
-            bus.max(dram::rows_ns(gpu, &traffic))
+            let rows = dram::rows_ns(gpu, &traffic) / self.faster(Relief::DramRows);
+            (bus / self.faster(Relief::Dram)).max(rows)
         } else {
             0.0
         };
-        let l2_ns = link_bytes / gpu.l2.bytes_per_clock / self.engine.gpu_clock_hz * 1e9;
+        let l2_ns = link_bytes / gpu.l2.bytes_per_clock / self.engine.gpu_clock_hz * 1e9
+            / self.faster(Relief::L2);
         let to_ns = 1e9 / clock;
         let fill = if counted.tails { self.fill_cycles(l2_latency) } else { 0.0 };
 
@@ -307,13 +328,22 @@ impl Plan<'_> {
 
     /// Clocks of a sample in the encoding engines, where everything behind them takes `other`.
     fn encoding_cycles(&self, other: f64, counted: Counted) -> f64 {
-        if counted.banks { self.encoding.cycles_with(other) } else { self.encoding.ideal_cycles }
+        if !counted.banks {
+            return self.encoding.ideal_cycles / self.faster(Relief::Encoding);
+        }
+        let blocks = match self.relief {
+            Some(Relief::Encoding) => &self.encoding.relieved.0,
+            Some(Relief::Banks) => &self.encoding.relieved.1,
+            _ => &self.encoding.blocks,
+        };
+        self.encoding.cycles_with(blocks, other)
     }
 
     /// Clocks of a sample that these wait for parts of tables.
     fn waiting_cycles(&self, counted: Counted) -> f64 {
         let accelerator = self.accelerator();
-        let clocks_per_byte = 1.0 / accelerator.table_dma.bytes_per_clock;
+        let clocks_per_byte =
+            1.0 / (accelerator.table_dma.bytes_per_clock * self.faster(Relief::Tables));
         let used = self.encoding.subgrid.as_ref().filter(|_| counted.tables);
         used.map_or(0.0, |used| used.waiting_cycles(clocks_per_byte, accelerator.subgrid.copies))
     }

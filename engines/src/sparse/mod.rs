@@ -9,6 +9,7 @@
 
 mod patches;
 mod pipeline;
+mod relief;
 mod residency;
 
 use lumacycle_arch::SparseAccelerator;
@@ -26,6 +27,7 @@ use pipeline::Pipeline;
 use residency::Residency;
 
 pub use pipeline::UnitUse;
+pub use relief::SparseRelief;
 
 /// Units that work side by side, in the order in which a visit passes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -204,6 +206,15 @@ pub struct SparseWork<'a> {
     pub trace: &'a CubeTrace,
     /// Steps inside of the field's box over all rays: what uniform sampling tests.
     pub uniform_steps: f64,
+    /// What there is to be a tenth more of.
+    pub relief: Option<SparseRelief>,
+}
+
+impl SparseWork<'_> {
+    /// How much faster a resource is than described.
+    fn faster(&self, resource: SparseRelief) -> f64 {
+        SparseRelief::faster(self.relief, resource)
+    }
 }
 
 /// Bytes of a cube's place in the list that the geometry unit reads.
@@ -243,13 +254,15 @@ pub fn render(
     let passes = passes(accelerator)?;
     let patches = Patches::new(accelerator, work);
     let cores = accelerator.accelerator.units as usize;
-    let hz = accelerator.accelerator.clock.hz();
+    let hz = accelerator.accelerator.clock.hz() * work.faster(SparseRelief::Clock);
     let memory = &accelerator.memory;
     // What outstanding requests sustain, what the channel takes, and the core's share of the memory.
     let latency = memory.latency.ns() * hz / 1e9;
     let sustained = accelerator.dma.outstanding * memory.granule.bytes() / latency;
-    let share = memory.bandwidth.bytes_per_s() * memory.efficiency / hz / cores as f64;
-    let bytes_per_clock = sustained.min(accelerator.dma.bytes_per_clock).min(share);
+    let share = memory.bandwidth.bytes_per_s() * memory.efficiency / hz / cores as f64
+        * work.faster(SparseRelief::Dram);
+    let channel = sustained.min(accelerator.dma.bytes_per_clock) * work.faster(SparseRelief::Dma);
+    let bytes_per_clock = channel.min(share);
     let mut cores: Vec<(Pipeline, Residency)> = (0..cores)
         .map(|_| (Pipeline::new(accelerator), Residency::new(accelerator, work.encoded)))
         .collect();
@@ -285,7 +298,7 @@ pub fn render(
         pipeline.cycles() + written / cores.len() as f64 / bytes_per_clock
     };
     let cycles = cores.iter().map(of_core).fold(0.0, f64::max)
-        + fill(accelerator) * work.trace.tiles as f64 / cores.len() as f64;
+        + fill(accelerator, hz) * work.trace.tiles as f64 / cores.len() as f64;
     let busy = cores.iter().map(of_core).sum::<f64>() / cores.len() as f64;
     let pipelines: Vec<&Pipeline> = cores.iter().map(|(pipeline, _)| pipeline).collect();
     let units = Pipeline::usage(&pipelines, cycles);
@@ -305,10 +318,10 @@ fn free_first(cores: &[(Pipeline, Residency)]) -> usize {
 }
 
 /// From the first cube of a tile to its first pixel, in clocks.
-fn fill(accelerator: &SparseAccelerator) -> f64 {
+fn fill(accelerator: &SparseAccelerator, hz: f64) -> f64 {
     let array = &accelerator.shading;
     accelerator.geometry.latency_cycles
-        + accelerator.memory.latency.ns() * accelerator.accelerator.clock.hz() / 1e9
+        + accelerator.memory.latency.ns() * hz / 1e9
         + accelerator.search.latency_cycles.max(accelerator.tree.latency_cycles)
         + accelerator.interpolation.latency_cycles
         + f64::from(array.rows + array.columns) * LAYERS.len() as f64
@@ -384,18 +397,23 @@ fn stages(
     };
     let factor = &accelerator.factor_sram;
     let factor_rate = f64::from(factor.banks * factor.ports) * factor.word.bytes();
-    let decode = search_cycles(accelerator, used)
-        .max(tree_cycles(accelerator, used))
-        .max(used.sram_bytes / factor_rate);
+    let faster = |resource| work.faster(resource);
+    let decode = (search_cycles(accelerator, used) / faster(SparseRelief::Search))
+        .max(tree_cycles(accelerator, used) / faster(SparseRelief::Tree))
+        .max(used.sram_bytes / factor_rate / faster(SparseRelief::FactorSram));
     let pixels = &accelerator.pixel_sram;
     let pixel_words =
         libm::ceil(f64::from(accelerator.policy.pixel_bits) / 8.0 / pixels.word.bytes());
     // Read and written once a point.
     let pixel_rate = f64::from(pixels.banks * pixels.ports);
-    let interpolation = (used.macs / f64::from(accelerator.interpolation.lanes))
-        .max(2.0 * own * pixel_words / pixel_rate);
-    let shading = f64::from(visit.shaded) * passes / f64::from(accelerator.shading.arrays);
-    [geometry, decode, interpolation, shading]
+    let interpolation = (used.macs
+        / f64::from(accelerator.interpolation.lanes)
+        / faster(SparseRelief::Interpolation))
+    .max(2.0 * own * pixel_words / pixel_rate / faster(SparseRelief::PixelSram));
+    let shading = f64::from(visit.shaded) * passes
+        / f64::from(accelerator.shading.arrays)
+        / faster(SparseRelief::Shading);
+    [geometry / faster(SparseRelief::Geometry), decode, interpolation, shading]
 }
 
 fn search_cycles(accelerator: &SparseAccelerator, used: &VisitUse) -> f64 {
@@ -444,7 +462,7 @@ fn summed(
     resident: bool,
     written: f64,
 ) -> SparseFrame {
-    let hz = accelerator.accelerator.clock.hz();
+    let hz = accelerator.accelerator.clock.hz() * work.faster(SparseRelief::Clock);
     let seconds = cycles / hz;
     let cores = f64::from(accelerator.accelerator.units);
     let array = &accelerator.shading;

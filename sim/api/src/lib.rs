@@ -128,7 +128,11 @@ pub fn replay(path: &Path, gpu: &Entry, options: Options) -> Result<Vec<ReplayRe
     let recordings = traces::read(path, ReadOptions::default())?;
     let one = |recording: &traces::Recording| {
         let own = recording.main_device().and_then(|device| catalog.get(&device.name).ok());
-        let options = ReplayOptions { engine: options, recorded_on: own.as_ref() };
+        let options = ReplayOptions {
+            engine: options,
+            recorded_on: own.as_ref(),
+            ..ReplayOptions::default()
+        };
         Ok(sim::replay::replay(recording, gpu, options)?)
     };
     recordings.iter().map(one).collect()

@@ -126,7 +126,7 @@ impl Scenario {
     ) -> Result<AcceleratedFrame, Error> {
         let frame = self.walk()?;
         let priced = priced(&frame, gpu, options)?;
-        Ok(priced.accelerate(&self.app, self.scene.aabb_scale, accelerator)?)
+        Ok(priced.accelerate(&self.app, self.scene.aabb_scale, accelerator, None)?)
     }
 }
 

@@ -3,6 +3,8 @@
 //!
 //! Left out: what a result does not say; values that are missing count as zero.
 
+mod accelerated;
+
 use serde_json::Value;
 
 use crate::scale::plain;
@@ -67,7 +69,12 @@ pub fn told(bytes: &[u8], top: usize) -> Result<Vec<Told>, String> {
         array(&value, "results").iter().map(one_kernel).collect()
     } else {
         let frames: Vec<&Value> = array(&value, "results").iter().flat_map(frames_of).collect();
-        frames.into_iter().map(|frame| rendered(frame, top)).collect()
+        let on_gpus: Option<Vec<Told>> =
+            frames.into_iter().map(|frame| rendered(frame, top)).collect();
+        on_gpus.zip(accelerated::told(&value)).map(|(mut on_gpus, with)| {
+            on_gpus.extend(with);
+            on_gpus
+        })
     };
     told.filter(|told| !told.is_empty())
         .ok_or_else(|| "this is no result of kernel, replay or run".to_owned())
@@ -102,14 +109,14 @@ fn named(resource: &str) -> String {
         "l1" => "L1",
         "l2" => "L2",
         "tensor" => "tensor cores",
-        "fp32" => "FP32 pipe",
-        "fp64" => "FP64 pipe",
-        "fp16" => "FP16 pipe",
-        "int32" => "INT32 pipe",
-        "sfu" => "special functions",
+        "fp32" | "fp32 pipe" => "FP32 pipe",
+        "fp64" | "fp64 pipe" => "FP64 pipe",
+        "fp16" | "fp16 pipe" => "FP16 pipe",
+        "int32" | "int32 pipe" => "INT32 pipe",
+        "sfu" | "sfu pipe" => "special functions",
         "issue" => "issue slots",
         "load store" => "load/store",
-        "cta launch" => "starting blocks",
+        "cta launch" | "CTA launch" => "starting blocks",
         other => other,
     };
     name.to_owned()
@@ -136,6 +143,12 @@ fn meaning(resource: &str) -> &'static str {
         "cta launch" => "blocks start no faster than the device can launch them",
         "kernel launch" => "the launch itself takes longer than the work",
         "instruction fetch" => "code is fetched for the first time",
+        "encoding engines" => {
+            "the levels of its busiest engine take longest, bank conflicts included"
+        }
+        "mlp engine" => "its arrays take longest to answer the samples",
+        "table dma" => "what its tables miss comes no faster",
+        "input dma" | "output dma" | "link to l2" => "samples come and answers go no faster",
         "host link" | "peer link" => "the link carries as much as it can",
         _ => "this resource takes longest",
     }
@@ -173,6 +186,16 @@ fn buys(list: &[(String, f64)]) -> String {
             told.join(", ")
         )
     }
+}
+
+/// The same from rows of resources, most first.
+fn bought(rows: &[Value]) -> String {
+    let mut list: Vec<(String, f64)> = rows
+        .iter()
+        .map(|row| (named(&words(row, "resource")), number(row, "tenth_more_saves_pct")))
+        .collect();
+    list.sort_by(|a, b| b.1.total_cmp(&a.1));
+    buys(&list)
 }
 
 /// Names with numbers, from a list of pairs.
@@ -258,7 +281,7 @@ fn replayed(result: &Value, top: usize) -> Option<Told> {
         plain(sum_us / 1e3),
         plain(number(totals, "predicted_span_ms"))
     )];
-    let bound = array(result, "bound_by");
+    let (bound, all) = (array(result, "bound_by"), array(result, "resources"));
     for row in bound.iter().take(3) {
         let name = words(row, "resource");
         sentences.push(format!(
@@ -268,13 +291,18 @@ fn replayed(result: &Value, top: usize) -> Option<Told> {
             meaning(&name)
         ));
     }
-    let bounds = bound.iter().map(|row| Bound {
+    // Results of older versions, and of programs that did not ask, name the resources that bind.
+    let listed = if all.is_empty() { bound } else { all };
+    let bounds = listed.iter().map(|row| Bound {
         resource: named(&words(row, "resource")),
         bound_us: number(row, "predicted_pct") / 100.0 * sum_us,
         bound_pct: number(row, "predicted_pct"),
         needed_us: row.get("needed_pct").and_then(Value::as_f64).map(|pct| pct / 100.0 * sum_us),
         saves: percent(number(row, "tenth_more_saves_pct")),
     });
+    if !all.is_empty() {
+        sentences.push(bought(all));
+    }
     let rows = array(result, "kernels").iter().take(top).map(|kernel| {
         let time_us = number(kernel, "predicted_us") * number(kernel, "count");
         let waves = number(kernel, "waves");
@@ -357,6 +385,9 @@ fn rendered(frame: &Value, top: usize) -> Option<Told> {
             bound.resource,
             meaning(name)
         ));
+    }
+    if let Some(own) = own {
+        sentences.push(bought(array(own, "resources")));
     }
     let relieved = own.map_or(&[][..], |own| array(own, "kernels"));
     let rows = kernels.iter().take(top).map(|kernel| {

@@ -7,6 +7,7 @@
 //! other batches run meanwhile. Left out: splitting kernels changes their occupancy, and host work
 //! beside launching.
 
+mod bounds;
 mod result;
 mod timeline;
 
@@ -18,12 +19,14 @@ use lumacycle_engines::accelerator::{
     AcceleratorEngine, AreaUse, Counted, Home, NetworkUse, Plan, Queries, QueryCost, Unit,
 };
 use lumacycle_engines::{EngineError, Traffic};
-use lumacycle_workloads::apps::{Application, Kind, Part, Rest};
+use lumacycle_workloads::apps::{Application, Kind, Launch, Part, Rest};
 use lumacycle_workloads::ops::Operation;
 
+use crate::bounds::Relieved;
 use crate::frame::GpuFrame;
 use crate::schedule;
 
+pub use bounds::{AcceleratedBound, Side};
 pub use result::{AcceleratedFrame, Cause, LevelRow, UnitRow};
 pub use timeline::{AcceleratedSpans, EngineSpans, EngineVisit};
 use timeline::{Stretch, Timeline};
@@ -50,7 +53,7 @@ struct Split {
 
 impl GpuFrame<'_> {
     /// The same frame with an accelerator beside the GPU. `app` and the width of the scene's cube
-    /// say what is asked of it.
+    /// say what is asked of it; with `relieved` ([`GpuFrame::relieved`]), also what binds it.
     ///
     /// # Errors
     /// When the accelerator cannot take this application.
@@ -59,6 +62,7 @@ impl GpuFrame<'_> {
         app: &Application,
         scene_scale: u32,
         entry: &AcceleratorEntry,
+        relieved: Option<&Relieved>,
     ) -> Result<AcceleratedFrame, EngineError> {
         let accelerator = &entry.accelerator;
         let engine = AcceleratorEngine::new(accelerator, &self.entry.gpu, self.options);
@@ -84,7 +88,7 @@ impl GpuFrame<'_> {
             });
         }
         let inputs = self.inputs_of(app, &split, &plan.network);
-        Ok(self.assemble(entry, &plan, &split, &inputs))
+        Ok(self.assemble(entry, &plan, &split, &inputs, relieved))
     }
 
     /// The pieces of the same frame in time, for a timeline.
@@ -180,9 +184,7 @@ impl GpuFrame<'_> {
                 Part::Rest => {
                     all_rest_ns += launch.times * priced.time_ns();
                     match launch.name {
-                        // The accelerator hands the density on itself.
-                        "extract density" => {}
-                        "encode directions" if accelerator.policy.encodes_directions => {}
+                        _ if !stays(launch, accelerator) => {}
                         // Directions are wanted together with positions.
                         "encode directions" => match before.last_mut() {
                             Some((stretch, _)) => stretch.add(launch.times, priced),
@@ -203,6 +205,7 @@ impl GpuFrame<'_> {
         plan: &Plan<'_>,
         split: &Split,
         inputs: &Inputs,
+        relieved: Option<&Relieved>,
     ) -> AcceleratedFrame {
         let accelerator = &entry.accelerator;
         let alone = self.result();
@@ -265,6 +268,7 @@ impl GpuFrame<'_> {
         let energy_pj = rest_pj + accelerator_pj + gpu.power.idle.watts() * idle_ns * 1e3;
         let area = AreaUse::of(accelerator);
         AcceleratedFrame {
+            bounds: relieved.map(|more| self.bounds_beside(plan, split, &built, more)),
             accelerator: entry.id.clone(),
             accelerator_name: accelerator.accelerator.name.clone(),
             units: accelerator.accelerator.units,
@@ -352,11 +356,17 @@ struct Built {
     busy: Vec<UnitRow>,
     traffic: Traffic,
     energy_pj: f64,
+    /// Time of batches by the unit that binds them, in ns.
+    bound: Vec<(Unit, f64)>,
 }
 
 impl Built {
     fn add(&mut self, cost: &QueryCost, batches: f64) {
         self.accelerator_ns += cost.time_ns * batches;
+        match self.bound.iter_mut().find(|(unit, _)| *unit == cost.binding) {
+            Some((_, ns)) => *ns += cost.time_ns * batches,
+            None => self.bound.push((cost.binding, cost.time_ns * batches)),
+        }
         self.traffic += cost.traffic.times(batches);
         self.energy_pj += cost.energy_pj * batches;
         for &(unit, share) in &cost.busy {
@@ -374,6 +384,13 @@ impl Built {
             row.busy_pct *= 100.0 / self.frame_ns.max(f64::MIN_POSITIVE);
         }
     }
+}
+
+/// Whether a launch stays on the GPU: the accelerator hands the density on itself, and may encode directions.
+fn stays(launch: &Launch, accelerator: &Accelerator) -> bool {
+    launch.part == Part::Rest
+        && launch.name != "extract density"
+        && !(launch.name == "encode directions" && accelerator.policy.encodes_directions)
 }
 
 fn levels(plan: &Plan<'_>) -> Vec<LevelRow> {

@@ -4,6 +4,8 @@ use lumacycle_engines::Traffic;
 use lumacycle_engines::accelerator::{AreaUse, Home, Unit};
 use serde::Serialize;
 
+use super::bounds::AcceleratedBound;
+
 /// One cause of the difference between two readings.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Cause {
@@ -106,6 +108,9 @@ pub struct AcceleratedFrame {
     pub published_area_mm2: f64,
     /// Time to load the tables of another scene, in ms.
     pub scene_switch_ms: f64,
+    /// What binds, of both sides, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<Vec<AcceleratedBound>>,
     /// What was taken for granted.
     pub assumptions: Vec<String>,
 }
@@ -127,6 +132,7 @@ impl AcceleratedFrame {
         ] {
             *value *= times;
         }
+        self.bounds.iter_mut().flatten().for_each(|bound| bound.repeat(times));
         self.frames_per_s /= times;
         self.traffic = self.traffic.times(times);
         for cause in &mut self.causes {

@@ -7,12 +7,13 @@
 
 mod clock_shown;
 mod graph;
+mod resources;
 pub mod result;
 pub mod select;
 
 use lumacycle_arch::Entry;
 use lumacycle_engines::gpu::{Prepared, energy, roofline, within_limit};
-use lumacycle_engines::{Cost, Engine, EngineError, GpuEngine, L2Start, Options, Resource};
+use lumacycle_engines::{Cost, Engine, EngineError, GpuEngine, L2Start, Options};
 use lumacycle_traces::{Classified, Known, Recording, Signature, classify};
 use lumacycle_workloads::KernelClass;
 use lumacycle_workloads::ops::Operation;
@@ -30,6 +31,9 @@ pub struct ReplayOptions<'a> {
     pub engine: Options,
     /// The GPU that recorded, where known.
     pub recorded_on: Option<&'a Entry>,
+    /// Whether to tell what a tenth more of each resource saves, not only of those that bind: each launch is priced
+    /// once more for each that it uses.
+    pub every_resource: bool,
 }
 
 impl ReplayOptions<'_> {
@@ -306,7 +310,7 @@ fn price(engine: &GpuEngine<'_>, own: Option<&GpuEngine<'_>>, work: &Work) -> Pr
     }
     match engine.price(operation) {
         Ok(cost) => {
-            priced.relief = relief(engine, operation, &cost);
+            priced.relief = resources::saved(engine, operation, &cost, cost.binding);
             // One rank's recording of a collective holds the wait for the slowest rank: what
             // the link does not explain stays.
             if priced.classified.class == KernelClass::Collective
@@ -342,18 +346,6 @@ fn infer(own: &GpuEngine<'_>, work: &Operation, recorded_ns: f64) -> Option<Oper
     // A launch that even the least or the most work does not explain stays as recorded.
     let explained = (time(found)? / recorded_ns.max(1.0) - 1.0).abs() < 0.05;
     explained.then(|| work.scaled(2.0_f64.powf(found))).flatten()
-}
-
-/// What a tenth more of the binding resource would save, as a share of the time.
-fn relief(engine: &GpuEngine<'_>, operation: &Operation, cost: &Cost) -> f64 {
-    if cost.binding == Resource::KernelLaunch {
-        return 0.0;
-    }
-    let options = Options { relief: Some((cost.binding, 1.1)), ..engine.options };
-    engine
-        .with(options)
-        .price(operation)
-        .map_or(0.0, |relieved| (1.0 - relieved.time_ns / cost.time_ns).max(0.0))
 }
 
 const GIB: f64 = 1024.0 * 1024.0 * 1024.0;

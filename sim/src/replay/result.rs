@@ -6,7 +6,7 @@ use lumacycle_traces::{EventKind, Known, Recording, Skipped};
 use lumacycle_workloads::KernelClass;
 use serde::Serialize;
 
-use super::{Priced, ReplayOptions, clock_shown, timed_alike};
+use super::{Priced, ReplayOptions, clock_shown, resources, timed_alike};
 use crate::VERSION;
 use crate::schedule::{self, Ran};
 
@@ -47,6 +47,9 @@ pub struct ReplayResult {
     pub known: Vec<KnownRow>,
     /// Predicted time by binding resource, most first.
     pub bound_by: Vec<BoundRow>,
+    /// The same for every resource that is used, where [`ReplayOptions::every_resource`] asks for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<BoundRow>,
     /// Distinct launches, most predicted time first.
     pub kernels: Vec<KernelRow>,
     /// What the reader left out.
@@ -292,6 +295,12 @@ pub(super) fn assemble(
         time(b).total_cmp(&time(a)).then_with(|| a.name.cmp(&b.name))
     });
     let predicted_total = all.predicted_ps.max(f64::MIN_POSITIVE);
+    let alone = |resource| needed(priced, &counts, resource);
+    let resources = if options.every_resource {
+        resources::rows(engine, priced, &counts, &bound, (predicted_total, &alone))
+    } else {
+        Vec::new()
+    };
     ReplayResult {
         version: VERSION,
         recording: recording.name.clone(),
@@ -333,12 +342,13 @@ pub(super) fn assemble(
             .map(|(resource, time, saved)| BoundRow {
                 resource,
                 predicted_pct: time / predicted_total * 100.0,
-                needed_pct: needed(priced, &counts, resource) / predicted_total * 100.0,
+                needed_pct: alone(resource) / predicted_total * 100.0,
                 tenth_more_saves_pct: saved / predicted_total * 100.0,
             })
             .collect(),
         assumptions: assumptions(recording, engine, options),
         clock_remark: clock_shown::remark(&kernels, engine.clock_hz() / 1e6),
+        resources,
         kernels,
         skipped: recording.skipped.clone(),
         cut: recording.cut.clone(),

@@ -137,7 +137,7 @@ impl QueryKit {
                     alone: Arc::clone(&self.alone),
                     memo: Some(Arc::clone(&self.work.lookups) as Arc<dyn Memo>),
                 };
-                let built = priced.accelerate(&self.work.app, self.work.scale, &entry);
+                let built = priced.accelerate(&self.work.app, self.work.scale, &entry, None);
                 let built = built.map_err(told)?;
                 (of_accelerator(&built, die_mm2), built.assumptions)
             }

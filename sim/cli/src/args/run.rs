@@ -46,8 +46,8 @@ pub struct RunArgs {
     /// tensorf]
     #[arg(long, value_name = "SIZE")]
     pub resolution: Option<String>,
-    /// A scene that ships (lattice, statue, room, cloud), a mesh (.obj) or an occupancy grid (.npy);
-    /// what suits the application unless given (room for nerf, statue for nsdf, cloud for nvr)
+    /// A scene that ships (lattice, statue, room, cloud, and the objects balls, chair, digger, dish, drums,
+    /// microphone, plant, ship), a mesh (.obj) or an occupancy grid (.npy); what suits the application unless given (room for nerf, statue for nsdf, cloud for nvr)
     #[arg(long, value_name = "NAME")]
     pub scene: Option<String>,
     /// Samples per pixel that were counted elsewhere (.npy, height x width), for radiance fields

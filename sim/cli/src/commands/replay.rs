@@ -40,7 +40,8 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
             .clone()
             .or_else(|| recording.main_device().and_then(|device| catalog.get(&device.name).ok()));
         for entry in &gpus {
-            let options = ReplayOptions { engine, recorded_on: own.as_ref() };
+            let every_resource = args.output.format == Format::Json;
+            let options = ReplayOptions { engine, recorded_on: own.as_ref(), every_resource };
             let (mut result, spans) = replay_with_spans(recording, entry, options)?;
             if args.timeline.is_some() {
                 let rank = recording.rank.map_or_else(String::new, |rank| format!(", rank {rank}"));

@@ -145,17 +145,20 @@ fn priced(
         Failure::usage(format!("{}: {error}", gpu.gpu.gpu.name), "choose another GPU or network")
     };
     let priced = GpuFrame::new(frame, gpu, options).map_err(|error| bad(&error))?;
+    // What binds is for programs, and for `explain`, which is one of them.
+    let relieved = match args.output.format {
+        Format::Json => Some(priced.relieved().map_err(|error| bad(&error))?),
+        _ => None,
+    };
     let mut with = Vec::new();
     if let Some((app, scale, accelerators)) = asked {
         for entry in accelerators {
-            let built = priced.accelerate(app, scale, entry);
+            let built = priced.accelerate(app, scale, entry, relieved.as_ref());
             with.push(built.map_err(|error| accelerated::refused(args, entry, error))?);
         }
     }
     let mut result = priced.result().clone();
-    if args.output.format == Format::Json {
-        result.bounds = Some(priced.bounds().map_err(|error| bad(&error))?);
-    }
+    result.bounds = relieved.as_ref().map(|relieved| priced.bounds(relieved));
     let (_, _, eyes) = inputs::resolution(args.size())?;
     if eyes > 1 {
         result.repeat(f64::from(eyes));

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use lumacycle_arch::{Catalog, Entry, SparseEntry};
 use lumacycle_engines::{EngineError, Options};
-use lumacycle_sim::frame::{FrameResult, GpuFrame};
+use lumacycle_sim::frame::{FrameError, FrameResult, GpuFrame};
 use lumacycle_sim::tensorf::{self, Pixels, Prepared, Sampled, TensorfFrame};
 use lumacycle_workloads::rays::View;
 use lumacycle_workloads::scene::Scene;
@@ -126,7 +126,8 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     if !gpus.is_empty() {
         let field = Field::new(factors.clone(), CUBES);
         none_seen(&field);
-        results.gpus = on_gpus(&gpus, options, &field, &scene, &views)?;
+        let explained = args.output.format == Format::Json;
+        results.gpus = on_gpus(&gpus, (options, explained), &field, &scene, &views)?;
     }
     let pixels = if args.field.every_pixel { Pixels::All } else { Pixels::Sampled };
     let mut drawn = None;
@@ -137,7 +138,10 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         }
         let frames: Result<Vec<_>, EngineError> = views
             .par_iter()
-            .map(|view| tensorf::accelerated(entry, &scene, view, &prepared, pixels))
+            .map(|view| match args.output.format {
+                Format::Json => tensorf::explained(entry, &scene, view, &prepared, pixels),
+                _ => tensorf::accelerated(entry, &scene, view, &prepared, pixels),
+            })
             .collect();
         results.accelerated.push(frames.map_err(|error| refused(&error))?);
         if drawn.is_none() {
@@ -192,7 +196,7 @@ fn refused(error: &EngineError) -> Failure {
 
 fn on_gpus(
     gpus: &[Entry],
-    options: Options,
+    (options, explained): (Options, bool),
     field: &Field,
     scene: &Scene,
     views: &[View],
@@ -207,13 +211,20 @@ fn on_gpus(
                         let bytes = launch.operation.resident_bytes();
                         lumacycle_sim::replay::fits(launch.name, bytes, gpu)?;
                     }
-                    let priced = GpuFrame::new(&frame, gpu, options).map_err(|error| {
+                    let refused = |error: &FrameError| {
                         Failure::usage(
                             format!("{}: {error}", gpu.gpu.gpu.name),
                             "choose another GPU",
                         )
-                    })?;
-                    Ok(priced.result().clone())
+                    };
+                    let priced =
+                        GpuFrame::new(&frame, gpu, options).map_err(|error| refused(&error))?;
+                    let mut result = priced.result().clone();
+                    if explained {
+                        let relieved = priced.relieved().map_err(|error| refused(&error))?;
+                        result.bounds = Some(priced.bounds(&relieved));
+                    }
+                    Ok(result)
                 })
                 .collect()
         })
