@@ -101,7 +101,12 @@ fn smaller(command: &str) -> String {
     if renders && !has("--print-app") && !has("--train") && !command.contains("study study.toml") {
         let size = if has("tensorf") || command.contains("/rt-") { "48x48" } else { "96x54" };
         match words.iter().position(|word| word == "--resolution") {
-            None => words.splice(2..2, ["--resolution".to_owned(), size.to_owned()]).for_each(drop),
+            // Behind the word `run` itself.
+            None => {
+                let behind = if words[1] == "explain" { 3 } else { 2 };
+                let option = ["--resolution".to_owned(), size.to_owned()];
+                words.splice(behind..behind, option).for_each(drop);
+            }
             // An image that is compared with another way of rendering it.
             Some(at) if has("tensorf") => size.clone_into(&mut words[at + 1]),
             Some(at) => {
