@@ -90,8 +90,8 @@ impl Rows {
     }
 
     /// The recorded launch; else the one that PyTorch's fixed rules give: a warp per row for
-    /// softmax of up to 1024 columns, a CTA per row of one 16-byte vector per thread beyond, and
-    /// four warps per row for normalisations.
+    /// softmax of up to 1024 columns, a CTA of up to 1024 threads per row beyond, and four warps
+    /// per row for normalisations.
     pub fn lower(&self, target: &Target) -> Vec<Candidate> {
         let launch = match self.recorded {
             Some(recorded) if recorded.launch.shared_bytes <= target.shared_bytes_per_cta => {
