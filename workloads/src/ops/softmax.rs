@@ -40,6 +40,8 @@ const SINGLE: f64 = 4.5;
 /// does not start on a vector. Its conversions and reciprocal make it slow.
 const REMAINDER: f64 = 28.0;
 const REMAINDER_CHAIN: f64 = 50.0;
+/// Registers of a thread since PyTorch 2.1, as a profile of an H100 shows (AMD-AGI/TraceLens).
+const REGISTERS: u32 = 32;
 /// Most threads of a CTA until PyTorch 2.0.
 const OLDER_THREADS: u64 = 512;
 /// Dependent instructions before the first load.
@@ -154,7 +156,7 @@ impl Rows {
         let threads = (self.columns.min(1024) / 32 * 32).max(32) as u32;
         let row_bytes = self.columns as f64 * self.dtype.bytes();
         let kept = if self.kept_in_shared(threads.into()) { row_bytes as u32 } else { 0 };
-        Launch::linear(self.rows, threads, 40, kept + 32 * 8)
+        Launch::linear(self.rows, threads, REGISTERS, kept + 32 * 8)
     }
 
     /// Whether CTAs of so many threads keep their row in shared memory.
