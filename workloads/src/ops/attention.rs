@@ -148,7 +148,7 @@ impl Attention {
         let fragments = 2.0 * columns * d * bytes * warps.min(rows / 16.0).max(1.0);
         let staged = 2.0 * columns * d * bytes;
         let mut demand = Demand {
-            // Scale, running maximum, subtract, sum, rescale; about six operations a score.
+            // Scale, running maximum, subtract, sum, rescale; about four operations a score.
             fp32: scores * 4.0 + rows * d / 32.0,
             // One exponential a score.
             sfu: scores,

@@ -271,20 +271,12 @@ mod tests {
     #[test]
     fn all_directions_do_the_same_arithmetic() {
         let forward = Convolution {
-            batch: 32,
             in_channels: 64,
             in_pixels: 56 * 56,
             out_channels: 128,
-            out_pixels: 56 * 56,
             filter: 9,
-            groups: 1,
             dtype: DType::Fp32,
-            direction: ConvDirection::Forward,
-            algorithm: ConvAlgorithm::ImplicitGemm,
-            tile: None,
-            word_by_word: false,
-            by_tap: false,
-            recorded: None,
+            ..first_layer()
         };
         for direction in
             [ConvDirection::Forward, ConvDirection::DataGradient, ConvDirection::WeightGradient]

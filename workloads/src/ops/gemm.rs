@@ -423,8 +423,9 @@ impl Gemm {
     /// CTAs of a cluster that a recorded launch gives away: kernels that fetch their tiles
     /// themselves are launched as many clusters (x) of so many CTAs (y) as run at once.
     fn recorded_cluster(&self) -> Option<f64> {
-        let [clusters, ctas, z] = self.recorded?.launch.grid;
-        let resident = z == 1 && clusters >= 16 && clusters * ctas <= 160;
+        let launch = self.recorded?.launch;
+        let [clusters, ctas, z] = launch.grid;
+        let resident = z == 1 && clusters >= 16 && launch.ctas() <= 160;
         (resident && [2, 4, 8].contains(&ctas)).then(|| f64::from(ctas))
     }
 
@@ -550,5 +551,19 @@ mod tests {
         let gemm = Gemm::new(128, 128, 65536, DType::Fp16);
         let split = gemm.lower(&A100).into_iter().find(|c| c.kernels.len() == 2);
         assert_eq!(split.unwrap().kernels[1].class, KernelClass::Reduction);
+    }
+
+    #[test]
+    fn clusters_are_read_off_resident_launches_only() {
+        let of = |grid| {
+            let launch = Launch { grid, block: [384, 1, 1], registers: 168, shared_bytes: 0 };
+            let recorded = Some(Recorded { launch, compute_capability: 90 });
+            Gemm { recorded, ..Gemm::new(4096, 4096, 1024, DType::Bf16) }.recorded_cluster()
+        };
+        assert_eq!(of([30, 4, 1]), Some(4.0));
+        assert_eq!(of([132, 1, 1]), None);
+        assert_eq!(of([98, 4, 1]), None);
+        // As large as a grid may be.
+        assert_eq!(of([i32::MAX as u32, 65_535, 1]), None);
     }
 }
