@@ -99,6 +99,8 @@ section! {
         register_operands_per_clock: f64,
         /// Dependent-issue latency of FMA and integer instructions, in SM cycles.
         alu_latency_cycles: f64,
+        /// Share of an arithmetic pipe of its partition that one warp alone keeps busy.
+        single_warp_share: f64,
         /// Cost of a CTA-wide barrier, in SM cycles.
         barrier_cycles: f64,
         /// Share of the rates above that well-scheduled code reaches: what bank conflicts,
@@ -224,10 +226,14 @@ section! {
         banks: u32,
         /// Bytes of one row buffer.
         row: Bytes,
+        /// Bytes of a burst: the least that one access brings.
+        burst: Bytes,
         /// Row cycle time: between two activations of one bank.
         row_cycle: Duration,
         /// Requests per channel that wait in the controller and can be reordered.
         queue: f64,
+        /// Banks of a channel that are at work at once while CTAs walk through far rows in step.
+        banks_in_step: f64,
         /// Peak data rate.
         bandwidth: Bandwidth,
         /// Share of the peak that kernels reach which only read, or only write.
@@ -432,6 +438,7 @@ impl Gpu {
             ("pipes.lsu", self.pipes.lsu),
             ("pipes.register_operands_per_clock", self.pipes.register_operands_per_clock),
             ("pipes.alu_latency_cycles", self.pipes.alu_latency_cycles),
+            ("pipes.single_warp_share", self.pipes.single_warp_share),
             ("pipes.control_slots", self.pipes.control_slots),
             ("shared.bytes_per_clock", self.shared.bytes_per_clock),
             ("l1.capacity", self.l1.capacity.bytes()),

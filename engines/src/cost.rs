@@ -98,6 +98,9 @@ pub struct Traffic {
     pub dram_write_bytes: f64,
     /// Row activations beyond those of streaming, where addresses were simulated.
     pub extra_activations: f64,
+    /// Row activations of operands whose far rows CTAs walk through in step.
+    #[serde(skip)]
+    pub step_activations: f64,
 }
 
 impl Traffic {
@@ -111,6 +114,7 @@ impl Traffic {
             dram_read_bytes: self.dram_read_bytes * factor,
             dram_write_bytes: self.dram_write_bytes * factor,
             extra_activations: self.extra_activations * factor,
+            step_activations: self.step_activations * factor,
         }
     }
 
@@ -138,6 +142,7 @@ impl std::ops::AddAssign for Traffic {
         self.dram_read_bytes += other.dram_read_bytes;
         self.dram_write_bytes += other.dram_write_bytes;
         self.extra_activations += other.extra_activations;
+        self.step_activations += other.step_activations;
     }
 }
 

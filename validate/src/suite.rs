@@ -8,7 +8,7 @@ use lumacycle_engines::gpu::roofline;
 use lumacycle_engines::{Engine, GpuEngine, L2Start, Options};
 use lumacycle_workloads::ops::gemm::{Epilogue, Math, Tile};
 use lumacycle_workloads::ops::{
-    Attention, Gemm, NormKind, Operation, Recorded, RowOperation, Rows, Streaming,
+    Attention, Gemm, Layout, NormKind, Operation, Recorded, RowOperation, Rows, Streaming,
 };
 use lumacycle_workloads::{DType, KernelClass, Launch};
 use rayon::prelude::*;
@@ -388,6 +388,13 @@ fn gemm(row: &Row, dtype: DType) -> Result<Operation, String> {
     gemm.batch = row.count("batch").unwrap_or(1);
     gemm.fp16_accumulate = row.text("accum") == "fp16";
     let kernel = row.text("kernel");
+    let layout = match row.text("layout") {
+        // Frameworks store rows; the weights of a linear layer have one for each of its outputs.
+        "linear" => Layout::row_major("tn"),
+        "bmm" => Layout::row_major("nn"),
+        letters => Layout::column_major(letters),
+    };
+    gemm.layout = layout.unwrap_or_default();
     let textbook = ["naive", "blocked", "tensor_core"].contains(&kernel);
     let numbered = kernel.as_bytes().first().is_some_and(u8::is_ascii_digit);
     if textbook || numbered || kernel.starts_with("mysgemm") {

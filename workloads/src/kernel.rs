@@ -332,6 +332,15 @@ pub trait Addresses: fmt::Debug + Send + Sync {
     }
 }
 
+/// Pieces of consecutive bytes that are asked for at one time, each far from the next.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Runs {
+    /// Bytes of a piece.
+    pub bytes: f64,
+    /// From the start of a piece to that of the next, in bytes.
+    pub pitch_bytes: f64,
+}
+
 /// Which addresses a stream touches.
 #[derive(Debug, Clone)]
 pub enum Pattern {
@@ -355,6 +364,8 @@ pub enum Pattern {
         footprint_bytes: f64,
         /// Who shares a tile.
         shared: Shared,
+        /// How the bytes of one step lie in memory; `None` where a tile is (nearly) one piece.
+        runs: Option<Runs>,
     },
     /// Bytes that the same CTA touched before (a second pass over its rows).
     Repeated {
@@ -409,6 +420,9 @@ pub struct Stage {
     pub streams: Vec<Stream>,
     /// Iterations whose loads are in flight at once (software pipelining); 1 = load, wait, use.
     pub in_flight: f64,
+    /// Loads of one iteration are under way during the work of the one before, as registers or a
+    /// second buffer allow; with more than one iteration in flight they are in any case.
+    pub ahead: bool,
     /// Dependent global-memory round trips per iteration that no other iteration hides.
     pub memory_round_trips: f64,
     /// Dependent arithmetic instructions per iteration (the critical path of one warp).
@@ -435,6 +449,7 @@ impl Stage {
             demand: Demand::default(),
             streams: Vec::new(),
             in_flight: 1.0,
+            ahead: false,
             memory_round_trips: 0.0,
             dependent_instructions: 0.0,
             dependent_tensor: 0.0,

@@ -36,6 +36,9 @@ pub const PIPES: [Resource; 12] = [
 /// So many of `PIPES`, from the first, are parts of schedulers' partitions.
 const SCHEDULED: usize = 9;
 
+/// Places of the pipes in `PIPES` that a scheduler feeds with instructions of one warp at a time.
+const ARITHMETIC: [usize; 4] = [2, 3, 4, 5];
+
 /// Place of the load/store pipe in `PIPES`.
 const LOAD_STORE: usize = 7;
 
@@ -214,16 +217,20 @@ pub fn resident_set(
             + stage.barriers * gpu.pipes.barrier_cycles;
         let memory = stage.memory_round_trips * latency;
         let relief = engine.relief(Resource::Latency);
-        let work = (dependent / relief).max(one) + bubble / relief;
+        // A warp alone on its scheduler leaves slots of the pipe free.
+        let per_warp = gpu.sm.issue_per_clock / (kernel.launch.warps().max(1) as f64);
+        let arithmetic = ARITHMETIC.iter().map(|&index| cycles[index]).fold(0.0, f64::max);
+        let single = arithmetic * per_warp / gpu.pipes.single_warp_share;
+        let work = (dependent / relief).max(one).max(single) + bubble / relief;
         // Loads of later iterations are under way while this one computes; without software
         // pipelining a CTA waits for its loads, then works.
         // Nor can more iterations be in flight than there are.
         let in_flight = stage.in_flight.min(stage.iterations);
-        let per_iteration =
-            if in_flight > 1.0 { (memory / in_flight).max(work) } else { memory + work };
+        let ahead = in_flight > 1.0 || stage.ahead;
+        let per_iteration = if ahead { (memory / in_flight).max(work) } else { memory + work };
         chain += stage.iterations * per_iteration;
         all_waits += stage.iterations * memory / in_flight.max(1.0);
-        if in_flight <= 1.0 {
+        if !ahead {
             waits += stage.iterations * memory;
         }
         if stage.in_sequence {

@@ -60,6 +60,8 @@ struct Levels {
     dram_bytes: f64,
     /// Row activations beyond those of streaming.
     activations: f64,
+    /// Those of far rows that CTAs walk through in step.
+    step_activations: f64,
     /// Clocks of all L1s together, where the addresses are known.
     l1_cycles: Option<f64>,
     /// Share of lookups answered by L1, and their number, for true addresses.
@@ -157,6 +159,7 @@ pub fn movement(
                 total.traffic.l2_atomics += requested / ATOMIC_BYTES;
             }
             total.traffic.extra_activations += activations * (1.0 - warm);
+            total.traffic.step_activations += levels.step_activations * (1.0 - warm);
         }
         demand.miss_share = if all_bytes > 0.0 { first_reads / all_bytes } else { 0.0 };
         total.stages.push(demand);
@@ -236,7 +239,7 @@ fn levels(
             let kept = kept_in_l2(gpu, distance_bytes * concurrent as f64);
             plain(requested, requested * (1.0 - kept))
         }
-        Pattern::Tiled { footprint_bytes, shared } => {
+        Pattern::Tiled { footprint_bytes, shared, runs } => {
             let raster = &kernel.raster;
             let problem = raster.rows.saturating_mul(raster.columns).max(1);
             let at_once = concurrent.min(problem).max(1);
@@ -254,7 +257,14 @@ fn levels(
             let distance = kernel.footprint_bytes().min(per_group / groups * 2.0);
             let kept = kept_in_l2(gpu, distance);
             let again = (per_group - footprint).max(0.0);
-            plain(requested, footprint + again * (1.0 - kept))
+            let dram_bytes = footprint + again * (1.0 - kept);
+            let step_activations = runs.map_or(0.0, |runs| {
+                let run_bytes = runs.bytes.max(gpu.dram.burst.bytes());
+                let at_once = stream.bytes / runs.bytes * concurrent as f64 / sharers.max(1.0);
+                let pieces = dram_bytes / run_bytes;
+                pieces * dram::activations_per_run(gpu, runs.pitch_bytes, at_once)
+            });
+            Levels { step_activations, ..plain(requested, dram_bytes) }
         }
         Pattern::Gathered(addresses) => {
             gathered(gpu, kernel, stream, addresses.as_ref(), ctas_per_sm)
@@ -299,6 +309,7 @@ fn gathered(
         l2_bytes,
         dram_bytes,
         activations: missed_lines * dram::activations_per_request(gpu, rows),
+        step_activations: 0.0,
         l1_cycles: Some(found.requests * lookups.max(delivery)),
         l1_hits: Some((l1_hits, found.requests * found.sectors_per_request)),
         error: libm::hypot(

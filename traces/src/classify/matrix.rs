@@ -1,7 +1,7 @@
 //! Matrix products and attention.
 
 use lumacycle_workloads::ops::gemm::{Epilogue, Tile};
-use lumacycle_workloads::ops::{Attention, Gemm, Operation, Streaming};
+use lumacycle_workloads::ops::{Attention, Gemm, Layout, Operation, Streaming};
 use lumacycle_workloads::{DType, KernelClass};
 
 use super::{Classified, Known, Launched, size, volume};
@@ -55,6 +55,7 @@ pub(super) fn gemm(launched: &Launched<'_>) -> Option<Classified> {
     };
     let mut gemm = Gemm::new(m, n, k, dtype);
     gemm.batch = batch;
+    gemm.layout = Layout::row_major(launched.name).unwrap_or_default();
     gemm.epilogue = Epilogue { reads_c: false, bias };
     if let Some(named) = named {
         gemm.fp16_accumulate = named.fp16_accumulate;
@@ -101,6 +102,7 @@ fn without_shape(
     let k = m.min(n).max(64);
     let mut gemm = Gemm::new(m, n, k, named.dtype);
     gemm.batch = u64::from(grid[2]);
+    gemm.layout = Layout::row_major(launched.name).unwrap_or_default();
     let (tile, _) = orient(tile, launched, m, n, gemm.batch);
     gemm.tile = Some(tile);
     gemm.split_k = Some(1);

@@ -228,7 +228,11 @@ impl Attention {
             label: "inner tiles",
             direction: Direction::Read,
             bytes: 2.0 * columns * d * bytes,
-            pattern: Pattern::Tiled { footprint_bytes: self.kv_bytes(), shared: Shared::Row },
+            pattern: Pattern::Tiled {
+                footprint_bytes: self.kv_bytes(),
+                shared: Shared::Row,
+                runs: None,
+            },
         }];
         if self.backward {
             // dQ accumulates in fp32 at L2.

@@ -376,7 +376,7 @@ fn shared_weights(bytes: f64, footprint_bytes: f64) -> Stream {
         label: "weights",
         direction: Direction::Read,
         bytes,
-        pattern: Pattern::Tiled { footprint_bytes, shared: Shared::All },
+        pattern: Pattern::Tiled { footprint_bytes, shared: Shared::All, runs: None },
     }
 }
 

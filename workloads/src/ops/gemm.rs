@@ -5,23 +5,18 @@
 //! of the tile depth, an epilogue writes C. Demands follow the structure that CUTLASS documents
 //! and that kernel names show: register tiles fed from shared memory, shared memory fed from L2
 //! by `stages` steps in flight. Split-K divides k over CTAs and adds a reduction kernel;
-//! stream-K divides all steps evenly. Left out: which operand lies along k
-//! (kernels without tensor cores are taken to turn words of both on their way into shared memory),
-//! and instruction scheduling inside a step.
+//! stream-K divides all steps evenly. What a step costs without tensor cores is in `simt.rs`. Left
+//! out: instruction scheduling inside a step.
 
 use serde::{Deserialize, Serialize};
 
+use super::layout::Layout;
 use super::library;
 use super::streaming::Streaming;
 pub use super::tile::{Math, Tile};
 use super::{Candidate, Recorded};
-use crate::kernel::{Demand, Direction, Pattern, Shared};
+use crate::kernel::{Demand, Direction, Pattern, Runs, Shared};
 use crate::{DType, Kernel, KernelClass, Launch, Raster, Stage, Stream, Target, TensorType};
-
-/// Wavefronts beyond the first with which kernels without tensor cores store a word of a step to shared
-/// memory: operands that lie along k are turned on the way, word by word, and half of their lanes or
-/// more meet on a bank.
-const TURNED: f64 = 2.0;
 
 /// What happens to the result before it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
@@ -52,6 +47,9 @@ pub struct Gemm {
     /// Whether fp16 operands accumulate in fp16.
     #[serde(default)]
     pub fp16_accumulate: bool,
+    /// How the operands lie in memory.
+    #[serde(default)]
+    pub layout: Layout,
     /// Work on the result.
     #[serde(default)]
     pub epilogue: Epilogue,
@@ -59,10 +57,10 @@ pub struct Gemm {
     /// bytes need smaller ones.
     #[serde(default = "super::streaming::full_vector")]
     pub vector_bytes: f64,
-    /// Lanes write the result word by word, a vector of 16 bytes apart, as do cuBLAS's kernels
-    /// without tensor cores from before Ampere. Set by [`Gemm::lower`] for the target.
+    /// Compute capability that its kernels are built for, ten times the version. Set by
+    /// [`Gemm::lower`].
     #[serde(skip)]
-    pub word_stores: bool,
+    pub built_for: u32,
     /// The tile, where a recording names it.
     #[serde(default)]
     pub tile: Option<Tile>,
@@ -86,9 +84,10 @@ impl Gemm {
             dtype,
             output,
             fp16_accumulate: false,
+            layout: Layout::default(),
             epilogue: Epilogue::default(),
             vector_bytes: super::streaming::full_vector(),
-            word_stores: false,
+            built_for: 0,
             tile: None,
             split_k: None,
             recorded: None,
@@ -116,7 +115,7 @@ impl Gemm {
     /// Candidates: the recorded kernel where it fits the target, else every tile of the
     /// generation with the split-K factors that fill the device.
     pub fn lower(&self, target: &Target) -> Vec<Candidate> {
-        let of_target = Self { word_stores: target.compute_capability < 80, ..self.clone() };
+        let of_target = Self { built_for: target.compute_capability, ..self.clone() };
         of_target.candidates(target)
     }
 
@@ -262,7 +261,7 @@ impl Gemm {
             tensor_from_registers: tile.math == Math::Tensor,
             stages: vec![
                 Self::prologue(tile),
-                self.main_loop(tile, steps as f64, (a_bytes, b_bytes), index_instructions),
+                self.main_loop(class, tile, steps as f64, (a_bytes, b_bytes), index_instructions),
                 self.epilogue_stage(tile, out_bytes),
             ],
             read_footprint_bytes: a_bytes + b_bytes + read_c,
@@ -300,6 +299,7 @@ impl Gemm {
 
     fn main_loop(
         &self,
+        class: KernelClass,
         tile: Tile,
         steps: f64,
         (a_bytes, b_bytes): (f64, f64),
@@ -320,29 +320,7 @@ impl Gemm {
         };
         match tile.math {
             Math::Simt => {
-                let outputs = m * n / (warps * 32.0);
-                let macs = m * n * k / 32.0;
-                // Register tile of a thread, as square as its output count allows.
-                let side = libm::sqrt(outputs);
-                let fragment_bytes = 2.0 * side * element;
-                let shared_loads = warps * k * fragment_bytes / 16.0;
-                match self.dtype {
-                    DType::Fp64 => demand.fp64 = macs,
-                    // Packed pairs.
-                    DType::Fp16 | DType::Bf16 if self.fp16_accumulate => {
-                        demand.fp16x2 = macs / 2.0;
-                    }
-                    // Four products an instruction (dp4a).
-                    DType::Int8 => demand.int32 = macs / 4.0,
-                    _ => demand.fp32 = macs,
-                }
-                // A 128-bit shared load takes two wavefronts even when lanes share words.
-                demand.shared_wavefronts += 2.0 * shared_loads;
-                demand.shared_wavefronts += TURNED * step_bytes / 128.0;
-                // Loads, stores to shared memory (register-staged), fragments.
-                demand.memory = 2.0 * loads + shared_loads;
-                // Loop control and pointer updates, spread over an unrolled step.
-                demand.int32 += warps * 6.0;
+                demand = self.simt_step(tile, loads);
                 stage.dependent_instructions = k;
             }
             Math::Tensor => {
@@ -386,6 +364,7 @@ impl Gemm {
         stage.iterations = steps;
         stage.demand = demand;
         stage.in_flight = f64::from(tile.stages.max(2) - 1);
+        stage.ahead = tile.stages >= 2;
         stage.memory_round_trips = 1.0;
         // After the barrier the first fragments of the step have to come out of shared memory;
         // a single buffer is filled between two barriers.
@@ -403,19 +382,34 @@ impl Gemm {
             Math::WarpGroup => self.recorded_cluster().map_or((1.0, 0.5), |ctas| (1.0 / ctas, 1.0)),
             Math::TensorMemory => (0.5, 0.5),
         };
+        let runs = self.layout.runs(tile, [self.m, self.n, self.k], element, stage.in_flight);
+        // Kernels for Ampere and later ask for whole lines with each load of a tile. Pixels under a
+        // filter lie in pieces of their own.
+        let [a_runs, b_runs] = runs.map(|run| {
+            let bytes = if self.built_for >= 80 { run.bytes.max(128.0) } else { run.bytes };
+            (class == KernelClass::Gemm).then_some(Runs { bytes, ..run })
+        });
+        let read = |label, bytes, footprint_bytes, shared, runs| Stream {
+            label,
+            direction: Direction::Read,
+            bytes,
+            pattern: Pattern::Tiled { footprint_bytes, shared, runs },
+        };
         stage.streams = vec![
-            Stream {
-                label: "A",
-                direction: Direction::Read,
-                bytes: m * k * element * a_share,
-                pattern: Pattern::Tiled { footprint_bytes: a_bytes, shared: Shared::Row },
-            },
-            Stream {
-                label: "B",
-                direction: Direction::Read,
-                bytes: n * k * element * b_share,
-                pattern: Pattern::Tiled { footprint_bytes: b_bytes, shared: Shared::Column },
-            },
+            read(
+                "A",
+                inside(self.m, tile.m) * m * k * element * a_share,
+                a_bytes,
+                Shared::Row,
+                a_runs,
+            ),
+            read(
+                "B",
+                inside(self.n, tile.n) * n * k * element * b_share,
+                b_bytes,
+                Shared::Column,
+                b_runs,
+            ),
         ];
         stage
     }
@@ -431,16 +425,14 @@ impl Gemm {
 
     fn epilogue_stage(&self, tile: Tile, out_bytes: f64) -> Stage {
         // Only the part of the tile that lies inside C is written.
-        let inside = |size: u64, tile: u32| {
-            size as f64 / (size.div_ceil(u64::from(tile)) * u64::from(tile)) as f64
-        };
         let used = inside(self.m, tile.m) * inside(self.n, tile.n);
         let elements = f64::from(tile.m) * f64::from(tile.n);
         let bytes = elements * out_bytes;
         let mut stage = Stage::once("epilogue");
-        // Pieces of a vector, where lanes don't write them whole.
+        // Pieces of a vector, where lanes don't write them whole: cuBLAS's kernels without tensor
+        // cores from before Ampere write words, a vector of 16 bytes apart.
         let piece_bytes = match tile.math {
-            Math::Simt if self.word_stores => out_bytes.min(16.0),
+            Math::Simt if (1..80).contains(&self.built_for) => out_bytes.min(16.0),
             Math::Simt => 16.0,
             _ => self.vector_bytes.max(out_bytes),
         };
@@ -461,7 +453,10 @@ impl Gemm {
         }
         // Results pass through shared memory to be written in rows.
         stage.demand.shared_wavefronts = 2.0 * elements * 4.0 / 128.0;
-        stage.demand.fp32 = elements / 32.0;
+        // Groups of warps that split the depth add their parts up there before.
+        let parts = f64::from(tile.slices() - 1);
+        stage.demand.shared_wavefronts += 2.0 * parts * elements * 4.0 / 128.0;
+        stage.demand.fp32 = (1.0 + parts) * elements / 32.0;
         stage.demand.int32 = elements / 64.0;
         stage.demand.memory = vectors + 2.0 * elements * 4.0 / 512.0;
         stage.dependent_instructions = 40.0;
@@ -484,6 +479,11 @@ impl Gemm {
         "matrix-vector".clone_into(&mut kernel.variant);
         kernel
     }
+}
+
+/// Share of the tiles along one side that lies inside of so many rows or columns.
+fn inside(size: u64, tile: u32) -> f64 {
+    size as f64 / (size.div_ceil(u64::from(tile)) * u64::from(tile)) as f64
 }
 
 #[cfg(test)]

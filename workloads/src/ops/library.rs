@@ -15,7 +15,13 @@ const SIMT: &[(u32, u32, u32, u32)] = &[
     (128, 64, 8, 4),
     (64, 128, 8, 4),
     (64, 64, 8, 2),
-    // "sliced1x4": four warps share one output tile and split k.
+    (128, 32, 8, 8),
+    (32, 128, 8, 8),
+    // "sliced1x4": groups of warps share one output tile and split k.
+    (128, 32, 32, 8),
+    (32, 128, 32, 8),
+    (64, 32, 32, 8),
+    (32, 64, 32, 8),
     (32, 32, 32, 4),
 ];
 
@@ -106,9 +112,18 @@ pub fn math_for(dtype: DType, target: &Target) -> Math {
 pub fn tiles(dtype: DType, target: &Target) -> Vec<Tile> {
     let math = math_for(dtype, target);
     if math == Math::Simt {
+        // Four products of bytes are one instruction on words.
+        let packed = if dtype == DType::Int8 { 4 } else { 1 };
         return SIMT
             .iter()
-            .map(|&(m, n, k, warps)| Tile { m, n, k, stages: 2, warps, math: Math::Simt })
+            .map(|&(m, n, k, warps)| Tile {
+                m,
+                n,
+                k: k * packed,
+                stages: 2,
+                warps,
+                math: Math::Simt,
+            })
             .collect();
     }
     let list = match math {

@@ -44,12 +44,34 @@ impl Tile {
         (step * f64::from(self.stages)) as u32
     }
 
-    /// Registers per thread: accumulators, operand fragments (double-buffered) and addressing.
-    /// The two latter are what compiled kernels of these tiles show beyond their accumulators.
+    /// Groups of warps that share a tile and split the depth of each step between them
+    /// ("sliced1x4"): kernels without tensor cores whose steps are deeper than the usual eight, as
+    /// far as threads have room for the results (64).
+    pub(super) fn slices(&self) -> u32 {
+        let slices = (self.k / 8).clamp(1, self.warps.max(1));
+        let results = self.m * self.n / (self.warps.max(1) * 32) * slices;
+        if self.math == Math::Simt && results <= 64 { slices } else { 1 }
+    }
+
+    /// Results that a thread of a kernel without tensor cores accumulates.
+    pub(super) fn outputs(&self) -> f64 {
+        let threads = f64::from(self.warps.max(1)) * 32.0;
+        f64::from(self.m) * f64::from(self.n) * f64::from(self.slices()) / threads
+    }
+
+    /// Registers per thread: accumulators, operand fragments (double-buffered), words on their way
+    /// to shared memory, and addressing. The last is what recorded launches show beyond the others
+    /// (118, 122, 126 and 57 for `sgemm_128x128`, `128x64`, `64x64` and `128x32`; 82, 86 and 134 for
+    /// the sliced `64x32`, `32x32` and `128x32`).
     pub(super) fn registers(&self) -> u32 {
         let accumulators = self.m * self.n / (self.warps * 32).max(1);
         match self.math {
-            Math::Simt => (accumulators + 58).min(255),
+            Math::Simt => {
+                let fragments = 4.0 * libm::sqrt(self.outputs());
+                let step = f64::from(self.m + self.n) * f64::from(self.k);
+                let staged = step / (f64::from(self.warps.max(1)) * 32.0);
+                (self.outputs() + fragments + staged + 14.0).min(255.0) as u32
+            }
             Math::Tensor => (accumulators + 90).min(255),
             // Producer warps give most of their registers to the consumers.
             Math::WarpGroup => 168,
