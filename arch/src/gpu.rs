@@ -52,6 +52,9 @@ section! {
         count: u32,
         /// Warp instructions issued per clock per SM (one per sub-partition).
         issue_per_clock: f64,
+        /// Instructions of a warp that one issue may send: 2 where one for arithmetic and one for
+        /// memory can go together (dual issue, up to Pascal).
+        dispatch_per_issue: f64,
         /// How well phases that want different resources cover each other when CTAs share the
         /// device: the order p of the norm by which their times add up (1 = one after another,
         /// endless = the longest hides all others).

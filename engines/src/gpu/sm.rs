@@ -92,7 +92,7 @@ fn pipe_cycles(
     let one_array = gpu.l1.unified_with_shared && stage.demand.l1_wavefronts > 0.0;
     let with_shared = if one_array { shared } else { 0.0 };
     let mut cycles = [
-        stage.demand.instructions() / gpu.sm.issue_per_clock,
+        issue_slots(gpu, &stage.demand) / gpu.sm.issue_per_clock,
         stage.demand.register_operands() / gpu.pipes.register_operands_per_clock,
         fp32_work * WARP / pipes.fp32,
         fp64 * WARP / pipes.fp64,
@@ -114,6 +114,14 @@ fn pipe_cycles(
         *cycles /= engine.relief(resource) * achieved;
     }
     cycles
+}
+
+/// Slots of schedulers that instructions take: one each, or a slot for one of each kind where an
+/// instruction for memory can go together with another.
+fn issue_slots(gpu: &Gpu, demand: &Demand) -> f64 {
+    let all = demand.instructions();
+    let apart = demand.memory.max(all - demand.memory);
+    (all / gpu.sm.dispatch_per_issue).max(if gpu.sm.dispatch_per_issue > 1.0 { apart } else { all })
 }
 
 /// Latency of an average read of this kernel, in SM cycles, while `load` (0 to 1) of DRAM's

@@ -320,7 +320,7 @@ impl Gemm {
         };
         match tile.math {
             Math::Simt => {
-                demand = self.simt_step(tile, loads);
+                demand = self.simt_step(tile);
                 stage.dependent_instructions = k;
             }
             Math::Tensor => {

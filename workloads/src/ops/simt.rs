@@ -3,7 +3,7 @@
 //! Threads hold a square of results, load fragments of both operands from shared memory for each k,
 //! and bring the words of a later step from global memory through registers. Launches recorded in
 //! profiles show the structure: registers (see [`Tile`]), two buffers, and padding of operands that
-//! are turned. Left out: reuse caches of the register file, and dual issue in detail.
+//! are turned. Left out: reuse caches of the register file.
 
 use super::gemm::Gemm;
 use super::layout::Layout;
@@ -18,8 +18,8 @@ use crate::kernel::Demand;
 const SLICED_MEET: f64 = 3.0;
 
 impl Gemm {
-    /// Demand of one step of a tile whose operands come in so many loads of full vectors.
-    pub(super) fn simt_step(&self, tile: Tile, loads: f64) -> Demand {
+    /// Demand of one step of a tile.
+    pub(super) fn simt_step(&self, tile: Tile) -> Demand {
         let (m, n, k) = (f64::from(tile.m), f64::from(tile.n), f64::from(tile.k));
         let warps = f64::from(tile.warps);
         let element = self.dtype.bytes();
@@ -46,10 +46,8 @@ impl Gemm {
         let rows_turned = turned(a_along_k, m) + turned(b_along_k, n);
         let meeting = if tile.slices() > 1 { SLICED_MEET } else { 0.0 };
         demand.shared_wavefronts += meeting * rows_turned * k * element / 128.0;
-        // Loads and stores to shared memory word by word, so that any alignment will do; before
-        // Volta schedulers issue most of them beside arithmetic.
-        let issued = if (1..70).contains(&self.built_for) { loads } else { words };
-        demand.memory = 2.0 * issued + shared_loads;
+        // Loads and stores to shared memory word by word, so that any alignment will do.
+        demand.memory = 2.0 * words + shared_loads;
         demand.l1_wavefronts = words;
         // Loop control and pointer updates, spread over an unrolled step.
         demand.int32 += warps * 6.0;
@@ -94,7 +92,7 @@ mod tests {
     fn turning_costs_sliced_kernels_more_than_others() {
         let step = |tile: Tile, layout| {
             let gemm = Gemm { layout, ..Gemm::new(1024, 1024, 1024, DType::Fp32) };
-            gemm.simt_step(tile, 8.0).shared_wavefronts
+            gemm.simt_step(tile).shared_wavefronts
         };
         let [none, both] = [false, true].map(|along| Layout { a_along_k: along, b_along_k: along });
         assert!(step(SLICED, both) > 1.5 * step(SLICED, none));
