@@ -247,9 +247,43 @@ pub enum KernelShape {
         rows: u64,
         /// Elements per row
         columns: u64,
+        /// The gradient: reads the result and the gradient that arrives
+        #[arg(long)]
+        backward: bool,
         #[command(flatten)]
         common: KernelCommon,
     },
+    /// Layer norm over rows; RMS, batch and group norm by --kind
+    #[command(visible_aliases = ["layer-norm", "layernorm"])]
+    Norm {
+        /// Rows that are normalised each by itself: tokens (layer, rms), channels (batch), images
+        /// times groups (group)
+        rows: u64,
+        /// Elements per row: hidden size (layer, rms), images times pixels (batch), channels of a
+        /// group times pixels (group)
+        columns: u64,
+        /// Which one
+        #[arg(long, value_enum, default_value = "layer")]
+        kind: NormOf,
+        /// The gradient: reads the input and the gradient that arrives
+        #[arg(long)]
+        backward: bool,
+        #[command(flatten)]
+        common: KernelCommon,
+    },
+}
+
+/// Normalisations that `kernel norm` knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NormOf {
+    /// Over the last dimension, as `LayerNorm` does
+    Layer,
+    /// By the root mean square of the last dimension, without a mean
+    Rms,
+    /// Over images and pixels, channel by channel
+    Batch,
+    /// Over groups of channels, image by image
+    Group,
 }
 
 #[derive(Debug, Args)]

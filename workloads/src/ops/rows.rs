@@ -90,8 +90,9 @@ impl Rows {
     }
 
     /// The recorded launch; else the one that PyTorch's fixed rules give: a warp per row for
-    /// softmax of up to 1024 columns, a CTA of up to 1024 threads per row beyond, and four warps
-    /// per row for normalisations.
+    /// softmax of up to 1024 columns, a CTA of up to 1024 threads per row beyond, four warps
+    /// per row for norms of the last dimension, and 512 threads for those of channels, whose rows
+    /// are long and few.
     pub fn lower(&self, target: &Target) -> Vec<Candidate> {
         let launch = match self.recorded {
             Some(recorded) if recorded.launch.shared_bytes <= target.shared_bytes_per_cta => {
@@ -105,6 +106,10 @@ impl Rows {
                     Launch::linear(self.rows.div_ceil(4 * per_warp), 128, 40, 0)
                 }
                 RowOperation::Softmax => self.softmax_launch(),
+                RowOperation::Norm(NormKind::Batch | NormKind::Group) => {
+                    let threads = if self.columns < 512 { 128 } else { 512 };
+                    Launch::linear(self.rows, threads, 40, 32 * 8)
+                }
                 RowOperation::Norm(_) => Launch::linear(self.rows, 128, 40, 32 * 8),
             },
         };

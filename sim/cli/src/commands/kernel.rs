@@ -3,12 +3,14 @@
 use lumacycle_engines::gpu::roofline;
 use lumacycle_engines::{Engine, GpuEngine, Options, Resource};
 use lumacycle_validate::expected::{self, Setting};
-use lumacycle_workloads::ops::{Attention, Gemm, Operation, RowOperation, Rows, Streaming};
+use lumacycle_workloads::ops::{
+    Attention, Gemm, NormKind, Operation, RowOperation, Rows, Streaming,
+};
 use lumacycle_workloads::{DType, KernelClass};
 use serde_json::json;
 
 use super::catalog::{csv, json_out};
-use crate::args::{Format, KernelArgs, KernelCommon, KernelShape};
+use crate::args::{Format, KernelArgs, KernelCommon, KernelShape, NormOf};
 use crate::failure::Failure;
 use crate::output::{self, short};
 
@@ -92,22 +94,42 @@ fn operation(shape: &KernelShape) -> Result<(Operation, &KernelCommon, DType), F
             };
             (Operation::Streaming(streaming), common, dtype)
         }
-        KernelShape::Softmax { rows, columns, common } => {
+        KernelShape::Softmax { rows, columns, backward, common } => {
             let dtype = dtype(common)?;
-            positive(&[("ROWS", *rows), ("COLUMNS", *columns)])?;
-            let rows = Rows {
-                operation: RowOperation::Softmax,
-                rows: *rows,
-                columns: *columns,
-                dtype,
-                written_dtype: None,
-                backward: false,
-                vector_bytes: 16.0,
-                recorded: None,
+            let rows = by_rows(RowOperation::Softmax, (*rows, *columns), dtype, *backward)?;
+            (rows, common, dtype)
+        }
+        KernelShape::Norm { rows, columns, kind, backward, common } => {
+            let dtype = dtype(common)?;
+            let kind = match kind {
+                NormOf::Layer => NormKind::Layer,
+                NormOf::Rms => NormKind::Rms,
+                NormOf::Batch => NormKind::Batch,
+                NormOf::Group => NormKind::Group,
             };
-            (Operation::Rows(rows), common, dtype)
+            let rows = by_rows(RowOperation::Norm(kind), (*rows, *columns), dtype, *backward)?;
+            (rows, common, dtype)
         }
     })
+}
+
+fn by_rows(
+    operation: RowOperation,
+    (rows, columns): (u64, u64),
+    dtype: DType,
+    backward: bool,
+) -> Result<Operation, Failure> {
+    positive(&[("ROWS", rows), ("COLUMNS", columns)])?;
+    Ok(Operation::Rows(Rows {
+        operation,
+        rows,
+        columns,
+        dtype,
+        written_dtype: None,
+        backward,
+        vector_bytes: 16.0,
+        recorded: None,
+    }))
 }
 
 /// Sizes beyond 2^40 overflow launch grids long before they fit any memory.
