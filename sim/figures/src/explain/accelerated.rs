@@ -21,28 +21,48 @@ pub(super) fn told(value: &Value) -> Option<Vec<Told>> {
         .collect()
 }
 
-/// What to call a unit, and whose rate it is in the list of resources.
-fn unit(name: &str) -> (&str, &str) {
+/// What to call a unit.
+fn unit(name: &str) -> &str {
     match name {
-        "encoding" => ("encoding engines", "encoding engines"),
-        "mlp" => ("MLP engine", "MLP engine"),
-        "input" => ("input DMA", "input DMA"),
-        "output" => ("output DMA", "output DMA"),
-        "tables" => ("table DMA", "table DMA"),
-        "link" => ("link to L2", "link to L2"),
-        "dram" => ("DRAM", "DRAM"),
-        "memory" => ("DRAM", "DRAM bandwidth"),
-        "decode" => ("search and decode", ""),
-        "interpolation" => ("interpolation", "interpolation lanes"),
-        "shading" => ("MLP", "MLP arrays"),
-        other => (other, other),
+        "encoding" => "encoding engines",
+        "mlp" => "MLP engine",
+        "input" => "input DMA",
+        "output" => "output DMA",
+        "tables" => "table DMA",
+        "link" => "link to L2",
+        "dram" | "memory" => "DRAM",
+        "decode" => "search and decode",
+        "shading" => "MLP",
+        other => other,
     }
 }
 
-/// What a tenth more of a resource saves, where that was asked.
-fn saves(frame: &Value, resource: &str) -> String {
-    let of = array(frame, "bounds").iter().find(|row| words(row, "resource") == resource);
-    of.map_or_else(String::new, |row| percent(number(row, "tenth_more_saves_pct")))
+/// Resources that a unit is made of, as the list of resources calls them.
+fn made_of(name: &str) -> Vec<&str> {
+    match name {
+        "dram" => vec!["DRAM", "DRAM rows"],
+        "memory" => vec!["DRAM bandwidth", "DMA channel"],
+        "decode" => vec!["search units", "adder and search trees", "factor SRAM banks"],
+        "interpolation" => vec!["interpolation lanes", "pixel SRAM banks"],
+        "shading" => vec!["MLP arrays"],
+        other => vec![unit(other)],
+    }
+}
+
+/// What a tenth more of the resource saves that a unit is short of most, where that was asked; with its name, if the
+/// unit is made of several.
+fn saves(frame: &Value, name: &str) -> String {
+    let resources = made_of(name);
+    let asked = array(frame, "bounds")
+        .iter()
+        .map(|row| (words(row, "resource"), number(row, "tenth_more_saves_pct")))
+        .filter(|(resource, _)| resources.contains(&resource.as_str()));
+    let most = asked.reduce(|most, next| if next.1 > most.1 { next } else { most });
+    match most {
+        None => String::new(),
+        Some((_, pct)) if resources.len() == 1 => percent(pct),
+        Some((resource, pct)) => format!("{} ({})", percent(pct), named(&resource)),
+    }
 }
 
 /// Resources by what they save, most first, with the sentence that says so.
@@ -88,7 +108,7 @@ fn beside(list: &Value, frame: &Value) -> Option<Told> {
     let frame_ms = frame.get("frame_ms")?.as_f64()?;
     let (gpu_ms, own_ms) = (number(frame, "gpu_ms"), number(frame, "accelerator_ms"));
     let binding = words(frame, "accelerator_bound_by");
-    let (binding, _) = unit(&binding);
+    let binding = unit(&binding);
     let (bounds, bought) = resources(frame, frame_ms);
     let mut sentences = vec![
         format!(
@@ -122,8 +142,8 @@ fn beside(list: &Value, frame: &Value) -> Option<Told> {
         if busy_pct <= 0.0 {
             continue;
         }
-        let name = words(row, "unit");
-        let (name, resource) = unit(&name);
+        let own = words(row, "unit");
+        let name = unit(&own);
         let stalled = (share(own_ms, frame_ms) - busy_pct).max(0.0);
         rows.push(Row {
             part: name.to_owned(),
@@ -132,7 +152,7 @@ fn beside(list: &Value, frame: &Value) -> Option<Told> {
             bound_by: if name == binding { "itself".to_owned() } else { binding.to_owned() },
             then: format!("stalled {stalled:.0} %, idle {:.0} %", idle(own_ms)),
             occupancy: String::new(),
-            saves: saves(frame, resource),
+            saves: saves(frame, &own),
         });
     }
     rows[1..].sort_by(|a, b| b.time_us.total_cmp(&a.time_us));
@@ -153,13 +173,13 @@ fn alone(result: &Value, frame: &Value) -> Option<Told> {
     let mut sentences = vec![format!(
         "The frame takes {} ms; its busiest unit is {}, at work for {:.0} % of them.",
         plain(frame_ms),
-        unit(&binding).0,
+        unit(&binding),
         busy(&binding)
     )];
     sentences.extend(bought);
     let rows = array(frame, "units").iter().map(|row| {
         let name = words(row, "unit");
-        let (part, resource) = unit(&name);
+        let part = unit(&name);
         let (starved, blocked) = (number(row, "starved_pct"), number(row, "blocked_pct"));
         let bound_by = if name == binding {
             "itself"
@@ -175,7 +195,7 @@ fn alone(result: &Value, frame: &Value) -> Option<Told> {
             bound_by: bound_by.to_owned(),
             then: format!("starved {starved:.0} %, blocked {blocked:.0} %"),
             occupancy: String::new(),
-            saves: saves(result, resource),
+            saves: saves(result, &name),
         }
     });
     let rows = rows.collect();
@@ -212,7 +232,7 @@ mod tests {
             rows,
             [
                 ("kernels that stay on the GPU", "idle 20 %", ""),
-                ("DRAM", "stalled 0 %, idle 60 %", "4.3 %"),
+                ("DRAM", "stalled 0 %, idle 60 %", "4.3 % (DRAM)"),
                 ("MLP engine", "stalled 30 %, idle 60 %", "0.0 %"),
             ]
         );
@@ -226,8 +246,12 @@ mod tests {
         let value = json!({"accelerated": [{"frames": [{"at": 0.5, "frame": {"accelerator_name": "RT", "frame": {
             "frame_ms": 2.0, "bound_by": "shading", "units": [
                 {"unit": "geometry", "busy_pct": 10.0, "starved_pct": 0.0, "blocked_pct": 90.0},
+                {"unit": "decode", "busy_pct": 20.0, "starved_pct": 0.0, "blocked_pct": 80.0},
                 {"unit": "shading", "busy_pct": 95.0, "starved_pct": 5.0, "blocked_pct": 0.0}]},
-            "bounds": [{"resource": "MLP arrays", "bound_ms": 2.0, "needed_ms": 1.9, "tenth_more_saves_pct": 8.6}]}}]}]});
+            "bounds": [
+                {"resource": "MLP arrays", "bound_ms": 2.0, "needed_ms": 1.9, "tenth_more_saves_pct": 8.6},
+                {"resource": "search units", "bound_ms": 0.0, "needed_ms": 0.2, "tenth_more_saves_pct": 0.2},
+                {"resource": "factor SRAM banks", "bound_ms": 0.0, "needed_ms": 0.3, "tenth_more_saves_pct": 0.7}]}}]}]});
         let told = told(&value).unwrap();
         assert_eq!(
             told[0].sentences[0],
@@ -235,8 +259,13 @@ mod tests {
         );
         assert_eq!(told[0].rows[0].bound_by, "what comes behind");
         assert_eq!(
-            (told[0].rows[1].bound_by.as_str(), told[0].rows[1].saves.as_str()),
+            (told[0].rows[2].bound_by.as_str(), told[0].rows[2].saves.as_str()),
             ("itself", "8.6 %")
+        );
+        let decode = &told[0].rows[1];
+        assert_eq!(
+            (decode.part.as_str(), decode.saves.as_str()),
+            ("search and decode", "0.7 % (factor SRAM banks)")
         );
     }
 }
