@@ -51,7 +51,8 @@ impl Figures {
             format!("{:.1}", self.median_ape_pct),
             format!("{:.1}", self.p90_ape_pct),
             format!("{:+.1}", self.bias_pct),
-            format!("{:.3}", self.correlation),
+            // Two rows always lie on a line.
+            if self.rows < 3 { "–".to_owned() } else { format!("{:.3}", self.correlation) },
         ]
     }
 }

@@ -358,7 +358,7 @@ impl<'a> Chart<'a> {
                 };
                 let leader = [(x + dx * 3.0, y + dy * 3.0), (cx - dx, cy - dy * h / 2.0)];
                 let far = distance > 5.0;
-                if far && self.crossed(leader) || !self.write((left, cy), &text) {
+                if far && self.crossed(leader) || !self.write((left, cy), &text, Anchor::Start) {
                     continue;
                 }
                 if far {
@@ -390,7 +390,9 @@ impl<'a> Chart<'a> {
             points.iter().filter(near).count()
         };
         if let Some((left, top)) = corners.into_iter().min_by_key(within) {
-            self.write((left, top + h / 2.0), &text);
+            // Set flush with the side that it is at: a viewer without our font may write it wider.
+            let anchor = if left == right { Anchor::End } else { Anchor::Start };
+            self.write((left, top + h / 2.0), &text, anchor);
         }
     }
 
@@ -402,7 +404,10 @@ impl<'a> Chart<'a> {
         let off = size * 0.95 / 2.0 + 1.4;
         let mut left = to - w - 2.0;
         while left >= from {
-            if [y - off, y + off].into_iter().any(|middle| self.write((left, middle), text)) {
+            if [y - off, y + off]
+                .into_iter()
+                .any(|middle| self.write((left, middle), text, Anchor::Start))
+            {
                 return true;
             }
             left -= 4.0;
@@ -410,8 +415,8 @@ impl<'a> Chart<'a> {
         false
     }
 
-    /// Writes a text that begins at `left` with its middle at a height, if it covers nothing.
-    fn write(&mut self, (left, middle): (f64, f64), text: &str) -> bool {
+    /// Writes a text that begins at `left` with its middle at a height, held at its start or end, if it covers nothing.
+    fn write(&mut self, (left, middle): (f64, f64), text: &str, anchor: Anchor) -> bool {
         let size = self.theme.tick_pt;
         let (w, h) = (self.ruler.width(text, size), size * 0.95);
         let rect = Rect { x: left - 1.0, y: middle - h / 2.0, w: w + 2.0, h };
@@ -420,7 +425,8 @@ impl<'a> Chart<'a> {
         }
         self.canvas.fill(rect, "#ffffff");
         let base = middle + size * CAP_HEIGHT / 2.0;
-        self.canvas.text((left, base), text, size, Anchor::Start, 0.0);
+        let held = if anchor == Anchor::End { left + w } else { left };
+        self.canvas.text((held, base), text, size, anchor, 0.0);
         self.labels.push(rect);
         true
     }

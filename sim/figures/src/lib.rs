@@ -19,7 +19,7 @@ pub mod scale;
 pub mod table;
 pub mod theme;
 
-pub use kinds::{Figure, Kind, Options, Roof, draw};
+pub use kinds::{Figure, Kind, Options, Roof, draw, titled};
 pub use table::Table;
 pub use theme::Theme;
 

@@ -4,10 +4,10 @@
 use crate::Figure;
 use crate::canvas::escaped;
 
-const STYLE: &str = "body{font:15px/1.45 'Liberation Sans',Arial,Helvetica,sans-serif;color:#111;background:#fff;max-width:62em;\
-margin:1.5em auto;padding:0 1em}.scroll{overflow-x:auto}table{border-collapse:collapse;margin:.6em 0}\
+const STYLE: &str = "body{font:15px/1.45 'Liberation Sans',Arial,Helvetica,sans-serif;color:#111;background:#fff;max-width:78em;\
+margin:1.5em auto;padding:0 1em}p,ul,pre{max-width:62em}.scroll{overflow-x:auto}table{border-collapse:collapse;margin:.6em 0}\
 th,td{padding:.15em .7em;text-align:right;border-bottom:1px solid #ddd;white-space:nowrap}\
-th{border-bottom:1px solid #444}td:first-child,th:first-child{text-align:left}\
+th{border-bottom:1px solid #444}td:first-child,th:first-child,.text{text-align:left}\
 td:first-child{max-width:24em;overflow:hidden;text-overflow:ellipsis}\
 .sortable th button{all:unset;cursor:pointer}.sortable th button:focus-visible{outline:2px solid #0064a8}\
 figure{display:inline-block;vertical-align:top;width:29em;max-width:100%;margin:1em 1em 1em 0}\
@@ -18,7 +18,7 @@ pre{overflow-x:auto;background:#f4f4f4;padding:.6em}";
 const SCRIPT: &str = "document.querySelectorAll('table.sortable').forEach(t=>{t.querySelectorAll('th').forEach((h,i)=>{\
 const b=document.createElement('button');b.textContent=h.textContent;h.textContent='';h.append(b);let up=false;\
 b.onclick=()=>{const r=[...t.tBodies[0].rows],k=x=>x.cells[i].textContent,n=s=>parseFloat(s.replace('\u{2212}','-')),\
-num=r.every(x=>k(x)===''||!isNaN(n(k(x))));r.sort((a,c)=>num?(n(k(a))||0)-(n(k(c))||0):k(a).localeCompare(k(c)));\
+num=r.every(x=>k(x)===''||k(x)==='\u{2013}'||!isNaN(n(k(x))));r.sort((a,c)=>num?(n(k(a))||0)-(n(k(c))||0):k(a).localeCompare(k(c)));\
 up=!up;if(!up)r.reverse();t.querySelectorAll('th').forEach(o=>o.removeAttribute('aria-sort'));\
 h.setAttribute('aria-sort',up?'ascending':'descending');t.tBodies[0].append(...r)}})})";
 
@@ -76,8 +76,20 @@ impl Page {
     }
 
     fn rows(&mut self, header: &[&str], rows: impl Iterator<Item = (Option<String>, Vec<String>)>) {
-        let names: Vec<String> =
-            header.iter().map(|name| format!("<th>{}</th>", escaped(name))).collect();
+        let rows: Vec<(Option<String>, Vec<String>)> = rows.collect();
+        // Words stand at the left, numbers at the right.
+        let words = |column: usize| {
+            let mut cells = rows.iter().filter_map(|(_, row)| row.get(column));
+            cells.any(|cell| cell.starts_with(char::is_alphabetic))
+        };
+        let class: Vec<&str> = (0..header.len())
+            .map(|column| if words(column) { " class=\"text\"" } else { "" })
+            .collect();
+        let names: Vec<String> = header
+            .iter()
+            .zip(&class)
+            .map(|(name, class)| format!("<th{class}>{}</th>", escaped(name)))
+            .collect();
         self.body.push_str(&format!(
             "<div class=\"scroll\"><table class=\"sortable\">\n<thead><tr>{}</tr></thead>\n<tbody>\n",
             names.concat()
@@ -86,12 +98,14 @@ impl Page {
             self.body.push_str("<tr>");
             for (number, cell) in row.iter().enumerate() {
                 let text = escaped(cell);
+                let class = class.get(number).copied().unwrap_or_default();
                 match file.as_ref().filter(|_| number == 0) {
                     Some(file) => {
                         let file = escaped(file);
-                        self.body.push_str(&format!("<td><a href=\"{file}\">{text}</a></td>"));
+                        self.body
+                            .push_str(&format!("<td{class}><a href=\"{file}\">{text}</a></td>"));
                     }
-                    None => self.body.push_str(&format!("<td>{text}</td>")),
+                    None => self.body.push_str(&format!("<td{class}>{text}</td>")),
                 }
             }
             self.body.push_str("</tr>\n");

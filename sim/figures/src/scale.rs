@@ -8,6 +8,9 @@ pub struct Scale {
     log: bool,
 }
 
+/// Between groups of three digits.
+const GAP: char = '\u{a0}';
+
 /// Values of a linear axis end here, so that differences of two are numbers.
 const FARTHEST: f64 = 1e300;
 /// Decades of a logarithmic axis either side of one, so that ratios with room around them are numbers.
@@ -78,10 +81,19 @@ impl Scale {
     pub fn ticks(&self, wanted: usize) -> Vec<(f64, String)> {
         let values = if self.log { self.log_ticks(wanted) } else { self.linear_ticks(wanted) };
         let step = values.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
-        values
-            .into_iter()
-            .map(|value| (value, if self.log { plain(value) } else { stepped(value, step) }))
-            .collect()
+        let label = |value| if self.log { plain(value) } else { stepped(value, step) };
+        let mut ticks: Vec<(f64, String)> =
+            values.into_iter().map(|value| (value, label(value))).collect();
+        // Four digits are set in groups only beside numbers that are.
+        if ticks.iter().any(|(_, label)| label.contains(GAP)) {
+            for (_, label) in &mut ticks {
+                let (head, digits) = label.split_at(label.find(char::is_numeric).unwrap_or(0));
+                if digits.len() == 4 && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                    *label = format!("{head}{}{GAP}{}", &digits[..1], &digits[1..]);
+                }
+            }
+        }
+        ticks
     }
 
     /// Steps of 1, 2 or 5 times a power of ten, at most as many as are wanted; a short axis around few round
@@ -196,7 +208,7 @@ fn grouped(text: &str) -> String {
     let mut out = String::from(sign);
     for (index, c) in whole.chars().enumerate() {
         if index > 0 && (whole.len() - index).is_multiple_of(3) && whole.len() > 4 {
-            out.push('\u{a0}');
+            out.push(GAP);
         }
         out.push(c);
     }
@@ -211,6 +223,18 @@ fn grouped(text: &str) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn labels_of_an_axis_are_grouped_alike() {
+        let labels = |low: f64, high: f64| {
+            let ticks = Scale::linear(low, high).ticks(7);
+            ticks.into_iter().map(|(_, label)| label).collect::<Vec<_>>()
+        };
+        assert!(labels(0.0, 60_000.0).contains(&"60\u{a0}000".to_owned()));
+        assert!(labels(0.0, 30_000.0).contains(&"5\u{a0}000".to_owned()));
+        assert!(labels(-30_000.0, 0.0).contains(&"−5\u{a0}000".to_owned()));
+        assert!(labels(0.0, 8_000.0).contains(&"2000".to_owned()));
+    }
 
     #[test]
     fn labels_are_round() {

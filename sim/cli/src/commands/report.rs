@@ -68,6 +68,8 @@ pub fn replayed(folder: &Path, results: &[ReplayResult]) -> Result<(), Failure> 
         numbers.push((result.gpu_name.clone(), sum, beside));
     }
     page.headline(&numbers);
+    // Descriptions of work without durations have nothing to compare with.
+    let recorded = |text: String, value: f64| if value > 0.0 { text } else { "–".to_owned() };
     page.table(
         &["GPU", "sum ms", "busy ms", "span ms", "recorded sum ms", "error", "energy mJ", "mean W"],
         results.iter().map(|result| {
@@ -77,7 +79,7 @@ pub fn replayed(folder: &Path, results: &[ReplayResult]) -> Result<(), Failure> 
                 short(t.predicted_sum_ms),
                 short(t.predicted_busy_ms),
                 short(t.predicted_span_ms),
-                short(t.recorded_sum_ms),
+                recorded(short(t.recorded_sum_ms), t.recorded_sum_ms),
                 percent(t.error_pct),
                 short(t.energy_mj),
                 format!("{:.0}", t.mean_power_w),
@@ -108,7 +110,7 @@ pub fn replayed(folder: &Path, results: &[ReplayResult]) -> Result<(), Failure> 
                     result.gpu.clone(),
                     kernel.class.to_string(),
                     kernel.count.to_string(),
-                    format!("{:.2}", kernel.recorded_us),
+                    recorded(format!("{:.2}", kernel.recorded_us), kernel.recorded_us),
                     format!("{:.2}", kernel.predicted_us),
                     kernel.bound_by.map_or_else(|| "kept".to_owned(), |r| r.to_string()),
                     format!("{:.1}", kernel.tenth_more_saves_pct),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use lumacycle_figures::page::Page;
-use lumacycle_figures::{Kind, Options, Table};
+use lumacycle_figures::{Kind, Options, Table, titled};
 use lumacycle_sim::explore::metrics;
 use lumacycle_sim::explore::space::{Goal, Space};
 use lumacycle_sim::explore::store::{Lookup, Status};
@@ -98,14 +98,17 @@ fn headline(space: &Space, rows: &[&Row], summary: &Summary) -> Vec<(String, Str
             Goal::Minimise => "least",
             Goal::Maximise => "most",
         };
-        Some((format!("{which} {name}"), value, format!("point {}", row.point)))
+        Some((format!("{which} {}", titled(name)), value, format!("point {}", row.point)))
     });
     let mut numbers: Vec<_> = best.collect();
     if let Some(row) = at(&summary.knee) {
         let values: Vec<String> = space
             .objectives
             .iter()
-            .map(|o| format!("{} {}", metrics::NAMES[o.metric], short(row.metrics[o.metric])))
+            .map(|o| {
+                let value = short(row.metrics[o.metric]);
+                format!("{} {value}", titled(metrics::NAMES[o.metric]))
+            })
             .collect();
         numbers.push(("knee".to_owned(), format!("point {}", row.point), values.join(", ")));
     }

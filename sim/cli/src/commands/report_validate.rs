@@ -45,6 +45,8 @@ pub struct Suite<'a> {
     pub predicted: (&'a str, &'a str),
     /// Columns by which points and error curves are told apart.
     pub by: [&'a str; 2],
+    /// What the second of these says, in words.
+    pub told: &'a str,
     /// What was taken for granted.
     pub assumptions: Vec<String>,
 }
@@ -158,8 +160,8 @@ fn figures(page: &mut Page, suite: &Suite<'_>, table: &Table) {
         "Predicted against measured.".to_owned()
     };
     drawn(page, Kind::Scatter, &some, &options(suite.by[0]), &caption);
-    let caption = "Share of rows whose error is at most so large, by class.";
-    drawn(page, Kind::Errors, &table, &options(suite.by[1]), caption);
+    let caption = format!("Share of rows whose error is at most so large, by {}.", suite.told);
+    drawn(page, Kind::Errors, &table, &options(suite.by[1]), &caption);
 }
 
 /// Where the values of a row are.

@@ -108,6 +108,7 @@ fn suite(report: &SuiteReport) -> Result<Suite<'_>, Failure> {
         measured: ("measured_us", "measured time (µs)"),
         predicted: ("predicted_us", "predicted time (µs)"),
         by: ["gpu", "dtype"],
+        told: "element type",
         assumptions: Vec::new(),
     })
 }

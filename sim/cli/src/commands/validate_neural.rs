@@ -48,6 +48,7 @@ fn suite(report: &NeuralReport) -> Result<Suite<'_>, Failure> {
         measured: ("published_ms", "published frame time (ms)"),
         predicted: ("predicted_ms", "predicted frame time (ms)"),
         by: ["gpu", "gpu"],
+        told: "GPU",
         assumptions: report.assumptions.clone(),
     })
 }

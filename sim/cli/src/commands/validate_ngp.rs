@@ -75,6 +75,7 @@ fn suite(report: &NgpReport) -> Result<Suite<'_>, Failure> {
         measured: ("measured_us", "measured time (µs)"),
         predicted: ("predicted_us", "predicted time (µs)"),
         by: ["class", "class"],
+        told: "class",
         assumptions: report.assumptions.clone(),
     })
 }

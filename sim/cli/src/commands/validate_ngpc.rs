@@ -44,6 +44,8 @@ fn suite(report: &NgpcReport) -> Result<Suite<'_>, Failure> {
         measured: ("published", "published (each in its unit)"),
         predicted: ("predicted", "predicted (each in its unit)"),
         by: ["class", "confidence"],
+        told: "confidence in the published figure: A from the abstract, B quoted alike by several or checked by arithmetic, \
+               C quoted once, D derived from others, R recalled and not seen again",
         assumptions: report.assumptions.clone(),
     })
 }

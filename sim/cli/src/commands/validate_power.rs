@@ -164,6 +164,7 @@ fn suite(report: &PowerReport) -> Result<Suite<'_>, Failure> {
         measured: ("measured_w", "measured power (W)"),
         predicted: ("predicted_w", "predicted power (W)"),
         by: ["gpu", "benchmark"],
+        told: "benchmark",
         assumptions: Vec::new(),
     })
 }

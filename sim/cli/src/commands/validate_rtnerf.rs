@@ -44,6 +44,8 @@ fn suite(report: &RtnerfReport) -> Result<Suite<'_>, Failure> {
         measured: ("published", "published (each in its unit)"),
         predicted: ("predicted", "predicted (each in its unit)"),
         by: ["class", "confidence"],
+        told: "confidence in the published figure: A from the abstract, A- stated alike by two independent papers, B by one, \
+               D derived from others, R recalled and not seen again",
         assumptions: report.assumptions.clone(),
     })
 }

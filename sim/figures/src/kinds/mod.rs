@@ -159,9 +159,9 @@ pub fn draw(
 /// Series that are told apart; what is beyond them shares the last.
 const SERIES: usize = 8;
 
-/// A number with its unit behind a comma, from a column with a unit suffix: `frame_time_ms` becomes
-/// "frame time, ms".
-pub(crate) fn titled(column: &str) -> String {
+/// A name with its unit in brackets, from a column with a unit suffix: `frame_time_ms` becomes
+/// "frame time (ms)".
+pub fn titled(column: &str) -> String {
     let units = [
         ("_ms", "ms"),
         ("_us", "µs"),

@@ -44,6 +44,10 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
     };
     let series = Series::by(table, by, theme);
     let mut legend = series.legend(Key::Mark);
+    // A series of which every design misses a limit has no marks of its own.
+    let shown =
+        |name: &str| within.iter().any(|at| series.names[series.of[rows[*at]]].as_str() == name);
+    legend.retain(|entry| shown(&entry.name));
     // Points of several series keep their own marks, the front is a line through them.
     let several = series.names.len() > 1;
     let (place, key) = if several { (FRONT_LINE, Key::Line) } else { (4, Key::LineMark) };
@@ -92,7 +96,10 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         missing += usize::from(!chart.label(line[index], &text));
     }
     if missing > 0 {
-        notes.push(format!("{missing} labels had no room"));
+        notes.push(format!(
+            "{missing} {} had no room",
+            if missing == 1 { "label" } else { "labels" }
+        ));
     }
     let data = data(
         &["point", &table.header[x], &table.header[y], "pareto"],

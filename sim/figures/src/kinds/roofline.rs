@@ -84,8 +84,12 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
     let ridges = roofs
         .iter()
         .flat_map(|roof| roof.peaks.iter().map(|(_, peak)| peak * 1e3 / roof.bandwidth_gbs));
-    let x = Scale::log(points.iter().map(|p| p.intensity).chain(ridges.map(|r| r * 8.0)));
-    let peaks = roofs.iter().flat_map(|roof| roof.peaks.iter().map(|(_, peak)| *peak * 1.3));
+    // Every roof is seen: its ridge with level line to the right of it, and its name above or below.
+    let ridges = ridges.flat_map(|ridge| [ridge, ridge * 8.0]);
+    let x = Scale::log(points.iter().map(|p| p.intensity).chain(ridges));
+    let peaks = roofs
+        .iter()
+        .flat_map(|roof| roof.peaks.iter().flat_map(|(_, peak)| [*peak / 1.3, *peak * 1.3]));
     let y = Scale::log(points.iter().map(|p| p.rate).chain(peaks));
     let mut chart = Chart::new(
         theme,
@@ -151,7 +155,10 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         named.push((&point.gpu, &point.kernel));
     }
     if nameless > 0 {
-        notes.push(format!("{nameless} labels had no room"));
+        notes.push(format!(
+            "{nameless} {} had no room",
+            if nameless == 1 { "label" } else { "labels" }
+        ));
     }
     let data = data(
         &["gpu", "kernel", "flop_per_dram_byte", "tflop_per_s"],
@@ -186,4 +193,25 @@ fn short(name: &str) -> String {
         return last.into_iter().collect();
     }
     last[..16].iter().chain(&['…']).chain(&last[last.len() - 9..]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::Roof;
+
+    #[test]
+    fn roofs_below_every_point_are_drawn_and_named() {
+        let csv = "gpu,kernel,flops,time_us,dram_bytes\na,product,137438953472,540,201326592\n"
+            .as_bytes();
+        let table = Table::parse(csv, &[]).unwrap();
+        let peaks = vec![("fp16 tensor".to_owned(), 312.0), ("fp32".to_owned(), 19.5)];
+        let roof = Roof { gpu: "a".to_owned(), name: "A".to_owned(), peaks, bandwidth_gbs: 2039.0 };
+        let options = Options { roofs: vec![roof], ..Options::default() };
+        let figure = draw(&table, &options, &Theme::default()).unwrap();
+        assert_eq!(figure.notes, Vec::<String>::new());
+        for name in ["fp16 tensor", "fp32"] {
+            assert!(figure.svg.contains(&format!(">{name}<")), "{name}");
+        }
+    }
 }
