@@ -202,6 +202,10 @@ pub enum KernelShape {
         /// Independent products
         #[arg(long, default_value_t = 1)]
         batch: u64,
+        /// How A and B are stored: `n` as they are, `t` as their transposes. The weights of a linear
+        /// layer (a row for each output) are `nt`
+        #[arg(long, value_name = "AB", default_value = "nn", value_parser = ["nn", "nt", "tn", "tt"])]
+        layout: String,
         #[command(flatten)]
         common: KernelCommon,
     },

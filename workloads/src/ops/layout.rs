@@ -12,6 +12,7 @@ use crate::kernel::Runs;
 
 /// Which operands lie along k.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "&'static str")]
 pub struct Layout {
     /// A\[m,k\] is stored row by row (k is consecutive), not as its transpose.
     pub a_along_k: bool,
@@ -23,6 +24,21 @@ impl Default for Layout {
     /// Both operands row-major: `nn`.
     fn default() -> Self {
         Self { a_along_k: true, b_along_k: false }
+    }
+}
+
+impl From<Layout> for &'static str {
+    fn from(layout: Layout) -> Self {
+        layout.letters()
+    }
+}
+
+impl TryFrom<String> for Layout {
+    type Error = String;
+
+    fn try_from(letters: String) -> Result<Self, String> {
+        Self::of_operands(&letters)
+            .ok_or_else(|| format!("\"{letters}\" is no layout: there are nn, nt, tn and tt"))
     }
 }
 
@@ -40,6 +56,27 @@ impl Layout {
     pub fn row_major(name: &str) -> Option<Self> {
         let Self { a_along_k, b_along_k } = Self::column_major(name)?;
         Some(Self { a_along_k: b_along_k, b_along_k: a_along_k })
+    }
+
+    /// Reads letters for A and for B of a row-major product: `n` as they are, `t` as transposes.
+    pub fn of_operands(letters: &str) -> Option<Self> {
+        match letters {
+            "nn" => Some(Self { a_along_k: true, b_along_k: false }),
+            "nt" => Some(Self { a_along_k: true, b_along_k: true }),
+            "tn" => Some(Self { a_along_k: false, b_along_k: false }),
+            "tt" => Some(Self { a_along_k: false, b_along_k: true }),
+            _ => None,
+        }
+    }
+
+    /// The letters that [`Layout::of_operands`] reads.
+    pub const fn letters(self) -> &'static str {
+        match (self.a_along_k, self.b_along_k) {
+            (true, false) => "nn",
+            (true, true) => "nt",
+            (false, false) => "tn",
+            (false, true) => "tt",
+        }
     }
 
     /// Pieces of A and of B that a step of a tile reads, for a product of `n` columns, `m` rows and
@@ -79,6 +116,17 @@ mod tests {
             Layout::row_major("nn")
         );
         assert_eq!(Layout::row_major("gemmk1_kernel"), None);
+    }
+
+    #[test]
+    fn letters_round_trip() {
+        for letters in ["nn", "nt", "tn", "tt"] {
+            let layout = Layout::try_from(letters.to_owned()).unwrap();
+            assert_eq!(<&str>::from(layout), letters);
+        }
+        assert!(Layout::try_from("no".to_owned()).is_err());
+        // A linear layer: what BLAS calls tn.
+        assert_eq!(Layout::of_operands("nt"), Layout::row_major("tn"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use lumacycle_engines::gpu::roofline;
 use lumacycle_engines::{Engine, GpuEngine, Options, Resource};
 use lumacycle_validate::expected::{self, Setting};
 use lumacycle_workloads::ops::{
-    Attention, Gemm, NormKind, Operation, RowOperation, Rows, Streaming,
+    Attention, Gemm, Layout, NormKind, Operation, RowOperation, Rows, Streaming,
 };
 use lumacycle_workloads::{DType, KernelClass};
 use serde_json::json;
@@ -25,11 +25,12 @@ fn dtype(common: &KernelCommon) -> Result<DType, Failure> {
 
 fn operation(shape: &KernelShape) -> Result<(Operation, &KernelCommon, DType), Failure> {
     Ok(match shape {
-        KernelShape::Gemm { m, n, k, batch, common } => {
+        KernelShape::Gemm { m, n, k, batch, layout, common } => {
             let dtype = dtype(common)?;
             positive(&[("M", *m), ("N", *n), ("K", *k), ("--batch", *batch)])?;
             let mut gemm = Gemm::new(*m, *n, *k, dtype);
             gemm.batch = *batch;
+            gemm.layout = Layout::of_operands(layout).unwrap_or_default();
             (Operation::Gemm(gemm), common, dtype)
         }
         KernelShape::Attention {
