@@ -143,6 +143,7 @@ pub fn scattered(i: u64) -> [f32; 3] {
 
 /// A well-mixed bijection of 64-bit numbers (splitmix64), the source of all that looks random
 /// here.
+#[inline]
 pub const fn mix(i: u64) -> u64 {
     let mut x = i.wrapping_add(0x9E37_79B9_7F4A_7C15);
     x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

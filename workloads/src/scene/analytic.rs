@@ -138,13 +138,18 @@ impl Analytic {
 
     /// Optical density at a point, per unit length.
     pub fn density(self, at: Vec3) -> f32 {
+        self.density_up_to(at, f32::INFINITY, &mut Noise::default())
+    }
+
+    /// The same, with what is known from the last point asked for; beyond `most` any density beyond it may be given.
+    pub fn density_up_to(self, at: Vec3, most: f32, noise: &mut Noise) -> f32 {
         match (self.distance(at), self.softness()) {
             (Some(distance), Some(softness)) => {
                 let t = (0.5 - distance / (2.0 * softness)).clamp(0.0, 1.0);
                 let solid = self.densest() * t * t * (3.0 - 2.0 * t);
                 if self == Self::Room { solid.max(floaters(at)) } else { solid }
             }
-            _ => cloud(at),
+            _ => cloud(at, most, noise),
         }
     }
 
@@ -191,6 +196,7 @@ impl Analytic {
 }
 
 /// The next whole number below, for numbers far below 2^31.
+#[inline]
 pub(super) fn floor(x: f32) -> f32 {
     let whole = x as i32 as f32;
     if whole > x { whole - 1.0 } else { whole }
@@ -317,40 +323,73 @@ fn floaters(at: Vec3) -> f32 {
     })
 }
 
-/// An ellipsoid of fractal noise.
-fn cloud(at: Vec3) -> f32 {
+/// An ellipsoid of fractal noise. Beyond `most` the density need not be exact, but stays beyond.
+fn cloud(at: Vec3, most: f32, noise: &mut Noise) -> f32 {
     let d = (at - 0.5) / Vec3::new(0.46, 0.3, 0.4);
     let shape = 1.0 - d.length();
     if shape <= 0.0 {
         return 0.0;
     }
+    let enough = (most / Analytic::Cloud.densest()).min(1.0);
     let filling = |noise: f32| (noise - 0.5) * 3.0 + shape * 1.5;
-    let (mut noise, mut amplitude, mut frequency) = (0.0, 0.5, 6.0);
-    for octave in 0..4 {
-        noise += amplitude * value_noise(at * frequency, octave);
-        // What is still to come is less than this octave can be; nothing of it may matter.
-        if filling(noise) >= 1.0 || filling(noise + amplitude) <= 0.0 {
+    let (mut sum, mut amplitude, mut frequency) = (0.0, 0.5, 6.0);
+    for octave in 0..OCTAVES {
+        sum += amplitude * noise.value(at * frequency, octave);
+        // What is still to come is less than this octave can be; nothing of it may matter. It is never negative.
+        if filling(sum) >= enough || filling(sum + amplitude) <= 0.0 {
             break;
         }
         amplitude *= 0.5;
         frequency *= 2.1;
     }
-    Analytic::Cloud.densest() * filling(noise).clamp(0.0, 1.0)
+    Analytic::Cloud.densest() * filling(sum).clamp(0.0, 1.0)
 }
 
-/// Values at whole coordinates, smoothly in between.
-fn value_noise(at: Vec3, salt: u64) -> f32 {
-    let cell = Vec3::new(floor(at.x), floor(at.y), floor(at.z));
-    let t = at - cell;
-    let t = t * t * (Vec3::splat(3.0) - 2.0 * t);
-    let value = |x: f32, y: f32, z: f32| {
-        let [a, b, c] = [cell.x + x, cell.y + y, cell.z + z].map(|v| (v as i64 + 4096) as u64);
-        (crate::samples::mix(a | b << 16 | c << 32 | salt << 48) >> 40) as f32 / 16_777_216.0
-    };
-    let mix = |a: f32, b: f32, t: f32| a + (b - a) * t;
-    let row = |y, z| mix(value(0.0, y, z), value(1.0, y, z), t.x);
-    let plane = |z| mix(row(0.0, z), row(1.0, z), t.y);
-    mix(plane(0.0), plane(1.0), t.z)
+/// Octaves of a cloud's noise.
+const OCTAVES: usize = 4;
+
+/// Values at whole coordinates, smoothly in between. Those at the corners of the cell that was asked for last are kept
+/// for each octave, as the next point mostly lies in the same.
+#[derive(Debug, Clone, Copy)]
+pub struct Noise {
+    cells: [[i32; 3]; OCTAVES],
+    corners: [[f32; 8]; OCTAVES],
+}
+
+impl Default for Noise {
+    fn default() -> Self {
+        Self { cells: [[i32::MAX; 3]; OCTAVES], corners: [[0.0; 8]; OCTAVES] }
+    }
+}
+
+impl Noise {
+    fn value(&mut self, at: Vec3, octave: usize) -> f32 {
+        let floors = Vec3::new(floor(at.x), floor(at.y), floor(at.z));
+        let t = at - floors;
+        let t = t * t * (Vec3::splat(3.0) - 2.0 * t);
+        let cell = [floors.x as i32, floors.y as i32, floors.z as i32];
+        if self.cells[octave] != cell {
+            self.cells[octave] = cell;
+            self.corners[octave] = corners(cell, octave as u64);
+        }
+        let v = &self.corners[octave];
+        let mix = |a: f32, b: f32, t: f32| a + (b - a) * t;
+        let near = mix(mix(v[0], v[1], t.x), mix(v[2], v[3], t.x), t.y);
+        let far = mix(mix(v[4], v[5], t.x), mix(v[6], v[7], t.x), t.y);
+        mix(near, far, t.z)
+    }
+}
+
+/// Values in [0, 1) at a cell's corners, x first.
+fn corners(cell: [i32; 3], salt: u64) -> [f32; 8] {
+    let mut values = [0.0; 8];
+    for (i, value) in values.iter_mut().enumerate() {
+        let [a, b, c] =
+            [0, 1, 2].map(|axis| (i64::from(cell[axis]) + (i >> axis & 1) as i64 + 4096) as u64);
+        let drawn = crate::samples::mix(a | b << 16 | c << 32 | salt << 48);
+        *value = (drawn >> 40) as f32 / 16_777_216.0;
+    }
+    values
 }
 
 #[cfg(test)]
@@ -366,6 +405,25 @@ mod tests {
         assert!((0.01..0.12).contains(&lattice), "{lattice}");
         assert!((0.02..0.15).contains(&statue), "{statue}");
         assert!((0.05..0.5).contains(&cloud), "{cloud}");
+    }
+
+    /// What is kept from point to point changes nothing; up to a bound is as exact as told.
+    #[test]
+    fn noise_that_is_kept_changes_no_density() {
+        let (mut all, mut some) = (Noise::default(), Noise::default());
+        let bound = 0.01;
+        let (mut beyond, mut below) = (0, 0);
+        for i in 0..20_000 {
+            let from = Vec3::from(crate::samples::scattered(i / 20));
+            let at = from + Vec3::new(0.003, 0.001, 0.0) * (i % 20) as f32;
+            let exact = Analytic::Cloud.density(at);
+            assert_eq!(Analytic::Cloud.density_up_to(at, f32::INFINITY, &mut all), exact);
+            let rough = Analytic::Cloud.density_up_to(at, bound, &mut some);
+            assert!(rough == exact || rough.min(exact) >= bound * 0.99, "{at} {rough} {exact}");
+            beyond += i32::from(rough != exact);
+            below += i32::from(exact < bound);
+        }
+        assert!(beyond > 1000 && below > 1000, "{beyond} {below}");
     }
 
     /// Sphere tracing needs a bound: no field may grow faster than the distance walked.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 pub use glam::Vec3;
 
-pub use analytic::Analytic;
+pub use analytic::{Analytic, Noise};
 pub use camera::{Camera, CameraPath};
 pub use mesh::Mesh;
 pub use occupancy::Occupancy;
@@ -85,8 +85,14 @@ impl Scene {
 
     /// Optical density at a point, per unit length.
     pub fn density(&self, at: Vec3) -> f32 {
+        self.density_up_to(at, f32::INFINITY, &mut Noise::default())
+    }
+
+    /// The same for point after point: `noise` keeps what neighbours share. Beyond `most` any density beyond it may
+    /// be given.
+    pub fn density_up_to(&self, at: Vec3, most: f32, noise: &mut Noise) -> f32 {
         match &self.matter {
-            Matter::Analytic(analytic) => analytic.density(at),
+            Matter::Analytic(analytic) => analytic.density_up_to(at, most, noise),
             Matter::Mesh(mesh) => mesh.density(at),
             Matter::Grid(grid) => {
                 if grid.occupied_at(at, 0) {
@@ -121,15 +127,17 @@ impl Scene {
         match &self.matter {
             Matter::Grid(grid) => Arc::clone(grid),
             Matter::Mesh(mesh) => Arc::new(mesh.occupancy()),
-            Matter::Analytic(analytic) => Arc::new(match analytic.softness() {
-                Some(reach) => {
-                    let mut grid = Occupancy::near_surface(self.aabb_scale, reach, |at| {
-                        analytic.distance(at).unwrap_or(f32::INFINITY)
-                    });
-                    analytic.add_faint(&mut grid);
-                    grid
-                }
-                None => Occupancy::of(self.aabb_scale, |at| analytic.density(at)),
+            Matter::Analytic(analytic) => Arc::new(if let Some(reach) = analytic.softness() {
+                let mut grid = Occupancy::near_surface(self.aabb_scale, reach, |at| {
+                    analytic.distance(at).unwrap_or(f32::INFINITY)
+                });
+                analytic.add_faint(&mut grid);
+                grid
+            } else {
+                let mut noise = Noise::default();
+                Occupancy::of(self.aabb_scale, |at| {
+                    analytic.density_up_to(at, f32::INFINITY, &mut noise)
+                })
             }),
         }
     }

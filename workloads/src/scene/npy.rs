@@ -17,7 +17,11 @@ pub struct Array {
 const MOST_ELEMENTS: usize = 1 << 28;
 
 fn wrong(what: impl Into<String>) -> SceneError {
-    SceneError::new(0, what, "write it with numpy.save, in C order, as bool, integers or floats")
+    SceneError::new(
+        0,
+        what,
+        "write it with numpy.save, as bool, integers, or floats of 4 or 8 bytes",
+    )
 }
 
 impl Array {
@@ -52,7 +56,11 @@ impl Array {
             .and_then(|text| text.split('\'').next())
             .ok_or_else(|| wrong("the .npy header has no simple type"))?;
         if field("fortran_order").is_none_or(|text| text.starts_with("True")) {
-            return Err(wrong("the .npy array is in Fortran order"));
+            return Err(SceneError::new(
+                0,
+                "the .npy array is in Fortran order",
+                "numpy.ascontiguousarray before numpy.save puts it in C order",
+            ));
         }
         let shape: Option<Vec<usize>> = field("shape")
             .and_then(|text| text.strip_prefix('('))
@@ -96,6 +104,13 @@ fn values(descr: &str, data: &[u8], count: usize) -> Result<Vec<f64>, SceneError
                 })
                 .collect::<Vec<f64>>()
         }};
+    }
+    if let Some(small) = descr.strip_prefix('>') {
+        return Err(SceneError::new(
+            0,
+            format!("the .npy array is big-endian (elements of type {descr})"),
+            format!("array.astype(\"<{small}\") before numpy.save writes it in the other order"),
+        ));
     }
     let values = match descr.trim_start_matches(['<', '|', '=']) {
         "b1" | "u1" => read!(u8),

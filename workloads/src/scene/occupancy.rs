@@ -22,7 +22,7 @@ pub struct Occupancy {
 
 impl Occupancy {
     /// From a density field, for a scene whose cube is `aabb_scale` unit cubes wide.
-    pub fn of(aabb_scale: u32, density: impl Fn(Vec3) -> f32) -> Self {
+    pub fn of(aabb_scale: u32, mut density: impl FnMut(Vec3) -> f32) -> Self {
         let mut grid = Self::empty(cascades_for(aabb_scale));
         for cascade in 0..grid.cascades {
             grid.fill(cascade, |low, side| {
@@ -75,7 +75,7 @@ impl Occupancy {
     }
 
     /// Decides every cell of a cascade by its lower corner and its side.
-    pub fn fill(&mut self, cascade: u32, full: impl Fn(Vec3, f32) -> bool) {
+    pub fn fill(&mut self, cascade: u32, mut full: impl FnMut(Vec3, f32) -> bool) {
         let side = (1 << cascade) as f32;
         let low = Vec3::splat(0.5 - side / 2.0);
         let cell = side / CELLS as f32;

@@ -88,6 +88,7 @@ impl Cubes {
     }
 
     /// Number of the cube around a point; points outside belong to the nearest.
+    #[inline]
     fn number(&self, at: Vec3) -> usize {
         let n = self.per_axis as usize;
         let axis = |v: f32| ((v * n as f32) as usize).min(n - 1);
@@ -95,6 +96,7 @@ impl Cubes {
     }
 
     /// Whether the cube around a point holds something.
+    #[inline]
     pub fn occupied_at(&self, at: Vec3) -> bool {
         self.full[self.number(at)]
     }
@@ -264,12 +266,14 @@ struct Tile {
     every: u32,
     columns: u32,
     pixels: Vec<Pixel>,
+    /// Pixels that are not done.
+    open: usize,
 }
 
 impl Tile {
     fn new(sight: &Sight, from: (u32, u32), to: (u32, u32), every: u32) -> Self {
         let [columns, rows] = [to.0 - from.0, to.1 - from.1].map(|side| side.div_ceil(every));
-        let mut tile = Self { from, to, every, columns, pixels: Vec::new() };
+        let mut tile = Self { from, to, every, columns, pixels: Vec::new(), open: 0 };
         for row in 0..rows {
             for column in 0..columns {
                 let y = tile.first(from.1, 0) + row * every;
@@ -283,6 +287,7 @@ impl Tile {
                 });
             }
         }
+        tile.open = tile.pixels.len();
         tile
     }
 
@@ -396,8 +401,8 @@ impl CubeLoop {
             }
             trace.looked_at += cubes.len() as u64;
             for cube in cubes {
-                let [x, y, z] = field.cubes.place(*cube as usize).map(|c| (c as f32 + 0.5) / n);
-                let centre = Vec3::new(x, y, z);
+                let [x, y, z] = field.cubes.place(*cube as usize);
+                let centre = (Vec3::new(x as f32, y as f32, z as f32) + 0.5) / n;
                 let Some(seen) = sight.project(centre, radius) else { continue };
                 let Some(square) = square(seen, tile) else { continue };
                 let visit = self.visit(
@@ -427,6 +432,9 @@ impl CubeLoop {
         let mut visit = CubeVisit { cube, pixels: 0, rays: 0, tested: 0, points: 0, shaded: 0 };
         let ends = self.order != Order::Memory;
         visit.pixels = (to.0 - from.0) * (to.1 - from.1);
+        if ends && tile.open == 0 {
+            return visit;
+        }
         let every = tile.every;
         for y in (tile.first(from.1, 0)..to.1).step_by(every as usize) {
             for x in (tile.first(from.0, y / every)..to.0).step_by(every as usize) {
@@ -443,6 +451,7 @@ impl CubeLoop {
                 if last < 0.0 {
                     continue;
                 }
+                let was_open = pixel.transmittance >= self.least_transmittance;
                 for k in first..=last as u32 {
                     visit.tested += 1;
                     let distance = ray.sample(k, step);
@@ -466,6 +475,8 @@ impl CubeLoop {
                         break;
                     }
                 }
+                let done = was_open && pixel.transmittance < self.least_transmittance;
+                tile.open -= usize::from(done);
             }
         }
         for count in [&mut visit.rays, &mut visit.tested, &mut visit.points, &mut visit.shaded] {

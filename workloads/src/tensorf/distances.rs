@@ -16,6 +16,7 @@ pub(super) struct Distances {
 }
 
 /// Where a node stands among the texels of an axis.
+#[inline]
 const fn place(node: usize) -> f32 {
     (node * PITCH) as f32 + 0.5 * (PITCH - 1) as f32
 }
@@ -66,6 +67,7 @@ impl Distances {
 
     /// Bounds of all distances in a box around a place, given by half its sides, as the node nearest to the
     /// place knows them.
+    #[inline]
     pub fn around(&self, at: [f32; 3], half: [f32; 3]) -> (f32, f32) {
         let (mut number, mut away2) = (0, 0.0);
         for axis in [2, 1, 0] {

@@ -76,16 +76,19 @@ impl Sight {
 
 impl Ray {
     /// A point along it.
+    #[inline]
     pub fn at(&self, distance: f32) -> Vec3 {
         self.origin + self.direction * distance
     }
 
     /// Distance of sample number `k`.
+    #[inline]
     pub fn sample(&self, k: u32, step: f32) -> f32 {
         self.near + k as f32 * step
     }
 
     /// Where it crosses a ball.
+    #[inline]
     pub fn ball(&self, centre: Vec3, radius: f32) -> Option<(f32, f32)> {
         let along = (centre - self.origin).dot(self.direction);
         let reach = radius * radius - (self.at(along) - centre).length_squared();
@@ -100,6 +103,7 @@ struct Taps {
 }
 
 /// Texels around a place, both ends of the axis included, and the way between them.
+#[inline]
 fn between(at: f32, size: usize) -> (usize, usize, f32) {
     let at = at.clamp(0.0, 1.0) * (size - 1) as f32;
     let first = (at as usize).min(size.saturating_sub(2));
@@ -182,7 +186,8 @@ pub(super) fn alpha(factors: &Factors, step: f32, at: Vec3) -> f32 {
 
 /// Density feature at a place, in shares of the box.
 fn feature(factors: &Factors, at: [f32; 3]) -> f32 {
-    let axes = [0, 1, 2].map(|axis| between(at[axis], factors.grid[axis]));
+    let grid = factors.grid;
+    let axes = [between(at[0], grid[0]), between(at[1], grid[1]), between(at[2], grid[2])];
     let mut sums = [0.0; DENSITY];
     for (mode, (u, v, w)) in factors.modes.iter().zip(AXES) {
         let ((u0, u1, u), (v0, v1, v), (w0, w1, w)) = (axes[u], axes[v], axes[w]);
@@ -212,6 +217,7 @@ pub(super) fn feature_of(opacity_above: f32, step: f32) -> f32 {
 }
 
 /// Opacity of a step with a density feature.
+#[inline]
 pub(super) fn opacity(feature: f32, step: f32) -> f32 {
     /// Features this far below the shift are empty whatever the step.
     const EMPTY: f32 = -16.0;

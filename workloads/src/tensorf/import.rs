@@ -127,14 +127,20 @@ fn transposed(
             out[place * count + component] = *value as f32;
         }
     }
-    if let Some(large) = out.iter().find(|value| value.abs() >= 1e6) {
+    bounded(name, out)
+}
+
+/// Values that single precision can go on computing with.
+fn bounded(name: &str, values: Vec<f32>) -> Result<Vec<f32>, FactorError> {
+    let large = values.iter().find(|value| value.abs() >= 1e6);
+    if let Some(large) = large {
         return Err(FactorError::new(
             name,
-            format!("{name}.npy holds {large}, which is no value of a factor"),
+            format!("{name}.npy holds {large:e}, which is no value of a factor or weight"),
             "values lie below a million",
         ));
     }
-    Ok(out)
+    Ok(values)
 }
 
 fn network(read: &mut impl FnMut(&str) -> Option<Vec<u8>>) -> Result<Network, FactorError> {
@@ -164,7 +170,7 @@ fn network(read: &mut impl FnMut(&str) -> Option<Vec<u8>>) -> Result<Network, Fa
         if array.shape != shape {
             return Err(wrong_shape(name, &array, &format!("{shape:?}")));
         }
-        values.push(array.values.iter().map(|v| *v as f32).collect::<Vec<f32>>());
+        values.push(bounded(name, array.values.iter().map(|v| *v as f32).collect())?);
     }
     let mut values = values.into_iter();
     let mut next = || values.next().unwrap_or_default();
@@ -219,6 +225,56 @@ mod tests {
         assert_eq!(factors.modes[2].value(true, 17, 2), (4 + 2) as f32);
     }
 
+    /// Files as other programs and broken copies leave them: told or understood, never taken for something else.
+    #[test]
+    fn other_orders_types_and_lengths() {
+        let with = |bytes: Vec<u8>| {
+            let mut files = checkpoint();
+            files.insert("density_plane.0".to_owned(), bytes);
+            factors(|name| files.get(name).cloned())
+        };
+        let good = npy(&[16, 5, 4], |i| i as f32 / 8.0);
+        let header = |from: &str, to: &str| {
+            let at = good.windows(from.len()).position(|own| own == from.as_bytes()).unwrap();
+            let mut bytes = good.clone();
+            bytes.splice(at..at + from.len(), to.bytes());
+            let grown = bytes.len().wrapping_sub(good.len()) as u16;
+            let length = u16::from_le_bytes([bytes[8], bytes[9]]).wrapping_add(grown);
+            bytes[8..10].copy_from_slice(&length.to_le_bytes());
+            bytes
+        };
+        let told = |bytes: Vec<u8>| {
+            let error = with(bytes).unwrap_err();
+            assert_eq!(error.array, "density_plane.0");
+            format!("{}; {}", error.what, error.help)
+        };
+        let fortran = told(header("False", "True "));
+        assert!(fortran.contains("Fortran order; numpy.ascontiguousarray"), "{fortran}");
+        let big = told(header("<f4", ">f4"));
+        assert!(big.contains("big-endian") && big.contains("astype(\"<f4\")"), "{big}");
+        assert!(told(header("<f4", "<f2")).contains("floats of 4 or 8 bytes"));
+        let short = told(good[..good.len() - 3].to_vec());
+        assert!(short.contains("319 of its 320 elements"), "{short}");
+        assert!(told(good[..40].to_vec()).contains("cut short in its header"));
+        for huge in ["99999999999, 99999999999,", "4294967296, 16,", "-16, 5, 4,", "1e9,"] {
+            let text = told(header("16, 5, 4,", huge));
+            assert!(text.contains("too large") || text.contains("no shape"), "{text}");
+        }
+        assert!(told(header("16, 5, 4,", "16, 5, 9999,")).contains("320 of its 799920"));
+        // Doubles say the same as floats.
+        let mut double = header("<f4", "<f8");
+        let data = double.len() - 4 * 320;
+        let own: Vec<u8> = double[data..]
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .flat_map(|raw| f64::from(f32::from_le_bytes(*raw)).to_le_bytes())
+            .collect();
+        double.truncate(data);
+        double.extend(own);
+        assert_eq!(with(double).unwrap(), with(good.clone()).unwrap());
+    }
+
     #[test]
     fn what_is_wrong_is_said() {
         let told = |change: &dyn Fn(&mut Files)| {
@@ -245,6 +301,20 @@ mod tests {
         assert!(told(&put("density_line.1", b"PK".to_vec())).contains("not a .npy"));
         assert!(told(&put("app_line.0", npy(&[48, 6], |_| 1e9))).contains("no value of a factor"));
         let half = npy(&[27, 144], |_| 1.0);
+        let large = |files: &mut Files| {
+            put("basis_mat.weight", npy(&[27, 144], |i| if i == 9 { 1e30 } else { 0.0 }))(files);
+            for (name, shape) in NETWORK[1..].iter().zip([
+                &[128, 150][..],
+                &[128],
+                &[128, 128],
+                &[128],
+                &[3, 128],
+                &[3],
+            ]) {
+                put(name, npy(shape, |_| 0.0))(files);
+            }
+        };
+        assert!(told(&large).contains("basis_mat.weight.npy holds 1e30,"));
         assert!(told(&put("basis_mat.weight", half)).contains("other arrays of the network"));
     }
 }

@@ -16,7 +16,7 @@ use super::{
     APPEARANCE, AXES, DENSITY, DENSITY_SHIFT, Extent, Factors, MODES, Mode, Network, THICKNESS,
 };
 use crate::samples::mix;
-use crate::scene::Scene;
+use crate::scene::{Noise, Scene};
 
 /// How factors are made.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -101,6 +101,7 @@ impl<'a> Matter<'a> {
     }
 
     /// Bounds of distances around a place in a mode, all in texels: half a box along the plane and along the line.
+    #[inline]
     fn bounds(&self, number: usize, [u, v, w]: [f32; 3], [plane, line]: [f32; 2]) -> (f32, f32) {
         let Some(known) = &self.known else { return (f32::NEG_INFINITY, f32::INFINITY) };
         let (u_axis, v_axis, w_axis) = AXES[number];
@@ -123,6 +124,7 @@ impl<'a> Matter<'a> {
     }
 
     /// A point of the unit cube from its place in a mode: in texels of the plane, as a share of the line.
+    #[inline]
     fn point(&self, number: usize, u: f32, v: f32, w: f32) -> Vec3 {
         let (u_axis, v_axis, w_axis) = AXES[number];
         let mut at = [0.0; 3];
@@ -133,26 +135,29 @@ impl<'a> Matter<'a> {
     }
 
     /// Distance to the nearest surface in texels, as far as the scene knows it.
+    #[inline]
     fn distance(&self, at: Vec3) -> Option<f32> {
         self.scene.distance(self.low + at * self.side).map(|d| d / self.texel)
     }
 
     /// Feature plus offset at a point of the unit cube, not below zero.
-    fn ramp(&self, at: Vec3, distance: Option<f32>) -> f32 {
+    fn ramp(&self, at: Vec3, distance: Option<f32>, noise: &mut Noise) -> f32 {
         let feature = if let Some(d) = distance {
             self.most - self.slope * (d + self.softness / self.texel).max(0.0)
         } else {
-            let density = self.scene.density(self.low + at * self.side);
+            let at = self.low + at * self.side;
+            let density = self.scene.density_up_to(at, f32::INFINITY, noise);
             if density > 0.0 { feature(density * self.whole) } else { -OFFSET }
         };
         (feature + OFFSET).max(0.0)
     }
 
     /// Whether there is anything at a point, that is, a feature above zero.
-    fn holds(&self, at: Vec3) -> bool {
+    fn holds(&self, at: Vec3, noise: &mut Noise) -> bool {
         /// Softplus of the shift, as a density.
         const LEAST: f32 = 4.54e-5 * THICKNESS;
-        self.scene.density(self.low + at * self.side) * self.whole > LEAST
+        let at = self.low + at * self.side;
+        self.scene.density_up_to(at, 2.0 * LEAST / self.whole, noise) * self.whole > LEAST
     }
 
     /// Texels beyond a surface at which the ramp ends.
@@ -244,14 +249,14 @@ impl Synthetic {
     fn appearance(&self, matter: &Matter<'_>, number: usize, mode: &mut Mode) {
         let length = mode.size[2];
         hats(&mut mode.appearance_line, APPEARANCE, APPEARANCE, length);
-        let reach = shell(length);
+        let (reach, mut noise) = (shell(length), Noise::default());
         for knot in 0..APPEARANCE {
             let w = knot as f32 / (APPEARANCE - 1) as f32;
             let seed = mix(self.seed ^ ((number * APPEARANCE + knot / 8) as u64) << 8);
             let waves = [0, 1, 2].map(|i| drawn(seed, i) * 14.0);
             let phase = drawn(seed, 3) * 3.0;
             slice(matter, number, w, Wanted::Within(reach), |place, at, distance| {
-                if distance.is_none() && !matter.holds(at) {
+                if distance.is_none() && !matter.holds(at, &mut noise) {
                     return;
                 }
                 let wave = at.dot(Vec3::from(waves)) + phase;
@@ -304,6 +309,7 @@ fn density(matter: &Matter<'_>, number: usize, way: Way, mode: &mut Mode) {
         Way::Slices => hats(&mut mode.density_line, DENSITY, count, grid),
         Way::Slabs => boxes(&mut mode.density_line, DENSITY, count, grid),
     }
+    let mut noise = Noise::default();
     for part in 0..count {
         let mut put = |place: usize, value: f32| {
             mode.density_plane[place * DENSITY + part] = value / MODES as f32;
@@ -312,13 +318,13 @@ fn density(matter: &Matter<'_>, number: usize, way: Way, mode: &mut Mode) {
             Way::Slices => {
                 let w = part as f32 / (count - 1) as f32;
                 slice(matter, number, w, Wanted::Ramp, |place, at, distance| {
-                    put(place, matter.ramp(at, distance));
+                    put(place, matter.ramp(at, distance, &mut noise));
                 });
             }
             Way::Slabs => {
                 let texels = (part * grid / count, (part + 1) * grid / count);
                 slab(matter, number, texels, |place, distance| {
-                    put(place, matter.ramp(Vec3::ZERO, Some(distance)));
+                    put(place, matter.ramp(Vec3::ZERO, Some(distance), &mut noise));
                 });
             }
         }
@@ -458,25 +464,30 @@ fn slice(
         Wanted::Ramp => least > reach,
         Wanted::Within(reach) => least > reach || most < -reach,
     };
+    // A distance that does as well as any within such bounds.
+    let settled = |(least, most): (f32, f32)| match wanted {
+        Wanted::Ramp if most <= solid => Some(most),
+        Wanted::Within(reach) if least > -reach && most < reach => Some(least),
+        _ => None,
+    };
     for square in matter.squares(number) {
         let [u, v] = square.middle();
-        if skipped(matter.bounds(number, [u, v, place_w], [HALF, 0.0])) {
+        let around = matter.bounds(number, [u, v, place_w], [HALF, 0.0]);
+        if skipped(around) {
             continue;
         }
+        let alike = settled(around);
         for (u, v) in square.texels() {
             let (u_place, v_place) = (u as f32, v as f32);
-            let bounds = matter.bounds(number, [u_place, v_place, place_w], [0.0; 2]);
-            if skipped(bounds) {
-                continue;
+            let mut known = alike;
+            if known.is_none() {
+                let bounds = matter.bounds(number, [u_place, v_place, place_w], [0.0; 2]);
+                if skipped(bounds) {
+                    continue;
+                }
+                known = settled(bounds);
             }
             let at = matter.point(number, u_place, v_place, w);
-            let known = match (wanted, bounds) {
-                (Wanted::Ramp, (_, most)) if most <= solid => Some(most),
-                (Wanted::Within(reach), (least, most)) if least > -reach && most < reach => {
-                    Some(least)
-                }
-                _ => None,
-            };
             let distance = known.or_else(|| matter.distance(at));
             if let (Wanted::Within(reach), Some(d)) = (wanted, distance)
                 && d.abs() >= reach
