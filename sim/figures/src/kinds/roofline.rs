@@ -4,7 +4,7 @@
 //! `time_us`. Roofs are peaks as the catalogue has them; a kernel that L2 feeds stands left of where
 //! its footprint would put it only as far as it moves DRAM bytes at all.
 
-use super::{Figure, Options, Series, data, numeric};
+use super::{Figure, Options, Roof, Series, data, numeric};
 use crate::canvas::Stroke;
 use crate::chart::{Axis, Chart, Entry, Key, MARK};
 use crate::scale::Scale;
@@ -81,16 +81,7 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         .zip(&series.places)
         .map(|(name, place)| Entry { name: name_of(name), place: *place, key: Key::LineMark })
         .collect();
-    let ridges = roofs
-        .iter()
-        .flat_map(|roof| roof.peaks.iter().map(|(_, peak)| peak * 1e3 / roof.bandwidth_gbs));
-    // Every roof is seen: its ridge with level line to the right of it, and its name above or below.
-    let ridges = ridges.flat_map(|ridge| [ridge, ridge * 8.0]);
-    let x = Scale::log(points.iter().map(|p| p.intensity).chain(ridges));
-    let peaks = roofs
-        .iter()
-        .flat_map(|roof| roof.peaks.iter().flat_map(|(_, peak)| [*peak / 1.3, *peak * 1.3]));
-    let y = Scale::log(points.iter().map(|p| p.rate).chain(peaks));
+    let (x, y) = scales(&roofs, &points);
     let mut chart = Chart::new(
         theme,
         2.5,
@@ -172,6 +163,20 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         }),
     );
     Ok(Figure { svg: chart.canvas.finish("Roofline"), data, notes })
+}
+
+/// Axes on which every roof is seen: its ridge with level line to the right of it, and its name above
+/// or below.
+fn scales(roofs: &[&Roof], points: &[Point]) -> (Scale, Scale) {
+    let all = roofs.iter().flat_map(|roof| {
+        roof.peaks.iter().map(|(_, peak)| (peak * 1e3 / roof.bandwidth_gbs, *peak))
+    });
+    let ridges = all.clone().flat_map(|(ridge, _)| [ridge, ridge * 8.0]);
+    let peaks = all.flat_map(|(_, peak)| [peak / 1.3, peak * 1.3]);
+    (
+        Scale::log(points.iter().map(|p| p.intensity).chain(ridges)),
+        Scale::log(points.iter().map(|p| p.rate).chain(peaks)),
+    )
 }
 
 /// Names roofs by their pipes (a roof goes from the first of its points to the second) and says how many had no room.
