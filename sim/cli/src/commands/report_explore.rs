@@ -1,13 +1,13 @@
 //! The page of an explored space: what it asks, which designs are best, what each parameter buys, and
 //! how to get the same again. Left out: designs off the front, which `results.csv` beside it has.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use lumacycle_figures::page::Page;
 use lumacycle_figures::{Kind, Options, Table, titled};
 use lumacycle_sim::explore::metrics;
-use lumacycle_sim::explore::space::{Goal, Space};
+use lumacycle_sim::explore::space::{Goal, Method, Space};
 use lumacycle_sim::explore::store::{Lookup, Status};
 use lumacycle_sim::explore::summary::{Sensitivity, Summary};
 use lumacycle_sim::explore::{Row, Run};
@@ -44,11 +44,11 @@ pub fn explored(folder: &Path, found: &Found<'_>) -> Result<(), Failure> {
     let Found { space, summary, .. } = found;
     let rows = found.run.rows();
     let line = format!(
-        "{} {} points by {:?} search: {} ran, {} skipped, {} invalid; {} within all limits. Explored by \
+        "{} {} points {}: {} ran, {} skipped, {} invalid; {} within all limits. Explored by \
          Lumacycle {}.",
         space.question,
         rows.len(),
-        space.method,
+        searched(space.method),
         summary.valid,
         summary.skipped,
         summary.invalid,
@@ -67,7 +67,7 @@ pub fn explored(folder: &Path, found: &Found<'_>) -> Result<(), Failure> {
             found.sensitivities.iter().map(|one| {
                 vec![
                     one.parameter.clone(),
-                    metrics::NAMES[one.metric].to_owned(),
+                    titled(metrics::NAMES[one.metric]),
                     short(one.base),
                     percent(one.minus_10_pct),
                     percent(one.plus_10_pct),
@@ -86,6 +86,18 @@ pub fn explored(folder: &Path, found: &Found<'_>) -> Result<(), Failure> {
     page.text(&format!("The space, hash {}:", space.hash));
     page.verbatim(found.text);
     save(folder, "index.html", page)
+}
+
+/// How the points were chosen.
+const fn searched(method: Method) -> &'static str {
+    match method {
+        Method::Grid => "on a grid",
+        Method::Random => "at random",
+        Method::Sobol => "along a Sobol sequence",
+        Method::Oat => "with one parameter changed at a time",
+        Method::Nsga2 => "by the genetic algorithm NSGA-II",
+        Method::Ask => "that an optimiser outside asked for",
+    }
 }
 
 fn headline(space: &Space, rows: &[&Row], summary: &Summary) -> Vec<(String, String, String)> {
@@ -153,22 +165,23 @@ fn designs(page: &mut Page, space: &Space, rows: &[&Row], summary: &Summary) {
             shown.push(metric);
         }
     }
+    let titles: Vec<String> = shown.iter().map(|metric| titled(metrics::NAMES[*metric])).collect();
     let mut header = vec!["what", "point"];
+    header.extend(titles.iter().map(String::as_str));
     header.extend(space.parameters.iter().map(|p| p.path.as_str()));
     header.extend(space.derived.iter().map(|d| d.path.as_str()));
-    header.extend(shown.iter().map(|metric| metrics::NAMES[*metric]));
     let cells = |what: String, point: u64| {
         let row = rows.iter().find(|row| row.point == point)?;
         let mut cells = vec![what, point.to_string()];
-        cells.extend(settings(space, &row.design));
         cells.extend(shown.iter().map(|metric| short(row.metrics[*metric])));
+        cells.extend(settings(space, &row.design));
         Some(cells)
     };
     let front = summary.front.iter().take(SHOWN).map(|point| ("front".to_owned(), *point));
     page.table(&header, front.filter_map(|(what, point)| cells(what, point)));
     let knee = summary.knee.map(|point| ("knee".to_owned(), point));
     let best = space.objectives.iter().zip(&summary.best).filter_map(|(objective, point)| {
-        point.map(|point| (format!("best {}", metrics::NAMES[objective.metric]), point))
+        point.map(|point| (format!("best {}", titled(metrics::NAMES[objective.metric])), point))
     });
     let under = space.limits.iter().zip(&summary.best_under).filter_map(|(limit, point)| {
         point.map(|point| (format!("best with {} alone", limit.text()), point))
@@ -178,18 +191,23 @@ fn designs(page: &mut Page, space: &Space, rows: &[&Row], summary: &Summary) {
     page.table(&header, picks.filter_map(|(what, point)| cells(what, point)));
 }
 
-/// What designs of the front take for granted, and why others did not run.
-fn notes(
-    found: &Found<'_>,
-    rows: &[&Row],
-) -> Result<(BTreeSet<String>, BTreeSet<String>), Failure> {
+/// What designs of the front take for granted, and why others did not run; with how many designs say
+/// so where not all do.
+fn notes(found: &Found<'_>, rows: &[&Row]) -> Result<(Vec<String>, Vec<String>), Failure> {
     let mut records = Lookup::open(found.run.path()).map_err(|error| failed(&error))?;
     let mut gather = |wanted: &mut dyn Iterator<Item = &&Row>| {
-        let mut all = BTreeSet::new();
+        let (mut all, mut designs) = (BTreeMap::new(), 0_usize);
         for row in wanted.take(NOTED) {
-            all.extend(records.at(row.place).map_err(|error| failed(&error))?.notes);
+            designs += 1;
+            let notes = records.at(row.place).map_err(|error| failed(&error))?.notes;
+            for note in notes.into_iter().collect::<BTreeSet<_>>() {
+                *all.entry(note).or_insert(0_usize) += 1;
+            }
         }
-        Ok::<_, Failure>(all)
+        let said = |(note, times): (String, usize)| {
+            if times == designs { note } else { format!("{note} ({times} of {designs} designs)") }
+        };
+        Ok::<_, Failure>(all.into_iter().map(said).collect())
     };
     let front: BTreeSet<u64> = found.summary.front.iter().copied().collect();
     let assumed = gather(&mut rows.iter().filter(|row| front.contains(&row.point)))?;
