@@ -68,7 +68,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("cargo bench", "takes minutes, and says nothing of right or wrong"),
     ("cargo run -p lumacycle-api --example", "sim/api/tests/examples.rs runs all of them"),
     ("cargo doc", "CI runs it"),
-    ("cargo tree", "lists packages"),
+    ("cargo tree -p lumacycle", "lists packages"),
     ("cargo install", "builds the program again, optimised"),
     ("cargo run --release --", "stands for the program"),
     ("bash .ci/", "CI runs it"),
