@@ -144,6 +144,10 @@ fn rows(recipe: &Recipe, size: [u32; 2]) -> Result<Table, Failure> {
             cells.extend([word.clone(), scene.to_owned()]);
             for (cell, column) in cells.iter_mut().zip(&table.header) {
                 *cell = named(recipe.kind, column, cell, &catalog);
+                let shorter = recipe.shorter.iter().find(|(long, _)| long == cell);
+                if let Some((_, short)) = shorter {
+                    (*short).clone_into(cell);
+                }
             }
             let of = |name: &String| {
                 let at = table.header.iter().position(|known| known == name);
