@@ -120,8 +120,8 @@ fn pipe_cycles(
 /// instruction for memory can go together with another.
 fn issue_slots(gpu: &Gpu, demand: &Demand) -> f64 {
     let all = demand.instructions();
-    let apart = demand.memory.max(all - demand.memory);
-    (all / gpu.sm.dispatch_per_issue).max(if gpu.sm.dispatch_per_issue > 1.0 { apart } else { all })
+    let of_one_kind = demand.memory.max(all - demand.memory);
+    (all / gpu.sm.dispatch_per_issue).max(of_one_kind)
 }
 
 /// Latency of an average read of this kernel, in SM cycles, while `load` (0 to 1) of DRAM's

@@ -91,7 +91,7 @@ impl Rows {
 
     /// The recorded launch; else the one that PyTorch's fixed rules give: a warp per row for
     /// softmax of up to 1024 columns, a CTA of up to 1024 threads per row beyond, four warps
-    /// per row for norms of the last dimension, and 512 threads for those of channels, whose rows
+    /// per row for norms of the last dimension, and 512 threads (the most of PyTorch's) for those of channels, whose rows
     /// are long and few.
     pub fn lower(&self, target: &Target) -> Vec<Candidate> {
         let launch = match self.recorded {
