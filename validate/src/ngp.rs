@@ -361,7 +361,7 @@ fn report(rows: Vec<NgpRow>, rows_left_out: BTreeMap<String, usize>) -> NgpRepor
         predicted_ms,
         sum_error_pct,
         assumptions: vec![
-            "sizes from the recording; addresses from the scene room (unbounded) or statue (object) at the same share of the frame's steps".to_owned(),
+            "sizes from the recording; addresses from the scene room (unbounded) or digger (object) at the same share of the frame's steps".to_owned(),
             "tables from the parameter count that initialisation or optimizer launches show".to_owned(),
         ],
         rows,

@@ -41,16 +41,17 @@ impl SampleSet {
         self.windows.iter().map(|window| window.positions.len()).sum()
     }
 
-    /// The same windows standing for a launch of `total` samples: shortened where that is less
-    /// than what they hold.
+    /// The same windows standing for a launch of `total` samples. Where that is less than what they
+    /// hold, samples are left out evenly: the few that are left of a launch come from all over it.
     #[must_use]
     pub fn rescaled(&self, total: f64) -> Self {
         let factor = total / self.total().max(1.0);
         let keep = (total / self.known().max(1) as f64).min(1.0);
         let windows = self.windows.iter().map(|window| {
-            let kept = libm::ceil(window.positions.len() as f64 * keep) as usize;
+            let all = window.positions.len();
+            let kept = (libm::ceil(all as f64 * keep) as usize).min(all);
             Window {
-                positions: window.positions[..kept.min(window.positions.len())].to_vec(),
+                positions: (0..kept).map(|i| window.positions[i * all / kept.max(1)]).collect(),
                 stands_for: window.stands_for * factor,
             }
         });

@@ -21,7 +21,7 @@ use super::Row;
 const NETWORK_WEIGHTS: u64 = 10_240;
 /// Stand-in for scenes without bounds, and for single objects.
 const UNBOUNDED: &str = "room";
-const OBJECT: &str = "statue";
+const OBJECT: &str = "digger";
 /// Bytes from one position to the next: sample records, and bare positions of cells.
 const RECORD_STRIDE: f64 = 28.0;
 const CELL_STRIDE: f64 = 12.0;

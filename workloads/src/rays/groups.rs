@@ -14,6 +14,11 @@ pub(super) struct Group {
 }
 
 impl Group {
+    /// Rays of the image from the first to the last of them.
+    pub fn stretch(&self) -> f64 {
+        self.walked.max(1) as f64 * self.stride
+    }
+
     /// Whether enough rays are left to be a window of a launch.
     pub fn is_window(&self) -> bool {
         self.rays.len() >= LEAST_WINDOW
@@ -21,12 +26,20 @@ impl Group {
 }
 
 /// Distances between the warps of the groups that samples in launch order come from.
-const STRIDES: [u32; 3] = [1, 8, 64];
+const STRIDES: [u32; 2] = [1, 64];
 /// Parts of the image that each of them looks at.
-pub(super) const BANDS: u64 = 3;
+const BANDS: u64 = 3;
+/// The group that lies all over the image, for launches whose order is mixed all over it.
+const OVERALL: usize = 1 + STRIDES.len() * BANDS as usize;
 /// Groups that samples in launch order come from follow the first, which is for counts; then come
 /// those of places.
-pub(super) const FIRST_PLACE: usize = 1 + STRIDES.len() * BANDS as usize;
+pub(super) const FIRST_PLACE: usize = OVERALL + 1;
+
+/// The groups that together are one density of windows, denser ones first.
+pub(super) fn densities() -> impl Iterator<Item = std::ops::Range<usize>> {
+    let bands = (1..OVERALL).step_by(BANDS as usize).map(|first| first..first + BANDS as usize);
+    bands.chain(std::iter::once(OVERALL..FIRST_PLACE))
+}
 /// Places all over the image, and warps at each of them.
 const PLACES: u64 = 32;
 const WARPS_OF_PLACE: u64 = 4;
@@ -75,6 +88,9 @@ pub(super) fn start_groups(view: &View, rounds: &Rounds) -> Vec<Group> {
             groups.push(group(count, f64::from(stride), first));
         }
     }
+    let all = u64::from(rounds.windowed).div_ceil(WARP as u64).clamp(1, warps);
+    let spread = warps as f64 / all as f64;
+    groups.push(group(all, spread, spread / 2.0));
     for place in 0..PLACES {
         let middle = (place as f64 + 0.5) / PLACES as f64 * warps as f64;
         groups.push(group(WARPS_OF_PLACE.min(warps), 1.0, libm::floor(middle)));

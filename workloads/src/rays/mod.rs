@@ -30,7 +30,7 @@ pub use delta::DeltaTracking;
 pub use nerf::{CountedMarching, RayMarching};
 pub use sphere::SphereTracing;
 
-use groups::{BANDS, FIRST_PLACE, Group, start_groups};
+use groups::{FIRST_PLACE, Group, densities, start_groups};
 
 /// An image to be rendered.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -342,14 +342,12 @@ fn one_round(
     let squares: f64 =
         before.rounds.iter().map(|round| span(round.alive) * span(round.alive)).sum();
     let stretch = libm::sqrt(2.0 * (squares + span(alive) * span(alive))).min(before.rays);
-    let mixed = stretch * BANDS as f64 / f64::from(rounds.windowed.max(1));
-    let distance = |group: &Group| libm::fabs(libm::log(group.stride / mixed));
-    // All bands of the stride that comes nearest; all rays where none has rays enough.
-    let chosen = (1..FIRST_PLACE)
-        .step_by(BANDS as usize)
-        .filter(|&i| groups[i..i + BANDS as usize].iter().any(Group::is_window))
-        .min_by(|&a, &b| distance(&groups[a]).total_cmp(&distance(&groups[b])))
-        .map_or(0..1, |first| first..first + BANDS as usize);
+    let distance = |group: &Group| libm::fabs(libm::log(group.stretch() / stretch));
+    // All bands of the density that comes nearest; all rays where none has rays enough.
+    let chosen = densities()
+        .filter(|range| groups[range.clone()].iter().any(Group::is_window))
+        .min_by(|a, b| distance(&groups[a.start]).total_cmp(&distance(&groups[b.start])))
+        .unwrap_or(0..1);
     // Mixing only grows: denser groups are not needed any more.
     for group in groups.iter_mut().take(chosen.start).skip(1) {
         group.rays.clear();

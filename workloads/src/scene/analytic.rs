@@ -89,7 +89,7 @@ impl Analytic {
         match self {
             Self::Lattice => "thin structure: rods and rings in an empty cube",
             Self::Statue => "solid object on a plinth in an empty cube",
-            Self::Room => "furnished hall, unbounded (aabb_scale 4)",
+            Self::Room => "furnished hall in a haze, unbounded (aabb_scale 4)",
             Self::Cloud => "volume without surfaces",
             Self::Chair => "object before nothing: an armchair",
             Self::Drums => "object before nothing: a drum kit, thin in part",
@@ -130,7 +130,7 @@ impl Analytic {
         match self {
             Self::Lattice => Some(0.004),
             Self::Statue => Some(0.006),
-            Self::Room => Some(0.035),
+            Self::Room => Some(0.03),
             Self::Cloud => None,
             _ => Some(objects::SOFTNESS),
         }
@@ -158,16 +158,14 @@ impl Analytic {
         if self != Self::Room {
             return;
         }
-        for floaters in FLOATERS {
-            let reach = (self.aabb_scale() as f32 / floaters.pitch) as i32;
-            let cells = -reach..reach;
-            for (x, y) in cells.clone().flat_map(|x| cells.clone().map(move |y| (x, y))) {
-                for z in cells.clone() {
-                    let cell = Vec3::new(x as f32, y as f32, z as f32);
-                    let Some((centre, radius)) = floaters.ball(cell) else { continue };
-                    for cascade in 0..grid.cascades() {
-                        grid.fill_ball(cascade, centre, radius);
-                    }
+        let reach = (self.aabb_scale() as f32 / FLOATERS.pitch) as i32;
+        let cells = -reach..reach;
+        for (x, y) in cells.clone().flat_map(|x| cells.clone().map(move |y| (x, y))) {
+            for z in cells.clone() {
+                let cell = Vec3::new(x as f32, y as f32, z as f32);
+                let Some((centre, radius)) = FLOATERS.ball(cell) else { continue };
+                for cascade in 0..grid.cascades() {
+                    grid.fill_ball(cascade, centre, radius);
                 }
             }
         }
@@ -177,7 +175,7 @@ impl Analytic {
     pub const fn densest(self) -> f32 {
         match self {
             Self::Cloud => 40.0,
-            Self::Room => 60.0,
+            Self::Room => 40.0,
             Self::Lattice | Self::Statue => 400.0,
             _ => objects::DENSITY,
         }
@@ -276,8 +274,8 @@ fn room(at: Vec3) -> f32 {
     d.min(table).min(legs).min(things).min(ridge)
 }
 
-/// Faint balls in mid-air, as the occupancy of fields trained on few views is full of them: some
-/// cells of a lattice hold one each.
+/// Faint balls in mid-air, as the occupancy of fields trained on few views is full of them wherever no
+/// two views cross: some cells of a lattice hold one each.
 #[derive(Debug, Clone, Copy)]
 struct Floaters {
     /// Distance between the cells.
@@ -286,13 +284,18 @@ struct Floaters {
     share: f32,
     /// Smallest radius, in cells, and how much larger some are.
     radius: (f32, f32),
+    /// Density in the middle, per unit length.
+    density: f32,
 }
 
-/// Blobs that rays take several samples in, and specks of one to four occupancy cells.
-const FLOATERS: [Floaters; 2] = [
-    Floaters { pitch: 1.0 / 4.0, share: 1.0, radius: (0.08, 0.16) },
-    Floaters { pitch: 1.0 / 16.0, share: 0.1, radius: (0.1, 0.3) },
-];
+/// What stands behind the table, seen from the cameras.
+const FLOATERS: Floaters =
+    Floaters { pitch: 1.0 / 14.0, share: 0.5, radius: (0.28, 0.15), density: 12.0 };
+/// Towards the middle of the cameras' path. What lies on their side of the table has been seen through from all of
+/// them and is free.
+const TOWARDS_CAMERAS: Vec3 = Vec3::new(0.56, 0.14, 0.82);
+/// Where it begins to be free, from the middle of the scene.
+const SEEN_THROUGH: f32 = 0.3;
 
 impl Floaters {
     /// Middle and radius of the one in a cell, if any.
@@ -300,7 +303,8 @@ impl Floaters {
         let [a, b, c] = [cell.x, cell.y, cell.z].map(|v| (v as i64 + 4096) as u64);
         let seed = crate::samples::mix(a | b << 16 | c << 32);
         let random = |shift: u32| (seed >> shift & 0xff) as f32 / 255.0;
-        if random(32) > self.share {
+        let towards = (cell * self.pitch - 0.5).dot(TOWARDS_CAMERAS);
+        if random(32) > self.share || towards > SEEN_THROUGH {
             return None;
         }
         let radius = self.pitch * (self.radius.0 + self.radius.1 * random(0));
@@ -312,14 +316,11 @@ impl Floaters {
 
 /// Density of floaters at a point.
 fn floaters(at: Vec3) -> f32 {
-    const FAINT: f32 = 6.0;
-    FLOATERS.iter().fold(0.0, |density, floaters| {
-        let at_cells = at / floaters.pitch;
-        let cell = Vec3::new(floor(at_cells.x), floor(at_cells.y), floor(at_cells.z));
-        floaters.ball(cell).map_or(density, |(centre, radius)| {
-            let t = 1.0 - (at - centre).length_squared() / (radius * radius);
-            density.max(FAINT * t.clamp(0.0, 1.0))
-        })
+    let at_cells = at / FLOATERS.pitch;
+    let cell = Vec3::new(floor(at_cells.x), floor(at_cells.y), floor(at_cells.z));
+    FLOATERS.ball(cell).map_or(0.0, |(centre, radius)| {
+        let t = 1.0 - (at - centre).length_squared() / (radius * radius);
+        FLOATERS.density * t.clamp(0.0, 1.0)
     })
 }
 
