@@ -320,6 +320,8 @@ section! {
     PowerSpec / PowerSpecPartial {
         /// Board power limit.
         limit: Power,
+        /// How long work may draw more than that before the clock gives way.
+        limit_delay: Duration,
         /// Board power when idle.
         idle: Power,
         /// Constant power of a busy board that no event explains (leakage, clocks, fans).

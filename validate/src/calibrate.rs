@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use lumacycle_arch::{Catalog, Entry, Gpu};
-use lumacycle_engines::{Engine, GpuEngine, Options};
+use lumacycle_engines::{Engine, GpuEngine};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -60,6 +60,7 @@ pub const CONSTANTS: &[Constant] = &[
     Constant { path: "power.voltage_floor_light", range: (0.4, 1.2), start: 0.8, unit: "" },
     Constant { path: "power.sm_clock", range: (50.0, 4000.0), start: 600.0, unit: " pJ" },
     Constant { path: "power.event_scale", range: (0.3, 10.0), start: 2.0, unit: "" },
+    Constant { path: "power.limit_delay", range: (0.1, 1000.0), start: 8.0, unit: " ms" },
     Constant { path: "power.constant", range: (1.0, 150.0), start: 15.0, unit: " W" },
     Constant { path: "power.idle_sm_share", range: (0.05, 0.95), start: 0.35, unit: "" },
     Constant { path: "power.constant_operand_share", range: (0.1, 0.95), start: 0.4, unit: "" },
@@ -143,8 +144,7 @@ impl Work {
     fn predict(&self, gpu: &Gpu) -> Option<f64> {
         match self {
             Self::Timed(row) => {
-                let options = Options { l2: row.l2, ..Options::default() };
-                let cost = GpuEngine::new(gpu).with(options).price(&row.operation).ok()?;
+                let cost = GpuEngine::new(gpu).with(row.options()).price(&row.operation).ok()?;
                 Some(row.host.shows_us(gpu, cost.time_ns / 1e3))
             }
             Self::Peak(sizes) => {

@@ -66,7 +66,14 @@ pub(crate) fn measured(row: &Row, entry: &Entry) -> Result<Vec<Measured>, String
         .map(|side| {
             let operation = Operation::Gemm(Gemm::new(side, side, side, dtype));
             let time_us = operation.flops() / rate / 1e6;
-            Measured { operation, dtype, host: Host::Nothing, l2: L2Start::Warm, time_us }
+            Measured {
+                operation,
+                dtype,
+                host: Host::Nothing,
+                l2: L2Start::Warm,
+                repeats: None,
+                time_us,
+            }
         })
         .into())
 }

@@ -329,8 +329,17 @@ pub(crate) struct Measured {
     pub host: Host,
     /// What L2 held before.
     pub l2: L2Start,
+    /// Calls in a row that the time is the mean of, where that is known.
+    pub repeats: Option<f64>,
     /// In us.
     pub time_us: f64,
+}
+
+impl Measured {
+    /// How to simulate what was measured.
+    pub fn options(&self) -> Options {
+        Options { l2: self.l2, repeats: self.repeats, ..Options::default() }
+    }
 }
 
 /// Turns a row into work.
@@ -346,12 +355,14 @@ pub(crate) fn measured(suite: &str, row: &Row) -> Result<Measured, String> {
     }?;
     // A layer profiled as a whole touches all its weights between two uses of the same bytes.
     let l2 = if row.text("source") == "vidur_mlp" { L2Start::Cold } else { L2Start::Warm };
-    Ok(Measured { operation, dtype, host: Host::of(row), l2, time_us })
+    let repeats = row.number("n_rep").filter(|n| *n > 0.0);
+    Ok(Measured { operation, dtype, host: Host::of(row), l2, repeats, time_us })
 }
 
 fn compare(suite: &str, row: &Row, entry: &Entry) -> Result<Compared, String> {
-    let Measured { operation, dtype, host, l2, time_us: measured_us } = measured(suite, row)?;
-    let engine = GpuEngine::new(&entry.gpu).with(Options { l2, ..Options::default() });
+    let measured = measured(suite, row)?;
+    let engine = GpuEngine::new(&entry.gpu).with(measured.options());
+    let Measured { operation, dtype, host, time_us: measured_us, .. } = measured;
     let cost = engine.price(&operation).map_err(|error| error.to_string())?;
     let longest = cost.kernels.iter().max_by(|a, b| a.time_ns.total_cmp(&b.time_ns));
     Ok(Compared {

@@ -3,7 +3,8 @@
 //! A board lowers its clock until average power meets the limit. Voltage falls with the clock, so
 //! power falls faster than speed. Work is taken to repeat for long enough that nothing of the start is
 //! left (seconds): a kernel that is asked for alone, or the whole frame or profile that a kernel is part
-//! of. Thermal limits and the steps of real clock tables are left out.
+//! of. Where it is known how often a kernel ran (`Options::repeats`), it runs at the usual clock until the limit
+//! tells (`power.limit_delay`). Thermal limits and the steps of real clock tables are left out.
 
 use super::{GpuEngine, Options};
 use crate::cost::KernelCost;
@@ -13,8 +14,8 @@ const STEPS: u32 = 14;
 /// A limit met from below to this share is met.
 const MET: f64 = 1e-3;
 
-/// Prices at the usual clock, or at the highest at which power stays within the limit. A clock
-/// that the options fix is kept.
+/// Prices at the usual clock, or at the highest at which power stays within the limit; at a clock in
+/// between where only a part of the runs comes after the limit has told. A clock that the options fix is kept.
 pub(super) fn settle(
     engine: &GpuEngine<'_>,
     price: impl Fn(&GpuEngine<'_>) -> KernelCost,
@@ -25,10 +26,21 @@ pub(super) fn settle(
         // 1 pJ / 1 ns = 1 mW.
         |cost| cost.energy.total_pj() / cost.time_ns * 1e-3,
     );
-    match settled {
-        Ok((_, cost)) => cost,
+    let (slowed, cost) = match settled {
+        Ok(settled) => settled,
         Err(never) => match never {},
+    };
+    let (usual, slow) = (engine.clock_hz(), slowed.clock_hz());
+    let Some(repeats) = engine.options.repeats.filter(|_| slow < usual) else { return cost };
+    // The first runs are over before the limit tells; the others take as long as they do in the long run.
+    let free = price(&engine.with(Options { clock_hz: Some(usual), ..engine.options }));
+    let before =
+        engine.gpu.power.limit_delay.ns() / (repeats * free.time_ns).max(f64::MIN_POSITIVE);
+    if before >= 1.0 {
+        return free;
     }
+    let mean = 1.0 / (before / usual + (1.0 - before) / slow);
+    price(&engine.with(Options { clock_hz: Some(mean), ..engine.options }))
 }
 
 /// The engine at the highest clock at which `run` draws no more than the board's limit on average

@@ -56,6 +56,9 @@ pub struct Options {
     pub power_limit_w: Option<f64>,
     /// Temperature of the chip in degrees Celsius instead of the one that the catalogue's energies are for.
     pub temperature_c: Option<f64>,
+    /// How often the work runs in a row; it repeats for seconds where this is not given. What is over
+    /// before the board minds its power limit runs at the usual clock.
+    pub repeats: Option<f64>,
     /// A resource that is to be this much faster (1.1 = 10 % more of it), for sensitivities.
     pub relief: Option<(Resource, f64)>,
 }

@@ -295,6 +295,10 @@ pub struct KernelCommon {
     /// Element type
     #[arg(long, default_value = "fp16")]
     pub dtype: String,
+    /// The kernel runs N times in a row instead of for seconds: what is over before the board minds its
+    /// power limit runs at the usual clock
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeats: Option<u32>,
     /// Print time, power and energy at N SM clocks up to the boost clock (16 if not said)
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "16",
         value_parser = clap::value_parser!(u32).range(2..=1000), conflicts_with = "clock")]

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use lumacycle_arch::{Catalog, Entry};
-use lumacycle_engines::{Engine, GpuEngine, Options};
+use lumacycle_engines::{Engine, GpuEngine};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -408,8 +408,7 @@ fn throttled(data: &Path, gpus: &[String]) -> Result<Vec<Throttled>, ValidateErr
             .par_iter()
             .filter_map(|row| {
                 let measured = suite::measured(GEMM, row).ok()?;
-                let options = Options { l2: measured.l2, ..Options::default() };
-                let engine = GpuEngine::new(&entry.gpu).with(options);
+                let engine = GpuEngine::new(&entry.gpu).with(measured.options());
                 let cost = engine.price(&measured.operation).ok()?;
                 let clock = cost.kernels.first()?.clock_mhz * 1e6 / entry.gpu.clocks.typical.hz();
                 let shown = measured.host.shows_us(&entry.gpu, cost.time_ns / 1e3);

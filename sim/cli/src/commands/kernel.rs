@@ -227,7 +227,8 @@ pub fn run(args: &KernelArgs) -> Result<(), Failure> {
     operation.validate().map_err(|reason| {
         Failure::usage(format!("impossible shape: {reason}"), "choose smaller sizes")
     })?;
-    let (gpus, options) = super::engines(&common.gpu)?;
+    let (gpus, mut options) = super::engines(&common.gpu)?;
+    options.repeats = common.repeats.map(f64::from);
     if let Some(steps) = common.sweep_clock {
         return super::sweep::run(&operation, (&gpus, options), steps, &common.output);
     }

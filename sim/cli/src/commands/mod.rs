@@ -125,7 +125,8 @@ pub fn chosen(names: &[String], args: &EngineArgs) -> Result<(Vec<Entry>, Option
             format!("give {} to {}", TEMPERATURES_C.start(), TEMPERATURES_C.end()),
         ));
     }
-    Ok((gpus, Options { l2, clock_hz, mem_clock_hz, power_limit_w, temperature_c, relief: None }))
+    let rest = Options::default();
+    Ok((gpus, Options { l2, clock_hz, mem_clock_hz, power_limit_w, temperature_c, ..rest }))
 }
 
 /// An SM clock that all of these GPUs could be set to.
