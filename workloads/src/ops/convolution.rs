@@ -190,7 +190,23 @@ impl Convolution {
         if winograd {
             Self::add_transforms(&mut kernel, tile);
         }
+        if self.word_by_word && tile.math == Math::Simt {
+            Self::load_words(&mut kernel, tile);
+        }
         kernel
+    }
+
+    /// Threads of compiled kernels own results that lie a block's width and height apart, so that each
+    /// operand of each step comes out of shared memory as a word of its own.
+    fn load_words(kernel: &mut Kernel, tile: Tile) {
+        let outputs = tile.outputs().max(1.0);
+        let rows = libm::exp2(libm::ceil(libm::log2(outputs) / 2.0));
+        let words = f64::from(tile.warps.max(1)) * f64::from(tile.k) * (rows + outputs / rows);
+        for stage in kernel.stages.iter_mut().filter(|stage| stage.name == "main loop") {
+            let vectors = tile.fragment_vectors();
+            stage.demand.memory += words - vectors;
+            stage.demand.shared_wavefronts += words - 2.0 * vectors;
+        }
     }
 
     /// Weight gradients have few tiles and a very deep k: libraries split it until the tiles

@@ -34,10 +34,7 @@ impl Gemm {
             DType::Int8 => demand.int32 = macs / 4.0,
             _ => demand.fp32 = macs,
         }
-        // Register tile of a thread, as square as its output count allows.
-        let side = libm::sqrt(tile.outputs());
-        let fragment_bytes = 2.0 * side * element;
-        let shared_loads = warps * k / f64::from(tile.slices()) * fragment_bytes / 16.0;
+        let shared_loads = tile.fragment_vectors() * element / 4.0;
         // A 128-bit shared load takes two wavefronts even when lanes share words.
         demand.shared_wavefronts = words + 2.0 * shared_loads;
         // Operands that lie along k are turned.

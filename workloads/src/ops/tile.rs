@@ -59,6 +59,13 @@ impl Tile {
         f64::from(self.m) * f64::from(self.n) * f64::from(self.slices()) / threads
     }
 
+    /// Loads of 16 bytes with which the warps of a kernel without tensor cores take the operands of a step
+    /// out of shared memory, of words of four bytes. A thread's results are as square as their number allows.
+    pub(super) fn fragment_vectors(&self) -> f64 {
+        let per_step = 2.0 * libm::sqrt(self.outputs()) / 4.0;
+        f64::from(self.warps) * f64::from(self.k) / f64::from(self.slices()) * per_step
+    }
+
     /// Registers per thread: accumulators, operand fragments (double-buffered), words on their way
     /// to shared memory, and addressing. The last is what recorded launches show beyond the others
     /// (118, 122, 126 and 57 for `sgemm_128x128`, `128x64`, `64x64` and `128x32`; 82, 86 and 134 for
