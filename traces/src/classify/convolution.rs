@@ -401,12 +401,17 @@ fn helper(launched: &Launched<'_>, call: Option<&Call>) -> Option<Classified> {
     let threads = launched.ctas() as f64 * launched.recorded.launch.threads() as f64;
     let bytes = launched.dtype().bytes();
     if launched.name_has(&["ToNhwc", "ToNchw"]) {
-        // One CTA turns a 32×32 patch.
+        // One CTA turns a patch of 32 pixels and 32 channels. Without shapes, the last patch of pixels
+        // counts half.
+        let [pixels, channels, images] = launched.recorded.launch.grid.map(f64::from);
         let most = launched.ctas() as f64 * 1024.0;
-        let largest = launched.operator.map_or(most, |operator| {
-            operator.shapes.iter().map(|shape| volume(shape)).fold(0.0, f64::max)
-        });
-        let elements = most.min(largest.max(1.0));
+        let volumes = launched.operator.iter().flat_map(|operator| &operator.shapes);
+        let largest = volumes.map(|shape| volume(shape)).fold(0.0, f64::max);
+        let elements = if largest > 0.0 {
+            most.min(largest)
+        } else {
+            (pixels * 32.0 - 16.0) * channels * 32.0 * images
+        };
         return Some(streaming(launched, elements, elements * bytes, elements * bytes, 0.0));
     }
     if launched.name_has(&["scalePackedTensor"]) {
@@ -422,6 +427,10 @@ fn helper(launched: &Launched<'_>, call: Option<&Call>) -> Option<Classified> {
         let x = call.batch as f64 * call.in_channels as f64 * call.in_pixels as f64 * bytes;
         let columns = x / bytes / call.in_pixels as f64 * (call.filter * call.out_pixels) as f64;
         return Some(streaming(launched, columns, x, columns * bytes, 0.0));
+    }
+    if launched.name_has(&["reduce_wgrad"]) {
+        // Sums of as many parts as the weight gradient was split into, which nothing tells.
+        return None;
     }
     // Tables and small sums: a value or two per thread.
     Some(streaming(launched, threads, threads * bytes, threads * bytes, 2.0))
