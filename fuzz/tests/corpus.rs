@@ -78,3 +78,13 @@ fn every_target_survives_mutations() {
         }
     }
 }
+
+/// A target whose seeds are refused at the door would run for ever and find nothing.
+#[cfg(feature = "sqlite")]
+#[test]
+fn databases_are_read_and_not_refused() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = root.join("seeds/nsys-sqlite/export.sqlite");
+    let recordings = lumacycle_traces::read(&path, lumacycle_traces::ReadOptions::default());
+    assert!(recordings.unwrap().iter().any(|recording| !recording.events.is_empty()));
+}
