@@ -128,6 +128,30 @@ pub fn write(recording: &Recording, out: &mut impl Write) -> std::io::Result<()>
     Ok(())
 }
 
+/// Kinds of lines behind the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LineKind {
+    Launch,
+    Range,
+    Event,
+}
+
+impl LineKind {
+    /// The first key says it, whichever it is, as writers may sort them; untagged enums would ruin the messages.
+    fn of(text: &[u8]) -> Self {
+        let first = |keys: &[&str]| {
+            keys.iter().any(|key| text.windows(key.len()).take(4).any(|w| w == key.as_bytes()))
+        };
+        if first(&["\"launch\"", "\"is\""]) {
+            Self::Launch
+        } else if first(&["\"range\"", "\"from\"", "\"to\""]) {
+            Self::Range
+        } else {
+            Self::Event
+        }
+    }
+}
+
 /// Reads a recording; on an error, what was read so far stays in `recording`.
 pub(crate) fn read(reader: impl Read, recording: &mut Recording) -> Result<(), ParseProblem> {
     let mut reader = BufReader::with_capacity(1 << 16, reader);
@@ -176,9 +200,8 @@ pub(crate) fn read(reader: impl Read, recording: &mut Recording) -> Result<(), P
             header.tell(recording).map_err(|(what, help)| problem(what, 1, help))?;
             continue;
         }
-        // The first key says which kind of line it is; untagged enums would ruin the messages.
-        let has = |key: &str| text.windows(key.len()).take(4).any(|w| w == key.as_bytes());
-        if has("\"launch\"") {
+        let kind = LineKind::of(&text);
+        if kind == LineKind::Launch {
             let line: LaunchLine = serde_json::from_slice(&text).map_err(parse_error)?;
             if let Some(Err(reason)) = line.is.work.as_ref().map(Operation::validate) {
                 let help = "see docs/trace-format.md for the fields of each kind of work";
@@ -191,7 +214,7 @@ pub(crate) fn read(reader: impl Read, recording: &mut Recording) -> Result<(), P
             let index = u32::try_from(recording.signatures.len()).unwrap_or(u32::MAX);
             recording.signatures.push(line.is);
             launches.insert(line.launch, index);
-        } else if has("\"range\"") {
+        } else if kind == LineKind::Range {
             let line: RangeLine = serde_json::from_slice(&text).map_err(parse_error)?;
             if line.from.unsigned_abs().max(line.to.unsigned_abs()) > LATEST_PS {
                 recording.skip("range with an absurd time", &line.range);
@@ -222,5 +245,22 @@ pub(crate) fn read(reader: impl Read, recording: &mut Recording) -> Result<(), P
                 launched_ps: line.launched,
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_come_in_any_order() {
+        let text = "{\"version\":1,\"format\":\"lumacycle-trace\",\"rank\":0,\"devices\":[]}\n\
+            { \"is\":{\"bytes\":8,\"name\":\"x\",\"kind\":\"memset\"},\"launch\":3}\n\
+            {\"from\":0,\"range\":\"step\",\"to\":9}\n{\"to\":9,\"from\":1,\"range\":\"next\"}\n\
+            {\"stream\":7,\"run\":3,\"at\":1,\"dur\":2,\"device\":0}\n";
+        let mut recording = Recording::default();
+        assert!(read(text.as_bytes(), &mut recording).is_ok());
+        let found = (recording.signatures.len(), recording.marks.len(), recording.events.len());
+        assert_eq!(found, (1, 2, 1));
     }
 }
