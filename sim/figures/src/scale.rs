@@ -201,6 +201,32 @@ pub fn plain(value: f64) -> String {
     grouped(text)
 }
 
+/// Values that are compared with each other, all with as many decimals: three digits of the largest and two of the
+/// smallest, where that leaves the largest with no more than five; zeros that all of them end with are left out.
+pub fn alike(values: &[f64]) -> Vec<String> {
+    let sizes = values.iter().map(|value| value.abs()).filter(|size| *size > 0.0);
+    let (low, high) = ends(sizes);
+    // Nothing but zeros has the ends 0 and 1.
+    if !(low == 0.0 || low >= 1e-3) || high >= 1e6 {
+        return values.iter().map(|value| plain(*value)).collect();
+    }
+    let decimals = |size: f64, digits: f64| digits - 1.0 - libm::floor(libm::log10(size));
+    let of_low = if low > 0.0 { decimals(low, 2.0).min(decimals(high, 5.0)) } else { 0.0 };
+    let decimals = decimals(high, 3.0).max(of_low).clamp(0.0, 5.0) as usize;
+    let texts: Vec<String> = values.iter().map(|value| format!("{value:.decimals$}")).collect();
+    let zeros = |text: &String| text.len() - text.trim_end_matches('0').len();
+    let spare = texts.iter().map(zeros).min().unwrap_or(0).min(decimals);
+    let cut = if spare == decimals && decimals > 0 { spare + 1 } else { spare };
+    texts
+        .iter()
+        .map(|text| {
+            let text = &text[..text.len() - cut];
+            let nothing = !text.contains(|digit: char| ('1'..='9').contains(&digit));
+            grouped(if nothing { text.trim_start_matches('-') } else { text })
+        })
+        .collect()
+}
+
 /// Thousands apart, and a true minus sign.
 fn grouped(text: &str) -> String {
     let (sign, digits) = text.strip_prefix('-').map_or(("", text), |rest| ("−", rest));
@@ -243,6 +269,20 @@ mod tests {
         assert_eq!(labels(Scale::log([1.0, 900.0].into_iter())), ["1", "10", "100", "1000"]);
         assert_eq!(labels(Scale::linear(0.0, 0.3)), ["0.0", "0.1", "0.2", "0.3"]);
         assert_eq!(plain(-12345.0), "−12\u{a0}345");
+    }
+
+    #[test]
+    fn values_side_by_side_have_as_many_decimals() {
+        assert_eq!(alike(&[1.2, 1.25, 3.0]), ["1.20", "1.25", "3.00"]);
+        assert_eq!(alike(&[3.0, 3.1]), ["3.0", "3.1"]);
+        assert_eq!(alike(&[1.0, 16.0, 1024.0]), ["1", "16", "1024"]);
+        assert_eq!(alike(&[0.0, 8.224, 120.04]), ["0.0", "8.2", "120.0"]);
+        assert_eq!(alike(&[0.5, 120_000.0]), ["0", "120\u{a0}000"]);
+        assert_eq!(alike(&[-0.001, 12.0, -2.5]), ["−0.001", "12.000", "−2.500"]);
+        assert_eq!(alike(&[-0.004, 120.0, -2.5]), ["0.0", "120.0", "−2.5"]);
+        assert_eq!(alike(&[0.0, 0.0]), ["0", "0"]);
+        assert_eq!(alike(&[1e-9, 2.0]), ["1e−9", "2"]);
+        assert_eq!(alike(&[]), [""; 0]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{Figure, Options, data, numeric, titled};
 use crate::canvas::{Anchor, Rect};
 use crate::chart::{Axis, Chart};
 use crate::font::CAP_HEIGHT;
-use crate::scale::plain;
+use crate::scale::alike;
 use crate::{FigureError, Table, Theme};
 
 /// Cells along an axis, at most.
@@ -59,17 +59,24 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
     );
     let (w, h) = (chart.area.w / xs.len() as f64, chart.area.h / ys.len() as f64);
     let size = theme.tick_pt;
-    let fits = means.iter().flatten().all(|v| chart.ruler.width(&plain(*v), size) < w - 2.0);
+    // An empty cell has no text.
+    let mut written = alike(&means.iter().flatten().copied().collect::<Vec<_>>()).into_iter();
+    let texts: Vec<String> =
+        means.iter().map(|mean| mean.and_then(|_| written.next()).unwrap_or_default()).collect();
+    let fits = texts.iter().all(|text| chart.ruler.width(text, size) < w - 2.0);
     for (index, mean) in means.iter().enumerate() {
         let Some(mean) = mean else { continue };
         let (cx, cy) = chart.at((index % xs.len()) as f64, (index / xs.len()) as f64);
         let rect = Rect { x: cx - w / 2.0, y: cy - h / 2.0, w, h };
         chart.canvas.fill(rect, &shade(share(*mean)));
         if fits && h > size {
-            value(&mut chart, (cx, cy), *mean, share(*mean) > 0.5);
+            value(&mut chart, (cx, cy), &texts[index], share(*mean) > 0.5);
         }
     }
-    key(&mut chart, &options.titled_y(&table.header[z]), low, high);
+    let text_of = |end: f64| {
+        means.iter().position(|mean| *mean == Some(end)).map_or("", |index| texts[index].as_str())
+    };
+    key(&mut chart, &options.titled_y(&table.header[z]), text_of(low), text_of(high));
     let (xs, ys, means) = (&xs, &ys, &means);
     let data = data(
         &[&table.header[x], &table.header[y], &table.header[z]],
@@ -83,19 +90,18 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
 }
 
 /// The value of a cell, white on dark.
-fn value(chart: &mut Chart<'_>, (x, y): (f64, f64), value: f64, dark: bool) {
+fn value(chart: &mut Chart<'_>, (x, y): (f64, f64), text: &str, dark: bool) {
     let size = chart.theme.tick_pt;
     let at = (x, y + size * CAP_HEIGHT / 2.0);
-    let text = plain(value);
     if dark {
-        chart.canvas.light_text(at, &text, size);
+        chart.canvas.light_text(at, text, size);
     } else {
-        chart.canvas.text(at, &text, size, Anchor::Middle, 0.0);
+        chart.canvas.text(at, text, size, Anchor::Middle, 0.0);
     }
 }
 
 /// The scale beside the map.
-fn key(chart: &mut Chart<'_>, title: &str, low: f64, high: f64) {
+fn key(chart: &mut Chart<'_>, title: &str, low: &str, high: &str) {
     const STEPS: usize = 32;
     let area = chart.area;
     let (left, h) = (area.right() + 6.0, area.h / STEPS as f64);
@@ -107,8 +113,8 @@ fn key(chart: &mut Chart<'_>, title: &str, low: f64, high: f64) {
     }
     let size = chart.theme.tick_pt;
     let ends = [(area.bottom(), low), (area.y + size * CAP_HEIGHT, high)];
-    for (y, value) in ends {
-        chart.canvas.text((left + 9.0, y), &plain(value), size, Anchor::Start, 0.0);
+    for (y, text) in ends {
+        chart.canvas.text((left + 9.0, y), text, size, Anchor::Start, 0.0);
     }
     let title = chart.ruler.fitted(title, size, area.h + area.y);
     let middle = area.y + area.h / 2.0;
