@@ -465,6 +465,14 @@ fn explanations_of_accelerators_say_what_more_of_each_part_buys() {
     let (saved, told) = relieved(&[&run[..], &["ngpc-64"]].concat());
     assert!(saved.len() > 12 && saved["MLP engine"] < 1.0, "{saved:?}");
     assert!(told["gpu"].as_str().unwrap().ends_with("with NGPC-64"), "{told}");
+    // What its tables miss opens rows of DRAM, which are told apart from the bytes.
+    let of = |list: &str, key: &str, name: &str, value: &str| {
+        let rows = told[list].as_array().unwrap();
+        rows.iter().find(|row| row[key] == name).and_then(|row| row[value].as_f64()).unwrap_or(0.0)
+    };
+    let needed = |name| of("bounds", "resource", name, "needed_us");
+    assert!(needed("DRAM rows of both") > needed("DRAM of both"), "{told}");
+    assert!(of("rows", "part", "DRAM rows", "time_us") > 0.0, "{told}");
     // An accelerator that renders by itself.
     let run = ["run", "tensorf", "--resolution", "48x48", "--accelerator", "rt-nerf-edge"];
     let (saved, told) = relieved(&run);

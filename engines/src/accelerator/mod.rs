@@ -91,6 +91,7 @@ pub enum Unit {
     Exchange,
     Link,
     Dram,
+    DramRows,
 }
 
 impl Unit {
@@ -106,6 +107,7 @@ impl Unit {
             Self::Exchange => "exchange",
             Self::Link => "link to L2",
             Self::Dram => "DRAM",
+            Self::DramRows => "DRAM rows",
         }
     }
 }
@@ -284,12 +286,12 @@ impl Plan<'_> {
                 * dram::activations_per_request(gpu, self.scattered_rows()),
             ..Traffic::default()
         };
-        let dram_ns = if streamed + table_dram > 0.0 {
+        let (bus_ns, rows_ns) = if streamed + table_dram > 0.0 {
             let bus = dram::bus_ns(gpu, &traffic) / self.engine.memory.memory_scale();
             let rows = dram::rows_ns(gpu, &traffic) / self.faster(Relief::DramRows);
-            (bus / self.faster(Relief::Dram)).max(rows)
+            (bus / self.faster(Relief::Dram), rows)
         } else {
-            0.0
+            (0.0, 0.0)
         };
         let l2_ns = link_bytes / gpu.l2.bytes_per_clock / self.engine.gpu_clock_hz * 1e9
             / self.faster(Relief::L2);
@@ -305,7 +307,8 @@ impl Plan<'_> {
             (Unit::Tables, tables * to_ns),
             (Unit::Exchange, exchange * to_ns),
             (Unit::Link, (link * to_ns).max(l2_ns)),
-            (Unit::Dram, dram_ns),
+            (Unit::Dram, bus_ns),
+            (Unit::DramRows, rows_ns),
         ];
         let time_ns = times.iter().map(|(_, ns)| *ns).fold(0.0, f64::max) + fill * to_ns;
         let share = |ns: f64| if time_ns > 0.0 { (ns / time_ns).min(1.0) } else { 0.0 };
@@ -320,7 +323,11 @@ impl Plan<'_> {
             time_ns,
             binding: binding_of(&times),
             busy,
-            shared: SharedUse { l2: share(l2_ns), dram: share(dram_ns), ..SharedUse::default() },
+            shared: SharedUse {
+                l2: share(l2_ns),
+                dram: share(bus_ns.max(rows_ns)),
+                ..SharedUse::default()
+            },
             traffic,
             energy_pj: samples * self.sample_pj(lines * line, exchanged, in_bytes + out_bytes),
         }

@@ -63,7 +63,7 @@ impl Relief {
             Self::Link => Unit::Link.name(),
             Self::L2 => "L2",
             Self::Dram => Unit::Dram.name(),
-            Self::DramRows => "DRAM rows",
+            Self::DramRows => Unit::DramRows.name(),
         }
     }
 
@@ -79,7 +79,8 @@ impl Relief {
             Self::Exchange => Some(Unit::Exchange),
             Self::Link => Some(Unit::Link),
             Self::Dram => Some(Unit::Dram),
-            Self::Clock | Self::Banks | Self::L2 | Self::DramRows => None,
+            Self::DramRows => Some(Unit::DramRows),
+            Self::Clock | Self::Banks | Self::L2 => None,
         }
     }
 }

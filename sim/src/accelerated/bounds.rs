@@ -1,8 +1,7 @@
 //! What a frame with an accelerator needs of each resource of either side, and what a tenth more of it would save.
 //!
 //! The whole frame is run again on its one clock with a tenth more of the resource: what is hidden behind the other
-//! side saves nothing. L2 and DRAM serve both, and are relieved for both; what the accelerator needs of DRAM is listed with
-//! its bytes, whether these or rows take longer. Left out: capacities, gaps between kernels and
+//! side saves nothing. L2 and DRAM serve both, and are relieved for both. Left out: capacities, gaps between kernels and
 //! waits of the host.
 
 use lumacycle_engines::accelerator::{Plan, Relief, Unit};
@@ -35,6 +34,8 @@ pub struct AcceleratedBound {
     /// Time of the kernels and batches that it binds, in ms. Both sides work at once, so these may add up to more than the
     /// frame.
     pub bound_ms: f64,
+    /// Of them those of the GPU's kernels.
+    pub gpu_bound_ms: f64,
     /// Time that it alone would need for everything, in ms, where that can be told apart.
     pub needed_ms: Option<f64>,
     /// What a tenth more of it saves of the frame, in percent.
@@ -45,6 +46,7 @@ impl AcceleratedBound {
     /// The same for a frame rendered several times over.
     pub(super) fn repeat(&mut self, times: f64) {
         self.bound_ms *= times;
+        self.gpu_bound_ms *= times;
         self.needed_ms.iter_mut().for_each(|ms| *ms *= times);
     }
 }
@@ -54,7 +56,7 @@ const fn shared(resource: Resource) -> Option<(Relief, Option<Unit>)> {
     match resource {
         Resource::L2 => Some((Relief::L2, None)),
         Resource::Dram => Some((Relief::Dram, Some(Unit::Dram))),
-        Resource::DramRows => Some((Relief::DramRows, None)),
+        Resource::DramRows => Some((Relief::DramRows, Some(Unit::DramRows))),
         _ => None,
     }
 }
@@ -89,9 +91,9 @@ impl GpuFrame<'_> {
                 continue;
             }
             let both = shared(resource);
-            let (mut bound_ms, mut needed_ms) = self.of_kernels(plan, resource);
+            let (gpu_bound_ms, mut needed_ms) = self.of_kernels(plan, resource);
             let unit = both.and_then(|(_, unit)| unit);
-            bound_ms += of_unit(&built.bound, unit);
+            let bound_ms = gpu_bound_ms + of_unit(&built.bound, unit);
             needed_ms += of_unit(&busy, unit);
             if both.is_none() && bound_ms + needed_ms == 0.0 {
                 continue;
@@ -106,6 +108,7 @@ impl GpuFrame<'_> {
                 side: if both.is_some() { Side::Both } else { Side::Gpu },
                 resource: resource.name(),
                 bound_ms,
+                gpu_bound_ms,
                 needed_ms: Some(needed_ms),
                 tenth_more_saves_pct: saves(ran.frame_ns),
             });
@@ -124,6 +127,7 @@ impl GpuFrame<'_> {
                 side: Side::Accelerator,
                 resource: relief.name(),
                 bound_ms: of_unit(&built.bound, unit),
+                gpu_bound_ms: 0.0,
                 needed_ms,
                 tenth_more_saves_pct: saves(self.run(&plan.relieved(relief), split, true).frame_ns),
             });

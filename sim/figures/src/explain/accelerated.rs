@@ -31,6 +31,7 @@ fn unit(name: &str) -> &str {
         "tables" => "table DMA",
         "link" => "link to L2",
         "dram" | "memory" => "DRAM",
+        "dram rows" => "DRAM rows",
         "decode" => "search and decode",
         "shading" => "MLP",
         other => other,
@@ -40,7 +41,6 @@ fn unit(name: &str) -> &str {
 /// Resources that a unit is made of, as the list of resources calls them.
 fn made_of(name: &str) -> Vec<&str> {
     match name {
-        "dram" => vec!["DRAM", "DRAM rows"],
         "memory" => vec!["DRAM bandwidth", "DMA channel"],
         "decode" => vec!["search units", "adder and search trees", "factor SRAM banks"],
         "interpolation" => vec!["interpolation lanes", "pixel SRAM banks"],
@@ -95,14 +95,6 @@ fn share(ms: f64, frame_ms: f64) -> f64 {
     ms / frame_ms.max(f64::MIN_POSITIVE) * 100.0
 }
 
-/// What it means that a unit binds. Rows of DRAM are not told apart from its bytes there.
-fn why(unit: &str) -> &'static str {
-    match unit {
-        "DRAM" => "bytes, or the rows that scattered accesses open, take longer than anything else",
-        _ => meaning(&unit.to_lowercase()),
-    }
-}
-
 /// An accelerator beside a GPU.
 fn beside(list: &Value, frame: &Value) -> Option<Told> {
     let frame_ms = frame.get("frame_ms")?.as_f64()?;
@@ -119,13 +111,13 @@ fn beside(list: &Value, frame: &Value) -> Option<Told> {
             plain(own_ms),
             plain(number(frame, "gpu_alone_ms"))
         ),
-        format!("The accelerator is bound by {binding}: {}.", why(binding)),
+        format!("The accelerator is bound by {binding}: {}.", meaning(&binding.to_lowercase())),
     ];
-    let of_gpu = array(frame, "bounds").iter().filter(|row| {
-        row.get("side").and_then(Value::as_str) != Some("accelerator")
-            && number(row, "bound_ms") > 0.0
-    });
-    let most = of_gpu.max_by(|a, b| number(a, "bound_ms").total_cmp(&number(b, "bound_ms")));
+    let of_gpu = |row: &&Value| number(row, "gpu_bound_ms");
+    let most = array(frame, "bounds")
+        .iter()
+        .filter(|row| of_gpu(row) > 0.0)
+        .max_by(|a, b| of_gpu(a).total_cmp(&of_gpu(b)));
     sentences.extend(bought);
     let idle = |ms: f64| (100.0 - share(ms, frame_ms)).max(0.0);
     let mut rows = vec![Row {
@@ -211,18 +203,23 @@ mod tests {
     fn units_beside_a_gpu_stall_and_idle() {
         let value = json!({"results": [], "accelerated": [{"gpu_name": "A GPU", "frames": [{"at": 0.5, "frame": {
         "accelerator_name": "NGPC", "frame_ms": 10.0, "gpu_ms": 8.0, "accelerator_ms": 4.0, "gpu_alone_ms": 20.0,
-        "accelerator_bound_by": "dram",
-        "busy": [{"unit": "mlp", "busy_pct": 10.0}, {"unit": "dram", "busy_pct": 40.0}, {"unit": "link", "busy_pct": 0.0}],
+        "accelerator_bound_by": "dram_rows",
+        "busy": [{"unit": "mlp", "busy_pct": 10.0}, {"unit": "dram", "busy_pct": 30.0}, {"unit": "dram_rows", "busy_pct": 40.0}, {"unit": "link", "busy_pct": 0.0}],
         "bounds": [
-            {"side": "both", "resource": "DRAM", "bound_ms": 9.0, "needed_ms": 7.0, "tenth_more_saves_pct": 4.3},
-            {"side": "gpu", "resource": "register file", "bound_ms": 3.0, "needed_ms": 3.0, "tenth_more_saves_pct": 1.4},
+            {"side": "both", "resource": "DRAM rows", "bound_ms": 9.0, "gpu_bound_ms": 1.0, "needed_ms": 7.0, "tenth_more_saves_pct": 4.3},
+            {"side": "gpu", "resource": "register file", "bound_ms": 3.0, "gpu_bound_ms": 3.0, "needed_ms": 3.0, "tenth_more_saves_pct": 1.4},
+            {"side": "both", "resource": "DRAM", "bound_ms": 0.0, "needed_ms": 6.0, "tenth_more_saves_pct": 0.2},
             {"side": "accelerator", "resource": "MLP engine", "bound_ms": 0.0, "needed_ms": 1.0, "tenth_more_saves_pct": 0.0},
         ]}}]}]});
         let told = told(&value).unwrap();
         assert_eq!(told[0].gpu, "A GPU with NGPC");
         let names: Vec<&str> = told[0].bounds.iter().map(|b| b.resource.as_str()).collect();
-        assert_eq!(names, ["DRAM of both", "register file of the GPU", "MLP engine"]);
+        assert_eq!(
+            names,
+            ["DRAM rows of both", "register file of the GPU", "DRAM of both", "MLP engine"]
+        );
         assert_eq!(told[0].bounds[0].bound_pct, 90.0);
+        assert_eq!(told[0].rows[0].bound_by, "register file");
         let rows: Vec<(&str, &str, &str)> = told[0]
             .rows
             .iter()
@@ -232,12 +229,14 @@ mod tests {
             rows,
             [
                 ("kernels that stay on the GPU", "idle 20 %", ""),
-                ("DRAM", "stalled 0 %, idle 60 %", "4.3 % (DRAM)"),
+                ("DRAM rows", "stalled 0 %, idle 60 %", "4.3 %"),
+                ("DRAM", "stalled 10 %, idle 60 %", "0.2 %"),
                 ("MLP engine", "stalled 30 %, idle 60 %", "0.0 %"),
             ]
         );
         assert!(
-            told[0].sentences[2].contains("DRAM of both 4.3 %, register file of the GPU 1.4 %;")
+            told[0].sentences[2]
+                .contains("DRAM rows of both 4.3 %, register file of the GPU 1.4 %,")
         );
     }
 
