@@ -342,55 +342,6 @@ fn descriptions_that_no_hardware_has() {
     assert!(support::told(&run(&["catalog", "check", &path])).contains("larger than 1 MiB"));
 }
 
-#[test]
-fn shapes_that_overflow_are_refused() {
-    for args in [
-        &["kernel", "attention", "1099511627776", "16777216", "1", "4096"][..],
-        &["kernel", "gemm", "1099511627776", "1099511627776", "1"],
-        &["kernel", "softmax", "1099511627776", "1099511627776"],
-        &["kernel", "norm", "1099511627776", "1099511627776"],
-    ] {
-        let output = support::lumacycle().args(args).args(["--gpu", "a100"]).output().unwrap();
-        assert_eq!(code(&output), 2, "{args:?}");
-    }
-}
-
-/// Every norm is found under the name that people look for; backward reads a tensor more; few long rows of a batch
-/// norm are no slower than memory allows; what is wrong is named.
-#[test]
-fn norms_are_shapes_of_kernels() {
-    let time = |args: &[&str]| -> f64 {
-        let args = [&["kernel"], args, &["--gpu", "a100", "--format", "json"]].concat();
-        let output = run(&args);
-        assert_eq!(code(&output), 0, "{args:?}: {}", support::told(&output));
-        let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(value["results"][0]["cost"]["kernels"][0]["class"], "norm");
-        value["results"][0]["cost"]["time_ns"].as_f64().unwrap() / 1e3
-    };
-    let layer = time(&["norm", "8192", "4096"]);
-    assert_eq!(layer, time(&["layer-norm", "8192", "4096"]));
-    assert_eq!(layer, time(&["layernorm", "8192", "4096", "--kind", "layer"]));
-    // 134 MB at 1555 GB/s take 86 us.
-    for kind in ["layer", "rms", "group"] {
-        let us = time(&["norm", "8192", "4096", "--kind", kind]);
-        assert!((86.0..200.0).contains(&us), "{kind}: {us}");
-        let back = time(&["norm", "8192", "4096", "--kind", kind, "--backward"]);
-        assert!(back > 1.2 * us, "{kind}: {us} and {back} us");
-    }
-    let batch = time(&["norm", "256", "131072", "--kind", "batch"]);
-    assert!((86.0..300.0).contains(&batch), "{batch}");
-    for (args, words) in [
-        (&["norm", "0", "8"][..], "ROWS is 0"),
-        (&["norm", "8", "0"], "COLUMNS is 0"),
-        (&["norm", "8", "8", "--kind", "instance"], "[possible values: layer, rms, batch, group]"),
-        (&["norm", "8", "8", "--dtype", "fp12"], "unknown element type \"fp12\""),
-    ] {
-        let output = run(&[&["kernel"], args, &["--gpu", "a100"]].concat());
-        assert_eq!(code(&output), 2, "{args:?}");
-        assert!(support::told(&output).contains(words), "{args:?}: {}", support::told(&output));
-    }
-}
-
 /// A measured table of one's own: statistics beside both baselines, and a page that opens offline.
 #[test]
 fn measurements_are_compared_and_reported() {

@@ -2,6 +2,7 @@
 
 mod explore;
 mod figures;
+mod kernel;
 mod nearest;
 mod reference;
 mod run;
@@ -13,6 +14,9 @@ use clap_complete::Shell;
 
 pub use explore::{Dispatch, ExploreAction, ExploreArgs, StudyArgs};
 pub use figures::{ExplainArgs, FiguresArgs, PlotArgs, PlotKind};
+pub use kernel::{
+    ConvShape, DirectionOf, KernelArgs, KernelCommon, KernelShape, NormOf, ReduceShape,
+};
 pub use nearest::hinted;
 pub use reference::{KeysOf, ReferenceArgs, ReferencePage};
 pub use run::{EncodingArg, RestArg, RunArgs};
@@ -181,132 +185,6 @@ pub struct ReplayArgs {
     /// Rows of the kernel table (0 = all)
     #[arg(long, value_name = "N", default_value_t = 15)]
     pub top: usize,
-}
-
-#[derive(Debug, Args)]
-pub struct KernelArgs {
-    #[command(subcommand)]
-    pub shape: KernelShape,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum KernelShape {
-    /// Matrix product: C (m x n) = A (m x k) · B (k x n)
-    Gemm {
-        /// Rows of C
-        m: u64,
-        /// Columns of C
-        n: u64,
-        /// Depth
-        k: u64,
-        /// Independent products
-        #[arg(long, default_value_t = 1)]
-        batch: u64,
-        /// How A and B are stored: `n` as they are, `t` as their transposes. The weights of a linear
-        /// layer (a row for each output) are `nt`
-        #[arg(long, value_name = "AB", default_value = "nn", value_parser = ["nn", "nt", "tn", "tt"])]
-        layout: String,
-        #[command(flatten)]
-        common: KernelCommon,
-    },
-    /// Fused scaled dot-product attention
-    Attention {
-        /// Sequences
-        batch: u64,
-        /// Query heads
-        heads: u64,
-        /// Query rows per sequence (1 = decode)
-        seq_q: u64,
-        /// Key rows per sequence
-        seq_kv: u64,
-        /// Elements per head
-        #[arg(long, default_value_t = 128)]
-        head_dim: u64,
-        /// Key/value heads (default: as many as query heads)
-        #[arg(long)]
-        heads_kv: Option<u64>,
-        /// Mask later keys
-        #[arg(long)]
-        causal: bool,
-        /// Append to a paged cache and read from it, its page table with room for so many keys a
-        /// sequence (the longest that the server takes)
-        #[arg(long, value_name = "KEYS")]
-        paged: Option<u64>,
-        #[command(flatten)]
-        common: KernelCommon,
-    },
-    /// A pass over elements that reads and writes
-    Elementwise {
-        /// Elements
-        elements: u64,
-        /// Operands read
-        #[arg(long, default_value_t = 2)]
-        inputs: u32,
-        #[command(flatten)]
-        common: KernelCommon,
-    },
-    /// Softmax over rows
-    Softmax {
-        /// Rows
-        rows: u64,
-        /// Elements per row
-        columns: u64,
-        /// The gradient: reads the result and the gradient that arrives
-        #[arg(long)]
-        backward: bool,
-        #[command(flatten)]
-        common: KernelCommon,
-    },
-    /// Layer norm over rows; RMS, batch and group norm by --kind
-    #[command(visible_aliases = ["layer-norm", "layernorm"])]
-    Norm {
-        /// Rows that are normalised each by itself: tokens (layer, rms), channels (batch), images
-        /// times groups (group)
-        rows: u64,
-        /// Elements per row: hidden size (layer, rms), images times pixels (batch), channels of a
-        /// group times pixels (group)
-        columns: u64,
-        /// Which one
-        #[arg(long, value_enum, default_value = "layer")]
-        kind: NormOf,
-        /// The gradient: reads the input and the gradient that arrives
-        #[arg(long)]
-        backward: bool,
-        #[command(flatten)]
-        common: KernelCommon,
-    },
-}
-
-/// Normalisations that `kernel norm` knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum NormOf {
-    /// Over the last dimension, as `LayerNorm` does
-    Layer,
-    /// By the root mean square of the last dimension, without a mean
-    Rms,
-    /// Over images and pixels, channel by channel
-    Batch,
-    /// Over groups of channels, image by image
-    Group,
-}
-
-#[derive(Debug, Args)]
-pub struct KernelCommon {
-    /// Element type
-    #[arg(long, default_value = "fp16")]
-    pub dtype: String,
-    /// The kernel runs N times in a row instead of for seconds: what is over before the board minds its
-    /// power limit runs at the usual clock
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub repeats: Option<u32>,
-    /// Print time, power and energy at N SM clocks up to the boost clock (16 if not said)
-    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "16",
-        value_parser = clap::value_parser!(u32).range(2..=1000), conflicts_with = "clock")]
-    pub sweep_clock: Option<u32>,
-    #[command(flatten)]
-    pub gpu: GpuArgs,
-    #[command(flatten)]
-    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]

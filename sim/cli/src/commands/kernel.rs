@@ -4,13 +4,16 @@ use lumacycle_engines::gpu::roofline;
 use lumacycle_engines::{Engine, GpuEngine, Options, Resource};
 use lumacycle_validate::expected::{self, Setting};
 use lumacycle_workloads::ops::{
-    Attention, Gemm, Layout, NormKind, Operation, RowOperation, Rows, Streaming,
+    Attention, ConvAlgorithm, ConvDirection, Convolution, Gemm, Layout, NormKind, Operation,
+    Reduction, RowOperation, Rows, Streaming,
 };
 use lumacycle_workloads::{DType, KernelClass};
 use serde_json::json;
 
 use super::catalog::{csv, json_out};
-use crate::args::{Format, KernelArgs, KernelCommon, KernelShape, NormOf};
+use crate::args::{
+    ConvShape, DirectionOf, Format, KernelArgs, KernelCommon, KernelShape, NormOf, ReduceShape,
+};
 use crate::failure::Failure;
 use crate::output::{self, short};
 
@@ -86,14 +89,7 @@ fn operation(shape: &KernelShape) -> Result<(Operation, &KernelCommon, DType), F
         }
         KernelShape::Elementwise { elements, inputs, common } => {
             let dtype = dtype(common)?;
-            positive(&[("ELEMENTS", *elements)])?;
-            let n = *elements as f64;
-            let streaming = Streaming {
-                read_bytes: n * dtype.bytes() * f64::from(*inputs),
-                write_bytes: n * dtype.bytes(),
-                ..Streaming::new(KernelClass::Elementwise, n)
-            };
-            (Operation::Streaming(streaming), common, dtype)
+            (elementwise(*elements, *inputs, dtype)?, common, dtype)
         }
         KernelShape::Softmax { rows, columns, backward, common } => {
             let dtype = dtype(common)?;
@@ -111,7 +107,99 @@ fn operation(shape: &KernelShape) -> Result<(Operation, &KernelCommon, DType), F
             let rows = by_rows(RowOperation::Norm(kind), (*rows, *columns), dtype, *backward)?;
             (rows, common, dtype)
         }
+        KernelShape::Conv { shape, common } => {
+            let dtype = dtype(common)?;
+            (convolution(shape, dtype)?, common, dtype)
+        }
+        KernelShape::Reduce { shape, common } => {
+            let dtype = dtype(common)?;
+            (reduction(shape, dtype)?, common, dtype)
+        }
     })
+}
+
+fn elementwise(elements: u64, inputs: u32, dtype: DType) -> Result<Operation, Failure> {
+    positive(&[("ELEMENTS", elements)])?;
+    let n = elements as f64;
+    Ok(Operation::Streaming(Streaming {
+        read_bytes: n * dtype.bytes() * f64::from(inputs),
+        write_bytes: n * dtype.bytes(),
+        ..Streaming::new(KernelClass::Elementwise, n)
+    }))
+}
+
+fn reduction(shape: &ReduceShape, dtype: DType) -> Result<Operation, Failure> {
+    positive(&[("--rows", shape.rows), ("--columns", shape.columns)])?;
+    Ok(Operation::Reduction(Reduction {
+        inputs: shape.rows as f64 * shape.columns as f64,
+        outputs: shape.rows as f64,
+        dtype,
+        recorded: None,
+    }))
+}
+
+fn convolution(shape: &ConvShape, dtype: DType) -> Result<Operation, Failure> {
+    let ConvShape { n, c, h, k, r, stride, pad, dilation, groups, direction, .. } = *shape;
+    let (w, s) = (shape.w.unwrap_or(h), shape.s.unwrap_or(r));
+    positive(&[("--n", n), ("--c", c), ("--k", k), ("--groups", groups)])?;
+    // Products of two sides stay within 2^40 as well.
+    for (name, value, least) in [
+        ("--h", h, 1),
+        ("--w", w, 1),
+        ("--r", r, 1),
+        ("--s", s, 1),
+        ("--stride", stride, 1),
+        ("--dilation", dilation, 1),
+        ("--pad", pad, 0),
+    ] {
+        if !(least..=1 << 20).contains(&value) {
+            return Err(Failure::usage(
+                format!("{name} is {value}"),
+                format!("it lies between {least} and 2^20"),
+            ));
+        }
+    }
+    if !(c.is_multiple_of(groups) && k.is_multiple_of(groups)) {
+        return Err(Failure::usage(
+            format!("{groups} groups do not divide {c} channels and {k} filters"),
+            "both --c and --k must be multiples of --groups",
+        ));
+    }
+    let outputs = |pixels: u64, taps: u64| {
+        let span = dilation * (taps - 1) + 1;
+        (pixels + 2 * pad).checked_sub(span).map(|rest| rest / stride + 1)
+    };
+    let (Some(p), Some(q)) = (outputs(h, r), outputs(w, s)) else {
+        let spread = if dilation == 1 { String::new() } else { format!(" {dilation} apart") };
+        return Err(Failure::usage(
+            format!(
+                "a filter of {r} x {s} taps{spread} is larger than {h} x {w} pixels and {pad} zeros on each side"
+            ),
+            "choose a smaller --r, --s or --dilation, or a larger --pad",
+        ));
+    };
+    // Only these can be Winograd's; the operation itself knows products of sides alone.
+    let winograd = (r, s, stride, dilation, groups) == (3, 3, 1, 1, 1);
+    Ok(Operation::Convolution(Convolution {
+        batch: n,
+        in_channels: c,
+        in_pixels: h * w,
+        out_channels: k,
+        out_pixels: p * q,
+        filter: r * s,
+        groups,
+        dtype,
+        direction: match direction {
+            DirectionOf::Forward => ConvDirection::Forward,
+            DirectionOf::DataGradient => ConvDirection::DataGradient,
+            DirectionOf::WeightGradient => ConvDirection::WeightGradient,
+        },
+        algorithm: if winograd { ConvAlgorithm::Auto } else { ConvAlgorithm::ImplicitGemm },
+        tile: None,
+        word_by_word: false,
+        by_tap: false,
+        recorded: None,
+    }))
 }
 
 fn by_rows(
