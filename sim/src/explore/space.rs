@@ -333,8 +333,10 @@ impl Space {
         for (number, parameter) in self.parameters.iter().enumerate() {
             for (probe, setting) in self.probes(&parameter.domain).into_iter().enumerate() {
                 let place = parameter.ends.as_ref().and_then(|ends| ends.get(probe));
-                self.settable(number, setting, &catalog)
-                    .map_err(|error| at(place.unwrap_or(&parameter.span), error))?;
+                self.settable(number, setting, &catalog).map_err(|error| {
+                    let other = self.blamed(number, &error, &catalog);
+                    at(other.or(place).unwrap_or(&parameter.span), error)
+                })?;
             }
         }
         let names = self.names(&self.base())?;
@@ -342,6 +344,41 @@ impl Space {
             expression.truth(&names).map_err(|error| at_expression(span, &error))?;
         }
         Ok(())
+    }
+
+    /// The place of another parameter, or of a value that depends on some, that gives this error by itself.
+    fn blamed(
+        &self,
+        number: usize,
+        error: &StudyError,
+        catalog: &Catalog,
+    ) -> Option<&Range<usize>> {
+        let alone = |settings: &[(String, toml::Value)]| {
+            System::of(&self.system, settings.iter().map(|(path, value)| (path, value)))
+                .and_then(|system| system.check(catalog))
+                .is_err_and(|own| !own.contradicts && own.what == error.what)
+        };
+        let own = &self.parameters[number];
+        if alone(&own.settings(own.base)) {
+            return None;
+        }
+        let other = self.parameters.iter().find(|other| alone(&other.settings(other.base)));
+        other.map(|other| &other.span).or_else(|| {
+            let names = self.names(&self.base()).ok()?;
+            let depends = |derived: &&Derived| {
+                let value = Self::dependent(derived, &names);
+                value.is_some_and(|value| alone(&[(derived.path.clone(), value)]))
+            };
+            self.derived.iter().find(depends).map(|derived| &derived.span)
+        })
+    }
+
+    /// A derived value as it is set.
+    fn dependent(derived: &Derived, names: &BTreeMap<String, Value>) -> Option<toml::Value> {
+        let Some(Value::Number(number)) = names.get(&derived.path) else { return None };
+        let number = number / derived.factor;
+        let rounded = format!("{number:.6e}").parse().unwrap_or(number);
+        Some(quantity(rounded, &derived.unit))
     }
 
     /// Values that are tried before anything runs: all that are listed; of a range its ends first, and what the method
@@ -460,10 +497,7 @@ impl Space {
         if !self.derived.is_empty() {
             let names = self.names(design)?;
             for derived in &self.derived {
-                let Some(Value::Number(number)) = names.get(&derived.path) else { continue };
-                let number = number / derived.factor;
-                let rounded = format!("{number:.6e}").parse().unwrap_or(number);
-                let value = quantity(rounded, &derived.unit);
+                let Some(value) = Self::dependent(derived, &names) else { continue };
                 labels.push(plain(&value));
                 if derived.path.contains('.') {
                     dependent.push((derived.path.clone(), value));
@@ -518,5 +552,28 @@ mod tests {
         }
         let space = require(1.0).unwrap();
         assert!(space.unmet(&[Setting::Number(2.0)]).unwrap().is_some());
+    }
+
+    /// An error that a later parameter or a derived value gives stands there, not at the first that is tried.
+    #[test]
+    fn errors_stand_where_they_come_from() {
+        let placed = |rest: &str| {
+            let text = format!(
+                "name = \"r\"\nquestion = \"?\"\n[system]\napp = \"gia\"\naccelerator = \"ngpc-8\"\n\
+                 [search]\nmethod = \"random\"\npoints = 9\n[[parameter]]\npath = \"accelerator.accelerator.units\"\n\
+                 values = [8, 16]\n{rest}[[objective]]\nmetric = \"fps\"\ngoal = \"maximise\"\n"
+            );
+            let error = Space::parse(&text).unwrap_err();
+            assert!(error.what.contains("unknown key \"idel\""), "{}", error.what);
+            text[error.span.unwrap()].to_owned()
+        };
+        let parameter = placed(
+            "[[parameter]]\npath = \"accelerator.energy.idel\"\nvalues = [\"1 W\", \"2 W\"]\n",
+        );
+        assert_eq!(parameter, "\"accelerator.energy.idel\"");
+        let derived = placed(
+            "[[derived]]\npath = \"accelerator.energy.idel\"\nvalue = \"accelerator.accelerator.units * 2\"\n",
+        );
+        assert_eq!(derived, "\"accelerator.accelerator.units * 2\"");
     }
 }
