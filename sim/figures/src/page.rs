@@ -7,7 +7,7 @@ use crate::canvas::escaped;
 const STYLE: &str = "body{font:15px/1.45 'Liberation Sans',Arial,Helvetica,sans-serif;color:#111;background:#fff;max-width:78em;\
 margin:1.5em auto;padding:0 1em}p,ul,pre{max-width:62em}.scroll{overflow-x:auto}table{border-collapse:collapse;margin:.6em 0}\
 th,td{padding:.15em .7em;text-align:right;border-bottom:1px solid #ddd;white-space:nowrap}\
-th{border-bottom:1px solid #444}td:first-child,th:first-child,.text{text-align:left}\
+th{border-bottom:1px solid #444;white-space:normal;vertical-align:bottom}td:first-child,th:first-child,.text{text-align:left}\
 td:first-child{max-width:24em;overflow:hidden;text-overflow:ellipsis}\
 .sortable th button{all:unset;cursor:pointer}.sortable th button:focus-visible{outline:2px solid #0064a8}\
 figure{display:inline-block;vertical-align:top;width:29em;max-width:100%;margin:1em 1em 1em 0}\
@@ -16,11 +16,31 @@ figure.wide{width:100%}figure svg{width:100%;height:auto}figcaption{color:#444;f
 pre{overflow-x:auto;background:#f4f4f4;padding:.6em}";
 
 const SCRIPT: &str = "document.querySelectorAll('table.sortable').forEach(t=>{t.querySelectorAll('th').forEach((h,i)=>{\
-const b=document.createElement('button');b.textContent=h.textContent;h.textContent='';h.append(b);let up=false;\
+const b=document.createElement('button');b.append(...h.childNodes);h.append(b);let up=false;\
 b.onclick=()=>{const r=[...t.tBodies[0].rows],k=x=>x.cells[i].textContent,n=s=>parseFloat(s.replace('\u{2212}','-')),\
 num=r.every(x=>k(x)===''||k(x)==='\u{2013}'||!isNaN(n(k(x))));r.sort((a,c)=>num?(n(k(a))||0)-(n(k(c))||0):k(a).localeCompare(k(c)));\
 up=!up;if(!up)r.reverse();t.querySelectorAll('th').forEach(o=>o.removeAttribute('aria-sort'));\
 h.setAttribute('aria-sort',up?'ascending':'descending');t.tBodies[0].append(...r)}})})";
+
+/// Whether a cell holds a number, with or without its unit, or nothing.
+fn is_number(cell: &str) -> bool {
+    let first = cell.split(' ').next().unwrap_or_default();
+    let digits = first.trim_end_matches(|c: char| c.is_alphabetic() || c == '%');
+    let plain = digits.replace('\u{a0}', "").replace('\u{2212}', "-");
+    matches!(cell, "" | "\u{2013}") || plain.parse::<f64>().is_ok()
+}
+
+/// A heading that may go on in another line behind each dot of a path.
+fn breakable(name: &str) -> String {
+    let dots = |part: &str| part.starts_with(char::is_alphabetic);
+    let mut parts = name.split('.');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out.push_str(if dots(part) { ".<wbr>" } else { "." });
+        out.push_str(part);
+    }
+    out
+}
 
 /// A page in the making.
 #[derive(Debug)]
@@ -80,7 +100,7 @@ impl Page {
         // Words stand at the left, numbers at the right.
         let words = |column: usize| {
             let mut cells = rows.iter().filter_map(|(_, row)| row.get(column));
-            cells.any(|cell| cell.starts_with(char::is_alphabetic))
+            cells.any(|cell| !is_number(cell))
         };
         let class: Vec<&str> = (0..header.len())
             .map(|column| if words(column) { " class=\"text\"" } else { "" })
@@ -88,7 +108,7 @@ impl Page {
         let names: Vec<String> = header
             .iter()
             .zip(&class)
-            .map(|(name, class)| format!("<th{class}>{}</th>", escaped(name)))
+            .map(|(name, class)| format!("<th{class}>{}</th>", breakable(&escaped(name))))
             .collect();
         self.body.push_str(&format!(
             "<div class=\"scroll\"><table class=\"sortable\">\n<thead><tr>{}</tr></thead>\n<tbody>\n",
@@ -141,5 +161,36 @@ impl Page {
             escaped(&self.title),
             self.body
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_told_from_words_that_begin_with_digits() {
+        for cell in [
+            "",
+            "\u{2013}",
+            "12",
+            "-1.2 %",
+            "+0.3 %",
+            "1.51x",
+            "156 KiB",
+            "12\u{a0}345",
+            "\u{2212}5",
+        ] {
+            assert!(is_number(cell), "{cell}");
+        }
+        for cell in ["128x64x8 2 stages", "20-100 us", ">= 100 us", "DRAM", "fp16"] {
+            assert!(!is_number(cell), "{cell}");
+        }
+    }
+
+    #[test]
+    fn paths_break_behind_their_dots() {
+        assert_eq!(breakable("accelerator.mlp.arrays"), "accelerator.<wbr>mlp.<wbr>arrays");
+        assert_eq!(breakable("corr."), "corr.");
     }
 }
