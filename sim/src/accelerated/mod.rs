@@ -416,9 +416,10 @@ fn assumptions(accelerator: &Accelerator, plan: &Plan<'_>) -> Vec<String> {
         .iter()
         .filter(|l| matches!(l.home, Home::Cached | Home::Subset))
         .count();
+    let units = accelerator.accelerator.units;
     let mut list = vec![format!(
-        "{} processors at {}, tables of {} bits, batches of up to {} samples",
-        accelerator.accelerator.units,
+        "{units} processor{} at {}, tables of {} bits, batches of up to {} samples",
+        if units == 1 { "" } else { "s" },
         accelerator.accelerator.clock,
         policy.feature_bits,
         policy.batch
