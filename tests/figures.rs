@@ -490,7 +490,10 @@ fn reports_are_whole_pages_without_network() {
     fs::write(&space, small).unwrap();
     let (space, out) = (space.display().to_string(), folder.path().join("out"));
     let out = out.display().to_string();
-    let runs: [&[&str]; 3] = [
+    let beside = ["run", "nerf", "--gpu", "rtx3090", "--accelerator", "ngpc-8"];
+    let beside = [&beside[..], &["--resolution", "96x54"]].concat();
+    let runs: [&[&str]; 4] = [
+        &beside,
         &["replay", TRANSFORMER, "--gpu", "rtx3090", "--gpu", "h100-sxm"],
         &["run", "gia", "--resolution", "160x90", "--path-frames", "3"],
         &["explore", &space, "--out", &out],
@@ -503,6 +506,9 @@ fn reports_are_whole_pages_without_network() {
         for word in ["<svg", "<table class=\"sortable\"", "Assumptions", "How to reproduce"] {
             assert!(page.contains(word), "{word}");
         }
+        // What was asked for beside the GPU is there as well.
+        let with = page.contains("with NGPC-8") && page.contains("tables exceed grid_sram");
+        assert_eq!(with, words.contains(&"--accelerator"), "{words:?}");
         // The only address is the name of the SVG namespace.
         assert_eq!(
             page.matches("http").count(),

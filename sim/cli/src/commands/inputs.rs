@@ -141,8 +141,25 @@ pub fn tell_ignored(args: &RunArgs) {
         ("--prune", args.field.prune.is_some()),
         ("--image", args.field.image.is_some()),
     ];
+    tell(&args.app, &given);
+}
+
+/// The same for decomposed fields.
+pub fn tell_ignored_by_field(args: &RunArgs) {
+    let given = [
+        ("--encoding", args.encoding != EncodingArg::Hashgrid),
+        ("--rest", args.rest.is_some()),
+        ("--rounds", args.rounds),
+        ("--gaussians", args.gaussians.is_some()),
+        ("--timeline", args.timeline.is_some()),
+        ("--report", args.report.is_some()),
+    ];
+    tell(&args.app, &given);
+}
+
+fn tell(app: &str, given: &[(&str, bool)]) {
     for (option, _) in given.iter().filter(|(_, ignored)| *ignored) {
-        output::say(&format!("note: {option} means nothing to {} and was ignored", args.app));
+        output::say(&format!("note: {option} means nothing to {app} and was ignored"));
     }
 }
 

@@ -21,6 +21,7 @@ pub mod plot;
 pub mod reference;
 pub mod replay;
 mod report;
+mod report_accelerated;
 mod report_explore;
 mod report_validate;
 pub mod run;

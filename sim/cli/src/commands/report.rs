@@ -9,6 +9,8 @@ use lumacycle_sim::replay::ReplayResult;
 use lumacycle_validate::expected;
 use serde_json::{Value, json};
 
+use super::accelerated::With;
+use super::report_accelerated;
 use crate::failure::Failure;
 use crate::output::{self, percent, short};
 
@@ -148,8 +150,10 @@ pub fn rendered(
     heading: &str,
     shares: &[f64],
     results: &[Vec<FrameResult>],
+    with: &[With],
 ) -> Result<(), Failure> {
-    let line = format!("Simulated by Lumacycle {}, on the GPU alone.", lumacycle_sim::VERSION);
+    let what = if with.is_empty() { "alone" } else { "alone and with accelerators" };
+    let line = format!("Simulated by Lumacycle {}, on the GPU {what}.", lumacycle_sim::VERSION);
     let mut page = Page::new(heading, &line);
     let mut numbers = Vec::new();
     for frames in results {
@@ -164,6 +168,7 @@ pub fn rendered(
         }
         numbers.push((name, format!("{} ms", short(median)), beside));
     }
+    numbers.extend(report_accelerated::headline(with));
     page.headline(&numbers);
     let value = json!(
         results
@@ -186,7 +191,8 @@ pub fn rendered(
         let caption = "Frame time along the camera path.";
         figure(&mut page, Kind::FrameTimes, &value, &options, caption);
     }
-    page.heading("Kernels");
+    report_accelerated::tables(&mut page, with);
+    page.heading(if with.is_empty() { "Kernels" } else { "Kernels of the GPU alone" });
     page.table(
         &[
             "kernel",
@@ -217,7 +223,8 @@ pub fn rendered(
     );
     page.heading("Assumptions");
     let first = results.first().and_then(|frames| frames.first());
-    page.list(first.map(|frame| frame.assumptions.clone()).unwrap_or_default().into_iter());
+    let own = first.map(|frame| frame.assumptions.clone()).unwrap_or_default();
+    page.list(own.into_iter().chain(report_accelerated::assumptions(with)));
     how(&mut page);
     save(folder, "index.html", page)
 }

@@ -116,7 +116,7 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     }
     let heading = heading(args, &scene, (width, height, eyes));
     if let Some(folder) = &args.report {
-        super::report::rendered(folder, &heading, &shares, &results)?;
+        super::report::rendered(folder, &heading, &shares, &results, &with)?;
     }
     print(args, &heading, &shares, &Results { alone: &results, with: &with, paper: &paper })
 }

@@ -110,6 +110,7 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
             "leave eyes, --train, --as-published and --samples out",
         ));
     }
+    inputs::tell_ignored_by_field(args);
     let catalog = Catalog::embedded();
     let (gpus, options) = super::chosen(&args.gpus(), &args.gpu.engine)?;
     let accelerators: Result<Vec<_>, _> =
