@@ -273,14 +273,14 @@ pub fn render(
     // Cubes of regions that meet a tile but do not meet it themselves are looked at too.
     let idle_looks = (work.trace.looked_at as f64 / visits - 1.0).max(0.0);
     // Each tile goes to the core that is free first.
-    let (mut tile, mut core) = (0, 0);
+    let (mut tile, mut core, mut used) = (0, 0, VisitUse::nothing());
     for (number, visit) in work.trace.visits.iter().enumerate() {
         while work.trace.tile_ends.get(tile).is_some_and(|end| *end <= number) {
             tile += 1;
             core = free_first(&cores);
         }
         let (pipeline, residency) = &mut cores[core];
-        let used = patches.of(visit);
+        patches.of(visit, &mut used);
         let looked = CUBE_BYTES * (1.0 + idle_looks);
         let fetched = residency.fetch(&used) + looked;
         let stages = stages(accelerator, work, visit, &used, passes, idle_looks, points);

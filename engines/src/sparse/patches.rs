@@ -40,7 +40,8 @@ pub(super) struct VisitUse {
 }
 
 impl VisitUse {
-    const fn nothing() -> Self {
+    /// Of a visit that needs nothing.
+    pub const fn nothing() -> Self {
         Self {
             lookups: 0.0,
             searches: 0.0,
@@ -52,6 +53,18 @@ impl VisitUse {
             streams: [(0, 0, 0); MODES * (MOST_BLOCKS + 2)],
             count: 0,
         }
+    }
+
+    /// The same again; streams behind the last one are not looked at.
+    const fn clear(&mut self) {
+        self.lookups = 0.0;
+        self.searches = 0.0;
+        self.reductions = 0.0;
+        self.macs = 0.0;
+        self.density_components = 0.0;
+        self.sram_bytes = 0.0;
+        self.patch_bytes = 0.0;
+        self.count = 0;
     }
 
     /// `(array, block, components)` of the streams that it reads.
@@ -179,10 +192,10 @@ impl<'a> Patches<'a> {
     }
 
     /// What a visit uses.
-    pub fn of(&self, visit: &CubeVisit) -> VisitUse {
-        let mut used = VisitUse::nothing();
+    pub fn of(&self, visit: &CubeVisit, used: &mut VisitUse) {
+        used.clear();
         if visit.points == 0 {
-            return used;
+            return;
         }
         let policy = &self.accelerator.policy;
         let n = self.per_axis;
@@ -202,7 +215,7 @@ impl<'a> Patches<'a> {
             let product = line & plane;
             products[0] += (product & DENSITY_BITS).count_ones();
             products[1] += (product & !DENSITY_BITS).count_ones();
-            decoded += self.decode(mode, [u, v, w], at, wanted, line, &mut used);
+            decoded += self.decode(mode, [u, v, w], at, wanted, line, used);
         }
         let [density, appearance] = products.map(f64::from);
         used.density_components = density;
@@ -224,7 +237,6 @@ impl<'a> Patches<'a> {
         used.lookups *= again;
         used.searches *= again;
         used.sram_bytes *= again;
-        used
     }
 
     /// Places of a patch, mean of planes, with those of its line.

@@ -15,15 +15,27 @@ pub(super) struct Residency {
     all: bool,
     capacity: u64,
     held: u64,
-    /// Bytes of each stream, in granules.
-    bytes: Vec<u32>,
+    streams: Vec<Stream>,
     /// First stream of each array.
     first: Vec<usize>,
-    older: Vec<u32>,
-    newer: Vec<u32>,
-    inside: Vec<bool>,
     oldest: u32,
     newest: u32,
+}
+
+/// A stream, and its place in the order of use while it is inside.
+#[derive(Debug, Clone, Copy)]
+struct Stream {
+    /// In whole granules.
+    bytes: u32,
+    older: u32,
+    newer: u32,
+    inside: bool,
+}
+
+impl Stream {
+    const fn outside(bytes: u32) -> Self {
+        Self { bytes, older: NONE, newer: NONE, inside: false }
+    }
 }
 
 /// First stream of each array, planes first; streams are numbered by block, then component.
@@ -42,12 +54,13 @@ impl Residency {
         let capacity = accelerator.factor_sram.capacity.bytes();
         let granule = accelerator.memory.granule.bytes();
         let (first, count) = first_streams(encoded);
-        let mut bytes = vec![0; count];
+        let mut streams = vec![Stream::outside(0); count];
         for (array, first) in encoded.arrays().zip(&first) {
             for (number, component) in array.components.iter().enumerate() {
                 for (block, stream) in component.blocks.iter().enumerate() {
                     let granules = libm::ceil(f64::from(stream.bits) / 8.0 / granule);
-                    bytes[first + block * COMPONENTS + number] = (granules * granule) as u32;
+                    streams[first + block * COMPONENTS + number].bytes =
+                        (granules * granule) as u32;
                 }
             }
         }
@@ -56,10 +69,7 @@ impl Residency {
             capacity: capacity as u64,
             held: 0,
             first,
-            older: vec![NONE; count],
-            newer: vec![NONE; count],
-            inside: vec![false; count],
-            bytes,
+            streams,
             oldest: NONE,
             newest: NONE,
         }
@@ -89,44 +99,45 @@ impl Residency {
 
     fn touch(&mut self, stream: u32) -> u64 {
         let at = stream as usize;
-        if self.inside[at] {
+        if self.streams[at].inside {
             if self.newest != stream {
                 self.unlink(stream);
                 self.append(stream);
             }
             return 0;
         }
-        let own = u64::from(self.bytes[at]);
+        let own = u64::from(self.streams[at].bytes);
         while self.held + own > self.capacity && self.oldest != NONE {
             let oldest = self.oldest;
             self.unlink(oldest);
-            self.inside[oldest as usize] = false;
-            self.held -= u64::from(self.bytes[oldest as usize]);
+            let gone = &mut self.streams[oldest as usize];
+            gone.inside = false;
+            self.held -= u64::from(gone.bytes);
         }
-        self.inside[at] = true;
+        self.streams[at].inside = true;
         self.held += own;
         self.append(stream);
         own
     }
 
     fn unlink(&mut self, stream: u32) {
-        let (older, newer) = (self.older[stream as usize], self.newer[stream as usize]);
+        let Stream { older, newer, .. } = self.streams[stream as usize];
         match older {
             NONE => self.oldest = newer,
-            _ => self.newer[older as usize] = newer,
+            _ => self.streams[older as usize].newer = newer,
         }
         match newer {
             NONE => self.newest = older,
-            _ => self.older[newer as usize] = older,
+            _ => self.streams[newer as usize].older = older,
         }
     }
 
     fn append(&mut self, stream: u32) {
-        self.older[stream as usize] = self.newest;
-        self.newer[stream as usize] = NONE;
+        let own = &mut self.streams[stream as usize];
+        (own.older, own.newer) = (self.newest, NONE);
         match self.newest {
             NONE => self.oldest = stream,
-            newest => self.newer[newest as usize] = stream,
+            newest => self.streams[newest as usize].newer = stream,
         }
         self.newest = stream;
     }
@@ -142,11 +153,8 @@ mod tests {
             all: false,
             capacity: 300,
             held: 0,
-            bytes: vec![100; 8],
+            streams: vec![Stream::outside(100); 8],
             first: vec![0],
-            older: vec![NONE; 8],
-            newer: vec![NONE; 8],
-            inside: vec![false; 8],
             oldest: NONE,
             newest: NONE,
         };

@@ -2,9 +2,10 @@
 //! object, a room without bounds, a cloud, and single objects (`objects`). Surfaces are distance fields turned into density by a
 //! soft shell, as a trained radiance field has them.
 
-use glam::{Vec2, Vec3};
+use glam::{Vec3, Vec4};
 
 use super::camera::CameraPath;
+use super::number::{Number, Point, beyond, length};
 use super::objects;
 use super::occupancy::Occupancy;
 
@@ -149,7 +150,20 @@ impl Analytic {
                 let solid = self.densest() * t * t * (3.0 - 2.0 * t);
                 if self == Self::Room { solid.max(floaters(at)) } else { solid }
             }
-            _ => cloud(at, most, noise),
+            _ => cloud(at.into(), most, noise),
+        }
+    }
+
+    /// The same at four places of a scene without surfaces.
+    pub(super) fn densities_up_to(
+        self,
+        at: Point<Vec4>,
+        most: f32,
+        noise: &mut Noise<Vec4>,
+    ) -> Vec4 {
+        match self {
+            Self::Cloud => cloud(at, most, noise),
+            _ => Number::each(at, |at| self.density(at)),
         }
     }
 
@@ -183,6 +197,16 @@ impl Analytic {
 
     /// Distance to the nearest surface, negative inside; none in a cloud.
     pub fn distance(self, at: Vec3) -> Option<f32> {
+        self.surface(at.into())
+    }
+
+    /// The same at four places.
+    pub fn distances(self, at: Point<Vec4>) -> Option<Vec4> {
+        self.surface(at)
+    }
+
+    #[inline]
+    fn surface<N: Number>(self, at: Point<N>) -> Option<N> {
         match self {
             Self::Lattice => Some(lattice(at)),
             Self::Statue => Some(statue(at)),
@@ -193,84 +217,68 @@ impl Analytic {
     }
 }
 
-/// The next whole number below, for numbers far below 2^31.
-#[inline]
-pub(super) fn floor(x: f32) -> f32 {
-    let whole = x as i32 as f32;
-    if whole > x { whole - 1.0 } else { whole }
+fn ball<N: Number>(at: Point<N>, centre: [f32; 3], radius: f32) -> N {
+    at.from(centre).length() - radius
 }
 
-fn ball(at: Vec3, centre: Vec3, radius: f32) -> f32 {
-    at.distance(centre) - radius
+fn block<N: Number>(at: Point<N>, centre: [f32; 3], half: [f32; 3]) -> N {
+    beyond(at.from(centre).map(N::abs).from(half))
 }
 
-fn block(at: Vec3, centre: Vec3, half: Vec3) -> f32 {
-    let q = (at - centre).abs() - half;
-    q.max(Vec3::ZERO).length() + q.max_element().min(0.0)
+fn upright<N: Number>(at: Point<N>, x: f32, z: f32, radius: f32) -> N {
+    length(at.x - x, at.z - z) - radius
 }
 
-fn upright(at: Vec3, x: f32, z: f32, radius: f32) -> f32 {
-    Vec2::new(at.x - x, at.z - z).length() - radius
-}
-
-fn ring(at: Vec3, centre: Vec3, radius: f32, thickness: f32) -> f32 {
-    let d = at - centre;
-    Vec2::new(Vec2::new(d.x, d.z).length() - radius, d.y).length() - thickness
+fn ring<N: Number>(at: Point<N>, centre: [f32; 3], radius: f32, thickness: f32) -> N {
+    let d = at.from(centre);
+    length(length(d.x, d.z) - radius, d.y) - thickness
 }
 
 /// Rods every eighth of the cube, rings around its axis.
-fn lattice(at: Vec3) -> f32 {
+fn lattice<N: Number>(at: Point<N>) -> N {
     const PITCH: f32 = 0.125;
-    let fold = |x: f32| (x / PITCH - floor(x / PITCH) - 0.5).abs() * PITCH;
-    let inside = block(at, Vec3::splat(0.5), Vec3::new(0.32, 0.3, 0.32));
-    let (fx, fy, fz) = (fold(at.x), fold(at.y), fold(at.z));
-    let rods = Vec2::new(fx, fy).length().min(Vec2::new(fy, fz).length());
-    let rods = rods.min(Vec2::new(fx, fz).length()) - 0.006;
+    let f = at.map(|x| (x / PITCH - (x / PITCH).floor() - 0.5).abs() * PITCH);
+    let inside = block(at, [0.5; 3], [0.32, 0.3, 0.32]);
+    let rods = length(f.x, f.y).min(length(f.y, f.z)).min(length(f.x, f.z)) - 0.006;
     let mut d = rods.max(inside);
     for i in 0..3 {
-        d = d.min(ring(at, Vec3::new(0.5, 0.3 + 0.2 * i as f32, 0.5), 0.42, 0.008));
+        d = d.min(ring(at, [0.5, 0.3 + 0.2 * i as f32, 0.5], 0.42, 0.008));
     }
     d
 }
 
 /// A figure of balls with a rough skin on a plinth.
-fn statue(at: Vec3) -> f32 {
-    let bumps = 0.006
-        * libm::sinf(at.x * 60.0)
-        * libm::sinf(at.y * 55.0 + 1.0)
-        * libm::sinf(at.z * 62.0 + 2.0);
-    let body = ball(at, Vec3::new(0.5, 0.45, 0.5), 0.19);
-    let head = ball(at, Vec3::new(0.52, 0.68, 0.5), 0.1);
-    let arm = ball(at, Vec3::new(0.68, 0.5, 0.55), 0.08);
+fn statue<N: Number>(at: Point<N>) -> N {
+    let bumps = (at.x * 60.0).sin() * 0.006 * (at.y * 55.0 + 1.0).sin() * (at.z * 62.0 + 2.0).sin();
+    let body = ball(at, [0.5, 0.45, 0.5], 0.19);
+    let head = ball(at, [0.52, 0.68, 0.5], 0.1);
+    let arm = ball(at, [0.68, 0.5, 0.55], 0.08);
     let figure = body.min(head).min(arm) + bumps;
-    let plinth = block(at, Vec3::new(0.5, 0.2, 0.5), Vec3::new(0.24, 0.08, 0.24));
+    let plinth = block(at, [0.5, 0.2, 0.5], [0.24, 0.08, 0.24]);
     // The field shrinks where bumps are steep; a smaller step keeps it a bound.
     figure.min(plinth) * 0.8
 }
 
 /// Floor, walls with windows, columns, a table with things on it; ground and far hills outside.
-fn room(at: Vec3) -> f32 {
+fn room<N: Number>(at: Point<N>) -> N {
     let floor = at.y - 0.05;
-    let outer = block(at, Vec3::new(0.5, 0.9, 0.5), Vec3::new(2.0, 0.95, 2.0));
-    let inner = block(at, Vec3::new(0.5, 0.9, 0.5), Vec3::new(1.9, 0.9, 1.9));
-    let window = block(at, Vec3::new(0.5, 0.9, 0.5), Vec3::new(2.2, 0.4, 0.7));
+    let outer = block(at, [0.5, 0.9, 0.5], [2.0, 0.95, 2.0]);
+    let inner = block(at, [0.5, 0.9, 0.5], [1.9, 0.9, 1.9]);
+    let window = block(at, [0.5, 0.9, 0.5], [2.2, 0.4, 0.7]);
     let walls = outer.max(-inner).max(-window);
     let mut d = floor.min(walls);
     // None in the corner from which the cameras look.
     for (x, z) in [(-0.9, -0.9), (1.9, -0.9), (-0.9, 1.9)] {
         d = d.min(upright(at, x, z, 0.1).max(at.y - 1.8));
     }
-    let table = block(at, Vec3::new(0.5, 0.28, 0.5), Vec3::new(0.28, 0.015, 0.2));
-    let legs = block(
-        Vec3::new((at.x - 0.5).abs(), at.y, (at.z - 0.5).abs()),
-        Vec3::new(0.25, 0.16, 0.17),
-        Vec3::new(0.015, 0.12, 0.015),
-    );
-    let things = ball(at, Vec3::new(0.42, 0.39, 0.5), 0.1)
-        .min(ball(at, Vec3::new(0.62, 0.36, 0.46), 0.06))
-        .min(ring(at, Vec3::new(0.6, 0.33, 0.6), 0.06, 0.02));
+    let table = block(at, [0.5, 0.28, 0.5], [0.28, 0.015, 0.2]);
+    let folded = Point { x: (at.x - 0.5).abs(), y: at.y, z: (at.z - 0.5).abs() };
+    let legs = block(folded, [0.25, 0.16, 0.17], [0.015, 0.12, 0.015]);
+    let things = ball(at, [0.42, 0.39, 0.5], 0.1)
+        .min(ball(at, [0.62, 0.36, 0.46], 0.06))
+        .min(ring(at, [0.6, 0.33, 0.6], 0.06, 0.02));
     // A ridge far outside, seen through the windows.
-    let ridge = upright(Vec3::new(at.y, at.x, at.z), -0.2, 2.6, 0.7);
+    let ridge = length(at.y + 0.2, at.z - 2.6) - 0.7;
     d.min(table).min(legs).min(things).min(ridge)
 }
 
@@ -317,7 +325,8 @@ impl Floaters {
 /// Density of floaters at a point.
 fn floaters(at: Vec3) -> f32 {
     let at_cells = at / FLOATERS.pitch;
-    let cell = Vec3::new(floor(at_cells.x), floor(at_cells.y), floor(at_cells.z));
+    let cells: Point<f32> = at_cells.into();
+    let cell = cells.map(Number::floor).lane(0);
     FLOATERS.ball(cell).map_or(0.0, |(centre, radius)| {
         let t = 1.0 - (at - centre).length_squared() / (radius * radius);
         FLOATERS.density * t.clamp(0.0, 1.0)
@@ -325,25 +334,27 @@ fn floaters(at: Vec3) -> f32 {
 }
 
 /// An ellipsoid of fractal noise. Beyond `most` the density need not be exact, but stays beyond.
-fn cloud(at: Vec3, most: f32, noise: &mut Noise) -> f32 {
-    let d = (at - 0.5) / Vec3::new(0.46, 0.3, 0.4);
-    let shape = 1.0 - d.length();
-    if shape <= 0.0 {
-        return 0.0;
-    }
+fn cloud<N: Number>(at: Point<N>, most: f32, noise: &mut Noise<N>) -> N {
+    let d = at.from([0.5; 3]);
+    let shape = -Point { x: d.x / 0.46, y: d.y / 0.3, z: d.z / 0.4 }.length() + 1.0;
+    let outside = |lane: usize| shape.lane(lane) <= 0.0;
     let enough = (most / Analytic::Cloud.densest()).min(1.0);
-    let filling = |noise: f32| (noise - 0.5) * 3.0 + shape * 1.5;
-    let (mut sum, mut amplitude, mut frequency) = (0.0, 0.5, 6.0);
+    let filling = |noise: N| (noise - 0.5) * 3.0 + shape * 1.5;
+    let (mut sum, mut amplitude, mut frequency) = (N::of(0.0), 0.5, 6.0);
     for octave in 0..OCTAVES {
-        sum += amplitude * noise.value(at * frequency, octave);
-        // What is still to come is less than this octave can be; nothing of it may matter. It is never negative.
-        if filling(sum) >= enough || filling(sum + amplitude) <= 0.0 {
+        // What is still to come is less than twice this octave can be; nothing of it may matter. It is never negative.
+        let (least, most) = (filling(sum), filling(sum + 2.0 * amplitude));
+        let known = |lane| least.lane(lane) >= enough || most.lane(lane) <= 0.0 || outside(lane);
+        if (0..N::LANES).all(known) {
             break;
         }
+        sum = sum + noise.value(at.map(|v| v * frequency), octave) * amplitude;
         amplitude *= 0.5;
         frequency *= 2.1;
     }
-    Analytic::Cloud.densest() * filling(sum).clamp(0.0, 1.0)
+    let mut density = filling(sum).max(N::of(0.0)).min(N::of(1.0)) * Analytic::Cloud.densest();
+    (0..N::LANES).filter(|lane| outside(*lane)).for_each(|lane| density.set(lane, 0.0));
+    density
 }
 
 /// Octaves of a cloud's noise.
@@ -352,29 +363,35 @@ const OCTAVES: usize = 4;
 /// Values at whole coordinates, smoothly in between. Those at the corners of the cell that was asked for last are kept
 /// for each octave, as the next point mostly lies in the same.
 #[derive(Debug, Clone, Copy)]
-pub struct Noise {
-    cells: [[i32; 3]; OCTAVES],
-    corners: [[f32; 8]; OCTAVES],
+pub struct Noise<N = f32> {
+    cells: [Point<N>; OCTAVES],
+    corners: [[N; 8]; OCTAVES],
 }
 
-impl Default for Noise {
+impl<N: Number> Default for Noise<N> {
     fn default() -> Self {
-        Self { cells: [[i32::MAX; 3]; OCTAVES], corners: [[0.0; 8]; OCTAVES] }
+        Self { cells: [Point::of([f32::MAX; 3]); OCTAVES], corners: [[N::of(0.0); 8]; OCTAVES] }
     }
 }
 
-impl Noise {
-    fn value(&mut self, at: Vec3, octave: usize) -> f32 {
-        let floors = Vec3::new(floor(at.x), floor(at.y), floor(at.z));
-        let t = at - floors;
-        let t = t * t * (Vec3::splat(3.0) - 2.0 * t);
-        let cell = [floors.x as i32, floors.y as i32, floors.z as i32];
-        if self.cells[octave] != cell {
-            self.cells[octave] = cell;
-            self.corners[octave] = corners(cell, octave as u64);
+impl<N: Number> Noise<N> {
+    fn value(&mut self, at: Point<N>, octave: usize) -> N {
+        let floors = at.map(N::floor);
+        let t = Point { x: at.x - floors.x, y: at.y - floors.y, z: at.z - floors.z };
+        let t = t.map(|t| t * t * (-(t * 2.0) + 3.0));
+        let cells = std::mem::replace(&mut self.cells[octave], floors);
+        if cells != floors {
+            for lane in (0..N::LANES).filter(|lane| cells.lane(*lane) != floors.lane(*lane)) {
+                let floors = floors.lane(lane);
+                let cell = [floors.x as i32, floors.y as i32, floors.z as i32];
+                let values = corners(cell, octave as u64);
+                for (corner, value) in self.corners[octave].iter_mut().zip(values) {
+                    corner.set(lane, value);
+                }
+            }
         }
         let v = &self.corners[octave];
-        let mix = |a: f32, b: f32, t: f32| a + (b - a) * t;
+        let mix = |a: N, b: N, t: N| a + (b - a) * t;
         let near = mix(mix(v[0], v[1], t.x), mix(v[2], v[3], t.x), t.y);
         let far = mix(mix(v[4], v[5], t.x), mix(v[6], v[7], t.x), t.y);
         mix(near, far, t.z)
@@ -385,8 +402,8 @@ impl Noise {
 fn corners(cell: [i32; 3], salt: u64) -> [f32; 8] {
     let mut values = [0.0; 8];
     for (i, value) in values.iter_mut().enumerate() {
-        let [a, b, c] =
-            [0, 1, 2].map(|axis| (i64::from(cell[axis]) + (i >> axis & 1) as i64 + 4096) as u64);
+        let at = |axis: usize| (i64::from(cell[axis]) + (i >> axis & 1) as i64 + 4096) as u64;
+        let (a, b, c) = (at(0), at(1), at(2));
         let drawn = crate::samples::mix(a | b << 16 | c << 32 | salt << 48);
         *value = (drawn >> 40) as f32 / 16_777_216.0;
     }

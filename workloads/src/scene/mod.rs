@@ -8,16 +8,18 @@ pub mod analytic;
 pub mod camera;
 pub mod mesh;
 pub mod npy;
+pub mod number;
 mod objects;
 pub mod occupancy;
 
 use std::sync::Arc;
 
-pub use glam::Vec3;
+pub use glam::{Vec3, Vec4};
 
 pub use analytic::{Analytic, Noise};
 pub use camera::{Camera, CameraPath};
 pub use mesh::Mesh;
+pub use number::{Number, Point};
 pub use occupancy::Occupancy;
 
 /// Why a scene or camera cannot be used. `line` is 0 where there is none to name.
@@ -104,11 +106,28 @@ impl Scene {
         }
     }
 
+    /// The same at four places.
+    pub fn densities_up_to(&self, at: Point<Vec4>, most: f32, noise: &mut Noise<Vec4>) -> Vec4 {
+        match &self.matter {
+            Matter::Analytic(analytic) => analytic.densities_up_to(at, most, noise),
+            _ => Number::each(at, |at| self.density(at)),
+        }
+    }
+
     /// Distance to the nearest surface, negative inside; `None` where the scene has no surface.
     pub fn distance(&self, at: Vec3) -> Option<f32> {
         match &self.matter {
             Matter::Analytic(analytic) => analytic.distance(at),
             Matter::Mesh(mesh) => Some(mesh.distance(at)),
+            Matter::Grid(_) => None,
+        }
+    }
+
+    /// The same at four places.
+    pub fn distances(&self, at: Point<Vec4>) -> Option<Vec4> {
+        match &self.matter {
+            Matter::Analytic(analytic) => analytic.distances(at),
+            Matter::Mesh(mesh) => Some(Number::each(at, |at| mesh.distance(at))),
             Matter::Grid(_) => None,
         }
     }
@@ -135,8 +154,8 @@ impl Scene {
                 grid
             } else {
                 let mut noise = Noise::default();
-                Occupancy::of(self.aabb_scale, |at| {
-                    analytic.density_up_to(at, f32::INFINITY, &mut noise)
+                Occupancy::of(self.aabb_scale, |at, most| {
+                    analytic.density_up_to(at, most, &mut noise)
                 })
             }),
         }

@@ -4,10 +4,10 @@
 //! (cameras at a distance of 4, y up), which instant-ngp scales by 0.33. Left out: what shines or lets
 //! light through.
 
-use glam::{Vec2, Vec3};
+use glam::Vec3;
 
 use super::Analytic;
-use super::analytic::floor;
+use super::number::{Number, Point, beyond, length};
 
 /// Size of a unit of the synthetic scenes in the scene's cube.
 pub(super) const SCALE: f32 = 0.33;
@@ -21,8 +21,8 @@ pub(super) const SOFTNESS: f32 = 0.0015;
 pub(super) const DENSITY: f32 = 1200.0;
 
 /// Distance to the nearest surface of an object.
-pub(super) fn distance(object: Analytic, at: Vec3) -> f32 {
-    let p = (at - 0.5) / SCALE;
+pub(super) fn distance<N: Number>(object: Analytic, at: Point<N>) -> N {
+    let p = at.map(|v| (v - 0.5) / SCALE);
     let far = match object {
         Analytic::Chair => chair(p),
         Analytic::Drums => drums(p),
@@ -37,50 +37,54 @@ pub(super) fn distance(object: Analytic, at: Vec3) -> f32 {
 }
 
 /// The nearest whole number.
-fn nearest(x: f32) -> f32 {
-    floor(x + 0.5)
+fn nearest<N: Number>(x: N) -> N {
+    (x + 0.5).floor()
 }
 
-fn ball(p: Vec3, at: [f32; 3], radius: f32) -> f32 {
-    p.distance(Vec3::from(at)) - radius
+fn ball<N: Number>(p: Point<N>, at: [f32; 3], radius: f32) -> N {
+    p.from(at).length() - radius
 }
 
-fn block(p: Vec3, at: [f32; 3], half: [f32; 3]) -> f32 {
-    let q = (p - Vec3::from(at)).abs() - Vec3::from(half);
-    q.max(Vec3::ZERO).length() + q.max_element().min(0.0)
+fn block<N: Number>(p: Point<N>, at: [f32; 3], half: [f32; 3]) -> N {
+    beyond(p.from(at).map(N::abs).from(half))
 }
 
 /// A rod with round ends.
-fn rod(p: Vec3, a: [f32; 3], b: [f32; 3], radius: f32) -> f32 {
-    let (a, b) = (Vec3::from(a), Vec3::from(b));
-    let along = ((p - a).dot(b - a) / (b - a).length_squared()).clamp(0.0, 1.0);
-    p.distance(a + (b - a) * along) - radius
+fn rod<N: Number>(p: Point<N>, a: [f32; 3], b: [f32; 3], radius: f32) -> N {
+    let axis = Vec3::from(b) - Vec3::from(a);
+    let d = p.from(a);
+    let along = (d.x * axis.x + d.y * axis.y + d.z * axis.z) / axis.length_squared();
+    let along = along.max(N::of(0.0)).min(N::of(1.0));
+    let foot =
+        Point { x: along * axis.x + a[0], y: along * axis.y + a[1], z: along * axis.z + a[2] };
+    Point { x: p.x - foot.x, y: p.y - foot.y, z: p.z - foot.z }.length() - radius
 }
 
 /// An upright cylinder.
-fn drum(p: Vec3, at: [f32; 3], radius: f32, half: f32) -> f32 {
-    let d = p - Vec3::from(at);
-    let q = Vec2::new(Vec2::new(d.x, d.z).length() - radius, d.y.abs() - half);
-    q.max(Vec2::ZERO).length() + q.max_element().min(0.0)
+fn drum<N: Number>(p: Point<N>, at: [f32; 3], radius: f32, half: f32) -> N {
+    let d = p.from(at);
+    let (across, up) = (length(d.x, d.z) - radius, d.y.abs() - half);
+    let zero = N::of(0.0);
+    length(across.max(zero), up.max(zero)) + across.max(up).min(zero)
 }
 
 /// A ring around an upright axis.
-fn ring(p: Vec3, at: [f32; 3], radius: f32, thickness: f32) -> f32 {
-    let d = p - Vec3::from(at);
-    Vec2::new(Vec2::new(d.x, d.z).length() - radius, d.y).length() - thickness
+fn ring<N: Number>(p: Point<N>, at: [f32; 3], radius: f32, thickness: f32) -> N {
+    let d = p.from(at);
+    length(length(d.x, d.z) - radius, d.y) - thickness
 }
 
 /// Both halves of something symmetric.
-fn mirrored_x(p: Vec3) -> Vec3 {
-    Vec3::new(p.x.abs(), p.y, p.z)
+fn mirrored_x<N: Number>(p: Point<N>) -> Point<N> {
+    Point { x: p.x.abs(), ..p }
 }
 
-fn mirrored_z(p: Vec3) -> Vec3 {
-    Vec3::new(p.x, p.y, p.z.abs())
+fn mirrored_z<N: Number>(p: Point<N>) -> Point<N> {
+    Point { z: p.z.abs(), ..p }
 }
 
 /// An armchair.
-fn chair(p: Vec3) -> f32 {
+fn chair<N: Number>(p: Point<N>) -> N {
     let m = mirrored_x(p);
     let seat = block(p, [0.0, -0.12, 0.0], [0.56, 0.08, 0.52]) - 0.04;
     let cushion = block(p, [0.0, 0.02, 0.02], [0.48, 0.05, 0.44]) - 0.04;
@@ -94,8 +98,8 @@ fn chair(p: Vec3) -> f32 {
 }
 
 /// A drum kit: shells, thin discs, thinner stands.
-fn drums(p: Vec3) -> f32 {
-    let turned = Vec3::new(p.x, p.z, p.y);
+fn drums<N: Number>(p: Point<N>) -> N {
+    let turned = Point { x: p.x, y: p.z, z: p.y };
     let bass = drum(turned, [0.0, 0.0, -0.42], 0.42, 0.24);
     let m = mirrored_x(p);
     let toms = drum(m, [0.24, 0.18, 0.08], 0.19, 0.12);
@@ -118,7 +122,7 @@ fn drums(p: Vec3) -> f32 {
 }
 
 /// A plant in a pot: leaves in cells of a lattice, one in most.
-fn plant(p: Vec3) -> f32 {
+fn plant<N: Number>(p: Point<N>) -> N {
     let pot = drum(p, [0.0, -0.82, 0.0], 0.2, 0.18);
     let stem = rod(p, [0.0, -0.7, 0.0], [0.03, 0.1, 0.02], 0.03)
         .min(rod(p, [0.02, -0.3, 0.0], [0.28, 0.3, 0.1], 0.018))
@@ -129,48 +133,74 @@ fn plant(p: Vec3) -> f32 {
     pot.min(stem).min(leaves(p))
 }
 
+/// Side of a leaf's cell.
+const LEAF_PITCH: f32 = 0.17;
+/// What leaves keep from the walls of their cells.
+const LEAF_MARGIN: f32 = 0.028;
+/// Middle and half sides of the crown.
+const CROWN: ([f32; 3], [f32; 3]) = ([0.0, 0.38, 0.0], [0.48, 0.64, 0.48]);
+
 /// Flat leaves. Each keeps a margin to the walls of its cell, so what is further away than the nearest eight
 /// cells is no nearer than half a cell and the margin.
-fn leaves(p: Vec3) -> f32 {
-    const PITCH: f32 = 0.17;
+fn leaves<N: Number>(p: Point<N>) -> N {
+    let half = Vec3::from(CROWN.1).max_element();
+    let around = p.from(CROWN.0).length() - half - LEAF_PITCH;
+    let far = |lane: usize| around.lane(lane) > LEAF_PITCH;
+    let first = p.map(|v| (v / LEAF_PITCH - 0.5).floor());
+    let mut all = around;
+    for lane in (0..N::LANES).filter(|lane| !far(*lane)) {
+        if (0..lane).any(|before| first.lane(before) == first.lane(lane) && !far(before)) {
+            continue;
+        }
+        // Neighbours mostly have the same eight cells.
+        let own = first.lane(lane);
+        let nearest = leaves_of(p, own).max(around);
+        for lane in (lane..N::LANES).filter(|other| first.lane(*other) == own && !far(*other)) {
+            all.set(lane, nearest.lane(lane));
+        }
+    }
+    all
+}
+
+/// The nearest leaf of eight cells.
+fn leaves_of<N: Number>(p: Point<N>, first: Vec3) -> N {
     const RADIUS: f32 = 0.052;
     const THICKNESS: f32 = 0.004;
-    const MARGIN: f32 = 0.028;
-    const CROWN: ([f32; 3], [f32; 3]) = ([0.0, 0.38, 0.0], [0.48, 0.64, 0.48]);
     let (middle, half) = (Vec3::from(CROWN.0), Vec3::from(CROWN.1));
-    let around = p.distance(middle) - half.max_element() - PITCH;
-    if around > PITCH {
-        return around;
-    }
-    let at = p / PITCH;
-    let low = at - 0.5;
-    let first = Vec3::new(floor(low.x), floor(low.y), floor(low.z));
-    let mut nearest = PITCH / 2.0 + MARGIN;
+    let mut nearest = N::of(LEAF_PITCH / 2.0 + LEAF_MARGIN);
     for i in 0..8_u32 {
         let offset = Vec3::new((i & 1) as f32, (i >> 1 & 1) as f32, (i >> 2 & 1) as f32);
         let cell = first + offset;
-        let centre = (cell + 0.5) * PITCH;
+        let centre = (cell + 0.5) * LEAF_PITCH;
         // Most cells are outside of the crown, or their leaf is further away than another.
-        let outside = ((centre - middle) / half).length_squared() >= 1.0;
-        if outside || p.distance(centre) - RADIUS - THICKNESS > nearest {
+        if ((centre - middle) / half).length_squared() >= 1.0 {
             continue;
         }
-        let [a, b, c] = [cell.x, cell.y, cell.z].map(|v| (v as i64 + 4096) as u64);
-        let seed = crate::samples::mix(a | b << 16 | c << 32 | 7 << 48);
+        let d = p.from(centre.to_array());
+        let least = d.length() - RADIUS - THICKNESS;
+        if (0..N::LANES).all(|lane| least.lane(lane) > nearest.lane(lane)) {
+            continue;
+        }
+        let of = |v: f32| (v as i64 + 4096) as u64;
+        let seed = of(cell.x) | of(cell.y) << 16 | of(cell.z) << 32 | 7 << 48;
+        let seed = crate::samples::mix(seed);
         let random = |shift: u32| (seed >> shift & 0xff) as f32 / 127.5 - 1.0;
         if random(0) < 0.8 {
             let up = Vec3::new(random(8), 1.2, random(16)).normalize();
-            let height = (p - centre).dot(up);
-            let aside = (p - centre - up * height).length();
-            let q = Vec2::new(aside - RADIUS, height.abs() - THICKNESS);
-            nearest = nearest.min(q.max(Vec2::ZERO).length() + q.max_element().min(0.0));
+            let height = d.x * up.x + d.y * up.y + d.z * up.z;
+            let beside =
+                Point { x: d.x - height * up.x, y: d.y - height * up.y, z: d.z - height * up.z };
+            let (aside, over) = (beside.length() - RADIUS, height.abs() - THICKNESS);
+            let zero = N::of(0.0);
+            let leaf = length(aside.max(zero), over.max(zero)) + aside.max(over).min(zero);
+            nearest = nearest.min(leaf);
         }
     }
-    nearest.max(around)
+    nearest
 }
 
 /// Two rolls with sausages on a plate.
-fn dish(p: Vec3) -> f32 {
+fn dish<N: Number>(p: Point<N>) -> N {
     let plate = drum(p, [0.0, -0.22, 0.0], 1.12, 0.025);
     let rim = ring(p, [0.0, -0.17, 0.0], 1.18, 0.045);
     let m = mirrored_z(p);
@@ -180,14 +210,15 @@ fn dish(p: Vec3) -> f32 {
 }
 
 /// A digger of bricks on a studded plate.
-fn digger(p: Vec3) -> f32 {
+fn digger<N: Number>(p: Point<N>) -> N {
     const PITCH: f32 = 0.12;
     let plate = block(p, [0.0, -0.42, 0.0], [1.14, 0.04, 0.62]);
     let m = mirrored_z(p);
     // Studs every pitch, as far as the plate goes.
-    let fold = |x: f32, most: f32| x - (nearest(x / PITCH) * PITCH).clamp(-most, most);
-    let studs =
-        drum(Vec3::new(fold(p.x, 1.08), p.y, fold(p.z, 0.54)), [0.0, -0.36, 0.0], 0.036, 0.022);
+    let fold =
+        |x: N, most: f32| x - (nearest(x / PITCH) * PITCH).max(N::of(-most)).min(N::of(most));
+    let own = Point { x: fold(p.x, 1.08), y: p.y, z: fold(p.z, 0.54) };
+    let studs = drum(own, [0.0, -0.36, 0.0], 0.036, 0.022);
     let tracks = block(m, [-0.1, -0.18, 0.38], [0.56, 0.08, 0.07]) - 0.06;
     let body = block(p, [-0.1, 0.02, 0.0], [0.56, 0.12, 0.3]);
     let hood = block(p, [0.26, 0.22, 0.0], [0.24, 0.1, 0.2]);
@@ -209,26 +240,26 @@ fn digger(p: Vec3) -> f32 {
 }
 
 /// Twelve balls on small plates.
-fn balls(p: Vec3) -> f32 {
+fn balls<N: Number>(p: Point<N>) -> N {
     const PITCH: f32 = 0.6;
-    let fold = |x: f32, first: f32, last: f32| {
-        x - ((nearest(x / PITCH - first) + first).clamp(first, last)) * PITCH
+    let fold = |x: N, first: f32, last: f32| {
+        let number = nearest(x / PITCH - first) + first;
+        x - number.max(N::of(first)).min(N::of(last)) * PITCH
     };
-    let own = Vec3::new(fold(p.x, -1.5, 1.5), p.y, fold(p.z, -1.0, 1.0));
-    let dents =
-        0.012 * libm::sinf(own.x * 26.0) * libm::sinf(own.y * 24.0) * libm::sinf(own.z * 25.0);
+    let own = Point { x: fold(p.x, -1.5, 1.5), y: p.y, z: fold(p.z, -1.0, 1.0) };
+    let dents = (own.x * 26.0).sin() * 0.012 * (own.y * 24.0).sin() * (own.z * 25.0).sin();
     let skin = ball(own, [0.0, 0.0, 0.0], 0.25) + dents;
     // Dents are as steep as a third; a smaller step keeps the distance a bound.
     (skin * 0.75).min(drum(own, [0.0, -0.26, 0.0], 0.2, 0.02))
 }
 
 /// A microphone on a stand with a cable.
-fn microphone(p: Vec3) -> f32 {
+fn microphone<N: Number>(p: Point<N>) -> N {
     let head = ball(p, [0.3, 0.62, 0.1], 0.36);
     // A grille: what is left of the shell between holes.
-    let d = p - Vec3::new(0.3, 0.62, 0.1);
-    let waves = libm::sinf(d.x * 40.0) * libm::sinf(d.y * 40.0) * libm::sinf(d.z * 40.0);
-    let grille = (head.abs() - 0.015 + 0.01 * waves) * 0.7;
+    let d = p.from([0.3, 0.62, 0.1]).map(|v| (v * 40.0).sin());
+    let waves = d.x * d.y * d.z;
+    let grille = (head.abs() - 0.015 + waves * 0.01) * 0.7;
     let band = ring(p, [0.3, 0.62, 0.1], 0.36, 0.035);
     let neck = rod(p, [0.18, 0.4, 0.04], [-0.14, -0.08, -0.06], 0.13);
     let boom = rod(p, [-0.14, -0.08, -0.06], [-0.46, 0.3, -0.1], 0.035);
@@ -240,22 +271,24 @@ fn microphone(p: Vec3) -> f32 {
 }
 
 /// A ship under bare poles in a disc of water.
-fn ship(p: Vec3) -> f32 {
-    let waves = 0.018 * libm::sinf(p.x * 9.0 + 0.5) * libm::sinf(p.z * 11.0);
+fn ship<N: Number>(p: Point<N>) -> N {
+    let waves = (p.x * 9.0 + 0.5).sin() * 0.018 * (p.z * 11.0).sin();
     let water = drum(p, [0.0, -0.52, 0.0], 1.34, 0.12) + waves;
     let m = mirrored_z(p);
     let hull = rod(p, [-0.6, -0.3, 0.0], [0.62, -0.3, 0.0], 0.2)
         .max(p.y + 0.22)
         .min(block(p, [-0.66, -0.14, 0.0], [0.14, 0.12, 0.16]))
         .min(rod(m, [-0.7, -0.2, 0.17], [0.66, -0.2, 0.12], 0.02));
-    let masts =
-        [(-0.45, 0.42), (0.0, 0.62), (0.42, 0.48)].iter().fold(f32::INFINITY, |d, (x, top)| {
+    let masts = [(-0.45, 0.42), (0.0, 0.62), (0.42, 0.48)].iter().fold(
+        N::of(f32::INFINITY),
+        |d, (x, top)| {
             d.min(rod(p, [*x, -0.25, 0.0], [*x, *top, 0.0], 0.02))
                 .min(rod(m, [*x, top * 0.8, 0.0], [*x, top * 0.8, 0.26], 0.013))
                 .min(rod(m, [*x, top * 0.3, 0.0], [*x, top * 0.3, 0.34], 0.013))
                 .min(rod(m, [*x, *top, 0.0], [x - 0.12, -0.2, 0.17], 0.006))
                 .min(block(p, [*x, top * 0.55, 0.0], [0.006, top * 0.18, 0.27]))
-        });
+        },
+    );
     let bowsprit = rod(p, [0.6, -0.2, 0.0], [0.96, -0.02, 0.0], 0.02);
     (water * 0.85).min(hull).min(masts).min(bowsprit)
 }

@@ -22,11 +22,13 @@ pub struct Occupancy {
 
 impl Occupancy {
     /// From a density field, for a scene whose cube is `aabb_scale` unit cubes wide.
-    pub fn of(aabb_scale: u32, mut density: impl FnMut(Vec3) -> f32) -> Self {
+    pub fn of(aabb_scale: u32, mut density: impl FnMut(Vec3, f32) -> f32) -> Self {
+        /// Density of a cell that is full; twice as much is far enough above to need no exact value.
+        const LEAST: f32 = LEAST_THICKNESS / SMALLEST_STEP;
         let mut grid = Self::empty(cascades_for(aabb_scale));
         for cascade in 0..grid.cascades {
             grid.fill(cascade, |low, side| {
-                density(low + side / 2.0) * SMALLEST_STEP > LEAST_THICKNESS
+                density(low + side / 2.0, 2.0 * LEAST) * SMALLEST_STEP > LEAST_THICKNESS
             });
         }
         grid
@@ -199,7 +201,7 @@ mod tests {
     #[test]
     fn a_ball_fills_its_share() {
         let ball = |at: Vec3| if at.distance(Vec3::splat(0.5)) < 0.25 { 50.0 } else { 0.0 };
-        let grid = Occupancy::of(1, ball);
+        let grid = Occupancy::of(1, |at, _| ball(at));
         let expected = 4.0 / 3.0 * std::f64::consts::PI * 0.25_f64.powi(3);
         assert!((grid.full_share(0) / expected - 1.0).abs() < 0.1, "{}", grid.full_share(0));
         assert!(grid.occupied_at(Vec3::splat(0.5), 0));
@@ -233,7 +235,7 @@ mod tests {
 
     #[test]
     fn cascades_grow_outwards() {
-        let grid = Occupancy::of(4, |at| if at.x > 1.5 { 50.0 } else { 0.0 });
+        let grid = Occupancy::of(4, |at, _| if at.x > 1.5 { 50.0 } else { 0.0 });
         assert_eq!(grid.cascades(), 3);
         assert_eq!(grid.cascade_at(Vec3::splat(0.5), SMALLEST_STEP), 0);
         assert_eq!(grid.cascade_at(Vec3::new(1.4, 0.5, 0.5), SMALLEST_STEP), 1);

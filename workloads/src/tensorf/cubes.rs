@@ -9,113 +9,7 @@
 use glam::Vec3;
 use serde::Serialize;
 
-use super::{AXES, DENSITY, Factors, Field, Image, LEAST_ALPHA, LEAST_WEIGHT, Mode, Sight, field};
-
-/// Which cubes hold something.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Cubes {
-    per_axis: u32,
-    full: Vec<bool>,
-}
-
-/// Texels from one place to the next at which occupancy is looked for.
-const STRIDE: usize = 2;
-
-impl Cubes {
-    /// Cubes of a field: those within reach of a texel at which a step is not quite clear.
-    pub fn of(factors: &Factors, per_axis: u32) -> Self {
-        let n = per_axis.clamp(4, 512);
-        let mut cubes = Self { per_axis: n, full: vec![false; (n as usize).pow(3)] };
-        let [nx, ny, nz] = factors.grid;
-        let step = factors.length();
-        let places = |size: usize| (0..size).step_by(STRIDE).collect::<Vec<_>>();
-        // Most components are zero in most places of a line.
-        let lines = factors.modes.each_ref().map(components);
-        let value = |mode: usize, at: [usize; 3]| {
-            let (u, v, w) = AXES[mode];
-            let place = at[v] * factors.modes[mode].size[0] + at[u];
-            let plane = &factors.modes[mode].density_plane[place * DENSITY..(place + 1) * DENSITY];
-            lines[mode][at[w]].iter().map(|(number, own)| plane[*number] * own).sum::<f32>()
-        };
-        let dense = field::feature_of(LEAST_ALPHA, step);
-        let reaches = [0, 1, 2].map(|axis| cubes.reaches(factors, axis));
-        for z in places(nz) {
-            for y in places(ny) {
-                for x in places(nx) {
-                    let at = [x, y, z];
-                    if value(0, at) + value(1, at) + value(2, at) >= dense {
-                        cubes.mark([0, 1, 2].map(|axis| reaches[axis][at[axis]]));
-                    }
-                }
-            }
-        }
-        cubes
-    }
-
-    /// First and last cube within a stride of each texel of an axis.
-    fn reaches(&self, factors: &Factors, axis: usize) -> Vec<(usize, usize)> {
-        let n = self.per_axis as usize;
-        let texels = (factors.grid[axis] - 1) as f32;
-        let size = factors.extent.size.to_array()[axis];
-        let place = |texel: f32| texel.min(texels) / texels * size * n as f32;
-        let of = |at: usize| {
-            let (low, high) = (at as f32 - STRIDE as f32, (at + STRIDE) as f32);
-            (place(low).max(0.0) as usize, (place(high) as usize).min(n - 1))
-        };
-        (0..factors.grid[axis]).map(of).collect()
-    }
-
-    /// Marks all cubes from first to last along each axis.
-    fn mark(&mut self, [x, y, z]: [(usize, usize); 3]) {
-        let n = self.per_axis as usize;
-        for z in z.0..=z.1 {
-            for y in y.0..=y.1 {
-                for x in x.0..=x.1 {
-                    self.full[(z * n + y) * n + x] = true;
-                }
-            }
-        }
-    }
-
-    /// Cubes along an axis.
-    pub const fn per_axis(&self) -> u32 {
-        self.per_axis
-    }
-
-    /// Cubes that hold something.
-    pub fn count(&self) -> usize {
-        self.full.iter().filter(|full| **full).count()
-    }
-
-    /// Number of the cube around a point; points outside belong to the nearest.
-    #[inline]
-    fn number(&self, at: Vec3) -> usize {
-        let n = self.per_axis as usize;
-        let axis = |v: f32| ((v * n as f32) as usize).min(n - 1);
-        (axis(at.z) * n + axis(at.y)) * n + axis(at.x)
-    }
-
-    /// Whether the cube around a point holds something.
-    #[inline]
-    pub fn occupied_at(&self, at: Vec3) -> bool {
-        self.full[self.number(at)]
-    }
-
-    /// Place of a cube along the axes.
-    pub const fn place(&self, number: usize) -> [usize; 3] {
-        let n = self.per_axis as usize;
-        [number % n, number / n % n, number / (n * n)]
-    }
-}
-
-/// Density components that are not zero at each place of a mode's line.
-fn components(mode: &Mode) -> Vec<Vec<(usize, f32)>> {
-    let of = |place: &[f32; DENSITY]| {
-        let all = place.iter().copied().enumerate();
-        all.filter(|(_, value)| *value != 0.0).collect()
-    };
-    mode.density_line.as_chunks::<DENSITY>().0.iter().map(of).collect()
-}
+use super::{Cubes, Field, Image, LEAST_WEIGHT, Sight};
 
 /// In which order cubes are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -266,14 +160,18 @@ struct Tile {
     every: u32,
     columns: u32,
     pixels: Vec<Pixel>,
-    /// Pixels that are not done.
-    open: usize,
+    /// Pixels that are not done, a bit each, row by row.
+    open: Vec<u64>,
+    /// How many these are.
+    left: usize,
 }
 
 impl Tile {
     fn new(sight: &Sight, from: (u32, u32), to: (u32, u32), every: u32) -> Self {
         let [columns, rows] = [to.0 - from.0, to.1 - from.1].map(|side| side.div_ceil(every));
-        let mut tile = Self { from, to, every, columns, pixels: Vec::new(), open: 0 };
+        let count = (columns * rows) as usize;
+        let (pixels, open) = (Vec::with_capacity(count), vec![u64::MAX; count.div_ceil(64)]);
+        let mut tile = Self { from, to, every, columns, pixels, open, left: count };
         for row in 0..rows {
             for column in 0..columns {
                 let y = tile.first(from.1, 0) + row * every;
@@ -287,7 +185,6 @@ impl Tile {
                 });
             }
         }
-        tile.open = tile.pixels.len();
         tile
     }
 
@@ -301,6 +198,42 @@ impl Tile {
         let (row, column) = ((y - self.from.1) / self.every, (x - self.from.0) / self.every);
         (row * self.columns + column) as usize
     }
+
+    /// The first pixel at or behind one, up to an end, that is not done.
+    #[inline]
+    fn next_open(&self, from: usize, end: usize) -> Option<usize> {
+        let mut word = from / 64;
+        let mut bits = self.open.get(word)? & u64::MAX << (from % 64);
+        while bits == 0 {
+            word += 1;
+            if word * 64 >= end {
+                return None;
+            }
+            bits = *self.open.get(word)?;
+        }
+        let found = word * 64 + bits.trailing_zeros() as usize;
+        (found < end).then_some(found)
+    }
+
+    fn close(&mut self, number: usize) {
+        self.open[number / 64] &= !(1 << (number % 64));
+        self.left -= 1;
+    }
+}
+
+/// Cubes of a sub-region that are seen, in order, as circles of pixels, with a ball around the region.
+struct Region {
+    middle: Vec3,
+    reach: f32,
+    /// Cubes, with those behind the camera.
+    cubes: u64,
+    seen: Vec<Circle>,
+}
+
+struct Circle {
+    cube: u32,
+    at: [f32; 2],
+    radius: f32,
 }
 
 impl CubeLoop {
@@ -310,7 +243,7 @@ impl CubeLoop {
         let mut image = if coloured { Image::white(width, height) } else { Image::white(0, 0) };
         let every = if coloured { 1 } else { self.every.max(1) };
         let mut trace = CubeTrace {
-            per_axis: field.cubes.per_axis,
+            per_axis: field.cubes.per_axis(),
             every,
             pixels: u64::from(width) * u64::from(height),
             ..CubeTrace::default()
@@ -340,9 +273,9 @@ impl CubeLoop {
     }
 
     /// Cubes by sub-region, in the order in which they are taken, with a ball around each region.
-    fn ordered(&self, field: &Field, sight: &Sight) -> Vec<(Vec3, f32, Vec<u32>)> {
+    fn ordered(&self, field: &Field, sight: &Sight) -> Vec<Region> {
         let cubes = &field.cubes;
-        let n = cubes.per_axis as usize;
+        let n = cubes.per_axis() as usize;
         let count = (self.regions.max(1) as usize).min(n);
         let bounds = |i: usize| n * i / count..n * (i + 1) / count;
         let mut regions = Vec::new();
@@ -364,20 +297,27 @@ impl CubeLoop {
                 places
             };
             let (xs, ys, zs) = (sweep(0, x), sweep(1, y), sweep(2, z));
-            let mut own = Vec::new();
+            let (middle, reach) = (Vec3::from(middle), Vec3::from(half).length());
+            let mut region = Region { middle, reach, cubes: 0, seen: Vec::new() };
             for z in &zs {
                 for y in &ys {
                     let row = xs.iter().map(|x| (z * n + y) * n + x);
-                    own.extend(row.filter(|c| cubes.full[*c]).map(|c| c as u32));
+                    for cube in row.filter(|cube| cubes.holds(*cube)) {
+                        region.cubes += 1;
+                        let (centre, radius) = cubes.ball(cube);
+                        let seen = sight.project(centre, radius);
+                        let circle = |(at, radius)| Circle { cube: cube as u32, at, radius };
+                        region.seen.extend(seen.map(circle));
+                    }
                 }
             }
-            if !own.is_empty() {
-                regions.push((Vec3::from(middle), Vec3::from(half).length(), own));
+            if region.cubes > 0 {
+                regions.push(region);
             }
         }
         if self.order != Order::Memory {
             let away = |at: Vec3| (at - sight.origin).length_squared();
-            regions.sort_by(|a, b| away(a.0).total_cmp(&away(b.0)));
+            regions.sort_by(|a, b| away(a.middle).total_cmp(&away(b.middle)));
         }
         regions
     }
@@ -387,32 +327,20 @@ impl CubeLoop {
         field: &Field,
         sight: &Sight,
         coloured: bool,
-        regions: &[(Vec3, f32, Vec<u32>)],
+        regions: &[Region],
         tile: &mut Tile,
         trace: &mut CubeTrace,
     ) {
-        let n = field.cubes.per_axis as f32;
-        // Half the diagonal: the ball around the cube.
-        let radius = 0.5 * 3.0_f32.sqrt() / n;
-        for (middle, reach, cubes) in regions {
+        for region in regions {
             trace.regions += 1;
-            if sight.project(*middle, *reach).is_some_and(|seen| square(seen, tile).is_none()) {
+            let around = sight.project(region.middle, region.reach);
+            if around.is_some_and(|seen| square(seen, tile).is_none()) {
                 continue;
             }
-            trace.looked_at += cubes.len() as u64;
-            for cube in cubes {
-                let [x, y, z] = field.cubes.place(*cube as usize);
-                let centre = (Vec3::new(x as f32, y as f32, z as f32) + 0.5) / n;
-                let Some(seen) = sight.project(centre, radius) else { continue };
-                let Some(square) = square(seen, tile) else { continue };
-                let visit = self.visit(
-                    field,
-                    coloured,
-                    (*cube, centre, radius),
-                    square,
-                    tile,
-                    &mut trace.shaded_of,
-                );
+            trace.looked_at += region.cubes;
+            for circle in &region.seen {
+                let Some(square) = square((circle.at, circle.radius), tile) else { continue };
+                let visit = self.visit((field, sight), coloured, circle.cube, square, tile, trace);
                 trace.hidden += u64::from(visit.points == 0);
                 trace.visits.push(visit);
             }
@@ -421,28 +349,32 @@ impl CubeLoop {
 
     fn visit(
         &self,
-        field: &Field,
+        (field, sight): (&Field, &Sight),
         coloured: bool,
-        (cube, centre, radius): (u32, Vec3, f32),
+        cube: u32,
         (from, to): ((u32, u32), (u32, u32)),
         tile: &mut Tile,
-        shaded_of: &mut [u64; GROUPS],
+        trace: &mut CubeTrace,
     ) -> CubeVisit {
-        let step = field.factors.step();
         let mut visit = CubeVisit { cube, pixels: 0, rays: 0, tested: 0, points: 0, shaded: 0 };
         let ends = self.order != Order::Memory;
         visit.pixels = (to.0 - from.0) * (to.1 - from.1);
-        if ends && tile.open == 0 {
+        if tile.left == 0 {
             return visit;
         }
-        let every = tile.every;
+        let (centre, radius) = field.cubes.ball(cube as usize);
+        let (every, step) = (tile.every, field.step());
+        // Rays that cross the ball lie in the square, but may be few of it.
+        let outline = if visit.pixels > LARGE { sight.outline(centre, radius) } else { None };
+        let (from, to) = narrowed((from, to), outline);
         for y in (tile.first(from.1, 0)..to.1).step_by(every as usize) {
-            for x in (tile.first(from.0, y / every)..to.0).step_by(every as usize) {
-                let number = tile.number(x, y);
-                let pixel = &mut tile.pixels[number];
-                if ends && pixel.transmittance < self.least_transmittance {
-                    continue;
-                }
+            let x = tile.first(from.0, y / every);
+            let mut number = tile.number(x, y);
+            let end = number + to.0.saturating_sub(x).div_ceil(every) as usize;
+            let (group, column) = (x / every, number);
+            while let Some(open) = tile.next_open(number, end) {
+                number = open + 1;
+                let pixel = &mut tile.pixels[open];
                 let ray = pixel.ray;
                 let Some((enter, leave)) = ray.ball(centre, radius) else { continue };
                 visit.rays += 1;
@@ -451,7 +383,6 @@ impl CubeLoop {
                 if last < 0.0 {
                     continue;
                 }
-                let was_open = pixel.transmittance >= self.least_transmittance;
                 for k in first..=last as u32 {
                     visit.tested += 1;
                     let distance = ray.sample(k, step);
@@ -466,17 +397,17 @@ impl CubeLoop {
                     pixel.opaque += weight;
                     if (if ends { weight } else { alpha }) > LEAST_WEIGHT {
                         visit.shaded += 1;
-                        shaded_of[group(x / every, y / every)] += 1;
+                        trace.shaded_of[self::group(group + (open - column) as u32, y / every)] +=
+                            1;
                         if coloured {
                             pixel.colour += weight * field.colour(at, ray.direction);
                         }
                     }
                     if ends && pixel.transmittance < self.least_transmittance {
+                        tile.close(open);
                         break;
                     }
                 }
-                let done = was_open && pixel.transmittance < self.least_transmittance;
-                tile.open -= usize::from(done);
             }
         }
         for count in [&mut visit.rays, &mut visit.tested, &mut visit.points, &mut visit.shaded] {
@@ -493,9 +424,28 @@ const fn group(column: u32, row: u32) -> usize {
     ((column & 3) | (row & 3) << 2) as usize
 }
 
+/// Pixels of a square beyond which it pays to look at what it covers more closely.
+const LARGE: u32 = 1024;
+
+/// What a square has in common with bounds along both axes.
+fn narrowed(
+    (from, to): ((u32, u32), (u32, u32)),
+    bounds: Option<[(f32, f32); 2]>,
+) -> ((u32, u32), (u32, u32)) {
+    let Some([x, y]) = bounds else { return (from, to) };
+    let first = |from: u32, to: u32, low: f32| from.max(low.max(0.0) as u32).min(to);
+    let end = |to: u32, from: u32, high: f32| to.min(high.max(0.0) as u32 + 1).max(from);
+    let from = (first(from.0, to.0, x.0), first(from.1, to.1, y.0));
+    (from, (end(to.0, from.0, x.1), end(to.1, from.1, y.1)))
+}
+
 /// Pixels of a tile in the square around a circle, from first to one behind the last.
 fn square(([x, y], radius): ([f32; 2], f32), tile: &Tile) -> Option<((u32, u32), (u32, u32))> {
     let axis = |at: f32, from: u32, to: u32| {
+        // Most lie beside the tile.
+        if at + radius <= from as f32 || at - radius >= to as f32 {
+            return None;
+        }
         let low = libm::floorf(at - radius).max(from as f32);
         let high = libm::ceilf(at + radius).min(to as f32);
         (low < high).then_some((low as u32, high as u32))

@@ -1,6 +1,6 @@
 //! The field at a point, and rays through it.
 
-use glam::Vec3;
+use glam::{Vec3, Vec4};
 
 use super::{APPEARANCE, AXES, Cubes, DENSITY, DENSITY_SHIFT, Factors, MODES, Mode, THICKNESS};
 use crate::rays::View;
@@ -71,6 +71,25 @@ impl Sight {
         let x = away.x / away.z * scale + self.view.camera.centre[0] * width as f32;
         let y = away.y / away.z * scale + self.view.camera.centre[1] * height as f32;
         Some(([x, y], radius))
+    }
+
+    /// Pixels that a ball before the camera may cover, along both axes: by its tangents, a pixel wider. The square of
+    /// [`Self::project`] is far larger for balls far aside. Nothing where the ball is too near to tell.
+    pub fn outline(&self, centre: Vec3, radius: f32) -> Option<[(f32, f32); 2]> {
+        let away = self.view.camera.axes.transpose() * (centre - self.origin);
+        let depth2 = away.z * away.z - radius * radius;
+        if depth2 < 1e-2 * away.z * away.z || away.z <= 0.0 {
+            return None;
+        }
+        let (width, height) = self.size();
+        let scale = self.view.camera.focal * height as f32 / depth2;
+        let pixels = [width as f32, height as f32];
+        Some([(away.x, 0), (away.y, 1)].map(|(aside, axis)| {
+            let spread = radius * (aside * aside + depth2).sqrt();
+            let at = self.view.camera.centre[axis] * pixels[axis];
+            let of = |tangent: f32| tangent * scale + at;
+            (of(aside * away.z - spread) - 1.0, of(aside * away.z + spread) + 1.0)
+        }))
     }
 }
 
@@ -149,18 +168,90 @@ pub struct Field {
     pub factors: Factors,
     /// Occupied cubes.
     pub cubes: Cubes,
+    lines: Lines,
+    step: f32,
+}
+
+/// Components that are looked at together.
+const GROUP: usize = 4;
+
+/// Which density components are not zero at places of lines: most are, and need no look into their plane.
+#[derive(Debug, Clone)]
+pub(super) struct Lines {
+    /// A bit for each group of components, by mode and place.
+    groups: [Vec<u8>; MODES],
+    /// Length of a step, in sides of the scene's cube.
+    length: f32,
+}
+
+impl Lines {
+    pub(super) fn new(factors: &Factors) -> Self {
+        let bits = |place: &[f32; DENSITY]| {
+            let groups = place.as_chunks::<GROUP>().0.iter().enumerate();
+            groups.fold(0, |bits, (i, group)| bits | u8::from(*group != [0.0; GROUP]) << i)
+        };
+        let of =
+            |mode: &Mode| mode.density_line.as_chunks::<DENSITY>().0.iter().map(bits).collect();
+        Self { groups: factors.modes.each_ref().map(of), length: factors.length() }
+    }
+
+    /// Opacity of a step at a point.
+    pub(super) fn alpha(&self, factors: &Factors, at: Vec3) -> f32 {
+        opacity(self.feature(factors, factors.in_box(at).to_array()), self.length)
+    }
+
+    /// Density feature at a place, in shares of the box.
+    fn feature(&self, factors: &Factors, at: [f32; 3]) -> f32 {
+        let grid = factors.grid;
+        let axes = [between(at[0], grid[0]), between(at[1], grid[1]), between(at[2], grid[2])];
+        let mut sums = [Vec4::ZERO; DENSITY / GROUP];
+        let mut touched = 0;
+        for (number, (u, v, w)) in AXES.iter().enumerate() {
+            let ((u0, u1, u), (v0, v1, v), (w0, w1, w)) = (axes[*u], axes[*v], axes[*w]);
+            let (mode, groups) = (&factors.modes[number], &self.groups[number]);
+            let (upper, lower) = (v0 * mode.size[0], v1 * mode.size[0]);
+            let (wa, wb, wc, wd) = ((1.0 - u) * (1.0 - v), u * (1.0 - v), (1.0 - u) * v, u * v);
+            let mut rest = groups[w0] | groups[w1];
+            touched |= rest;
+            while rest != 0 {
+                let group = rest.trailing_zeros() as usize;
+                rest &= rest - 1;
+                let at = |values: &[f32], place: usize| {
+                    Vec4::from_slice(&values[place * DENSITY + group * GROUP..])
+                };
+                let plane = |place: usize| at(&mode.density_plane, place);
+                let over = (plane(upper + u0) * wa + plane(upper + u1) * wb)
+                    + (plane(lower + u0) * wc + plane(lower + u1) * wd);
+                let line = |place: usize| at(&mode.density_line, place);
+                sums[group] += over * (line(w0) * (1.0 - w) + line(w1) * w);
+            }
+        }
+        let mut sum = 0.0;
+        for (group, own) in sums.into_iter().enumerate() {
+            if touched >> group & 1 == 1 {
+                sum = sum + own.x + own.y + own.z + own.w;
+            }
+        }
+        sum
+    }
 }
 
 impl Field {
     /// With cubes of its own: `per_axis` along an axis.
     pub fn new(factors: Factors, per_axis: u32) -> Self {
         let cubes = Cubes::of(&factors, per_axis);
-        Self { factors, cubes }
+        let (lines, step) = (Lines::new(&factors), factors.step());
+        Self { factors, cubes, lines, step }
     }
 
     /// Opacity of a step at a point.
     pub fn alpha(&self, at: Vec3) -> f32 {
-        alpha(&self.factors, self.factors.length(), at)
+        self.lines.alpha(&self.factors, at)
+    }
+
+    /// Step along a ray, in sides of the field's cube.
+    pub const fn step(&self) -> f32 {
+        self.step
     }
 
     /// Colour at a point, seen along a direction.
@@ -177,33 +268,6 @@ impl Field {
         }
         self.factors.network.colour(&all, direction)
     }
-}
-
-/// Opacity of a step (in sides of the scene's cube) at a point.
-pub(super) fn alpha(factors: &Factors, step: f32, at: Vec3) -> f32 {
-    opacity(feature(factors, factors.in_box(at).to_array()), step)
-}
-
-/// Density feature at a place, in shares of the box.
-fn feature(factors: &Factors, at: [f32; 3]) -> f32 {
-    let grid = factors.grid;
-    let axes = [between(at[0], grid[0]), between(at[1], grid[1]), between(at[2], grid[2])];
-    let mut sums = [0.0; DENSITY];
-    for (mode, (u, v, w)) in factors.modes.iter().zip(AXES) {
-        let ((u0, u1, u), (v0, v1, v), (w0, w1, w)) = (axes[u], axes[v], axes[w]);
-        let plane = mode.density_plane.as_chunks::<DENSITY>().0;
-        let line = mode.density_line.as_chunks::<DENSITY>().0;
-        let (upper, lower) = (v0 * mode.size[0], v1 * mode.size[0]);
-        let (a, b) = (&plane[upper + u0], &plane[upper + u1]);
-        let (c, d) = (&plane[lower + u0], &plane[lower + u1]);
-        let (e, f) = (&line[w0], &line[w1]);
-        let (wa, wb, wc, wd) = ((1.0 - u) * (1.0 - v), u * (1.0 - v), (1.0 - u) * v, u * v);
-        for i in 0..DENSITY {
-            let over = (a[i] * wa + b[i] * wb) + (c[i] * wc + d[i] * wd);
-            sums[i] += over * (e[i] * (1.0 - w) + f[i] * w);
-        }
-    }
-    sums.iter().sum()
 }
 
 /// The feature from which on a step is more opaque than this, as far as numbers tell them apart.

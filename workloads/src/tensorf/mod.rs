@@ -14,16 +14,19 @@ mod field;
 mod image;
 pub mod import;
 pub mod launches;
+mod matter;
 mod network;
+mod occupied;
 mod stored;
 mod synthetic;
 pub mod uniform;
 
-pub use cubes::{CubeLoop, CubeTrace, Cubes, Order};
+pub use cubes::{CubeLoop, CubeTrace, Order};
 pub use encoded::{EncodedFactors, Encoding};
 pub use field::{Field, Ray, Sight};
 pub use image::{Image, psnr};
 pub use network::Network;
+pub use occupied::Cubes;
 pub use synthetic::Synthetic;
 
 use glam::Vec3;

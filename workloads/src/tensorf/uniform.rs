@@ -49,7 +49,7 @@ fn walk(
     mut each: impl FnMut(Vec3, Vec3, f32),
 ) {
     let ray = sight.ray(x, y);
-    let step = field.factors.step();
+    let step = field.step();
     let steps = field.factors.steps_per_ray();
     counts.rays += 1.0;
     counts.steps += steps as f64;

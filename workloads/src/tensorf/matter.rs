@@ -1,0 +1,328 @@
+//! A scene as the makers of factors ask for it (`synthetic`): in slices across a mode's line and in slabs along
+//! it, four texels of a row at once. Distances that are known nearby (`distances`) tell of most texels
+//! without asking the scene; where the scene knows no distance, densities are asked for.
+
+use std::ops::Range;
+
+use glam::{BVec4A, Vec3, Vec4};
+
+use super::distances::{Distances, PITCH};
+use super::{AXES, DENSITY_SHIFT, Extent, THICKNESS};
+use crate::scene::{Noise, Point, Scene};
+
+/// The negative constant.
+pub(super) const OFFSET: f32 = 30.0;
+/// Feature at which a surface's shell begins: a step there is hardly opaque.
+const FAINT: f32 = 5.0;
+
+/// What a slice needs to know at a point.
+pub(super) struct Matter<'a> {
+    scene: &'a Scene,
+    low: Vec3,
+    side: f32,
+    /// Side of the scene's cube.
+    whole: f32,
+    /// Texels along the axes.
+    grid: [usize; 3],
+    /// Sides of the box in the unit cube.
+    size: [f32; 3],
+    texel: f32,
+    /// Feature of the densest place.
+    most: f32,
+    /// Fall of the feature by texel beyond a surface.
+    slope: f32,
+    softness: f32,
+    /// What is known of distances beforehand.
+    known: Option<Distances>,
+}
+
+/// Feature of a density, per side of the scene's cube.
+fn feature(density: f32) -> f32 {
+    let x = (density / THICKNESS).max(1e-6);
+    let inverse = if x > 15.0 { x } else { libm::logf(libm::expm1f(x)) };
+    inverse - DENSITY_SHIFT
+}
+
+impl<'a> Matter<'a> {
+    /// A scene in a box of texels; distances matter up to the ramp's reach and to `shell`.
+    pub fn new(scene: &'a Scene, extent: Extent, grid: [usize; 3], shell: f32) -> Self {
+        let (low, high) = scene.bounds();
+        let whole = (high - low).x;
+        let (low, side) = (low + extent.low * whole, extent.side * whole);
+        let size = extent.size.to_array();
+        let texel = size.iter().zip(grid).map(|(s, n)| side * s / n as f32).sum::<f32>() / 3.0;
+        let most = feature(scene.densest() * whole);
+        let softness = match &scene.matter {
+            crate::scene::Matter::Analytic(analytic) => analytic.softness().unwrap_or(texel),
+            _ => texel,
+        };
+        let slope = (most - FAINT) / (2.0 * softness / texel).max(1.0);
+        let mut matter =
+            Self { scene, low, side, whole, grid, size, texel, most, slope, softness, known: None };
+        let sides = [0, 1, 2].map(|axis| side * size[axis] / (grid[axis] - 1) as f32 / texel);
+        let reach = matter.reach().max(shell);
+        matter.known = Distances::new(grid, sides, reach, |at| {
+            let place = |at: Vec4, axis: usize| at / (grid[axis] - 1) as f32 * size[axis];
+            let (x, y, z) = (place(at.x, 0), place(at.y, 1), place(at.z, 2));
+            matter.distances(Point { x, y, z })
+        });
+        matter
+    }
+
+    /// Bounds of distances around a place in a mode, all in texels: half a box along the plane and along the line.
+    #[inline]
+    fn bounds(&self, number: usize, [u, v, w]: [f32; 3], [plane, line]: [f32; 2]) -> (f32, f32) {
+        let Some(known) = &self.known else { return (f32::NEG_INFINITY, f32::INFINITY) };
+        let (u_axis, v_axis, w_axis) = AXES[number];
+        let (mut at, mut half) = ([0.0; 3], [plane; 3]);
+        (at[u_axis], at[v_axis], at[w_axis], half[w_axis]) = (u, v, w, line);
+        known.around(at, half)
+    }
+
+    /// The same at texels of a square's row each.
+    #[inline]
+    fn row_bounds(&self, number: usize, u: usize, v: usize, w: f32) -> (Vec4, Vec4) {
+        let infinite = Vec4::INFINITY;
+        let Some(known) = &self.known else { return (-infinite, infinite) };
+        let (u_axis, v_axis, w_axis) = AXES[number];
+        let mut at = [Vec4::ZERO; 3];
+        at[u_axis] = Vec4::splat(u as f32) + Vec4::new(0.0, 1.0, 2.0, 3.0);
+        (at[v_axis], at[w_axis]) = (Vec4::splat(v as f32), Vec4::splat(w));
+        known.beside(at)
+    }
+
+    /// Whether the scene knows distances.
+    pub const fn has_surfaces(&self) -> bool {
+        self.known.is_some()
+    }
+
+    /// Squares of texels of a mode's plane.
+    pub fn squares(&self, number: usize) -> Vec<Square> {
+        let (columns, rows) = (self.grid[AXES[number].0], self.grid[AXES[number].1]);
+        let cut =
+            |n: usize| (0..n).step_by(PITCH).map(move |first| (first, (first + PITCH).min(n)));
+        cut(rows).flat_map(|v| cut(columns).map(move |u| Square { u, v })).collect()
+    }
+
+    /// Distance from which on inwards the feature is that of the densest place.
+    fn solid(&self) -> f32 {
+        -self.softness / self.texel
+    }
+
+    /// Points of the unit cube from places in a mode, along a row of the plane: in texels of the plane, as a share
+    /// of the line.
+    #[inline]
+    fn row(&self, number: usize, u: usize, v: usize, w: Vec4) -> Point<Vec4> {
+        let (u_axis, v_axis, w_axis) = AXES[number];
+        let u = Vec4::splat(u as f32) + Vec4::new(0.0, 1.0, 2.0, 3.0);
+        let mut at = [Vec4::ZERO; 3];
+        at[u_axis] = u / (self.grid[u_axis] - 1) as f32 * self.size[u_axis];
+        at[v_axis] = Vec4::splat(v as f32 / (self.grid[v_axis] - 1) as f32 * self.size[v_axis]);
+        at[w_axis] = w * self.size[w_axis];
+        let [x, y, z] = at;
+        Point { x, y, z }
+    }
+
+    /// A point of the unit cube in the scene.
+    #[inline]
+    fn in_scene(&self, at: Point<Vec4>) -> Point<Vec4> {
+        let Point { x, y, z } = at.map(|v| v * self.side);
+        Point { x: x + self.low.x, y: y + self.low.y, z: z + self.low.z }
+    }
+
+    /// Distances to the nearest surface in texels, as far as the scene knows them.
+    #[inline]
+    pub fn distances(&self, at: Point<Vec4>) -> Option<Vec4> {
+        self.scene.distances(self.in_scene(at)).map(|d| d / self.texel)
+    }
+
+    /// Features plus offset at points of the unit cube, not below zero.
+    pub fn ramp(&self, at: Point<Vec4>, distances: Option<Vec4>, noise: &mut Noise<Vec4>) -> Vec4 {
+        let features = if let Some(d) = distances {
+            self.most - self.slope * (d + self.softness / self.texel).max(Vec4::ZERO)
+        } else {
+            let densities = self.scene.densities_up_to(self.in_scene(at), f32::INFINITY, noise);
+            let of = |density: f32| {
+                if density > 0.0 { feature(density * self.whole) } else { -OFFSET }
+            };
+            Vec4::new(of(densities.x), of(densities.y), of(densities.z), of(densities.w))
+        };
+        (features + OFFSET).max(Vec4::ZERO)
+    }
+
+    /// Whether there is anything at points, that is, a feature above zero.
+    pub fn holds(&self, at: Point<Vec4>, noise: &mut Noise<Vec4>) -> [bool; 4] {
+        /// Softplus of the shift, as a density.
+        const LEAST: f32 = 4.54e-5 * THICKNESS;
+        let at = self.in_scene(at);
+        let densities = self.scene.densities_up_to(at, 2.0 * LEAST / self.whole, noise);
+        (densities * self.whole).cmpgt(Vec4::splat(LEAST)).into()
+    }
+
+    /// Texels beyond a surface at which the ramp ends.
+    fn reach(&self) -> f32 {
+        (self.most + OFFSET) / self.slope
+    }
+}
+
+/// Half a square's side, from the middle of its first texel to that of its last.
+const HALF: f32 = 0.5 * (PITCH - 1) as f32;
+
+/// A square of texels: from and to along both axes of a plane.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Square {
+    u: (usize, usize),
+    v: (usize, usize),
+}
+
+impl Square {
+    const fn middle(self) -> [f32; 2] {
+        [self.u.0 as f32 + HALF, self.v.0 as f32 + HALF]
+    }
+}
+
+/// The distance of what is nearest in each column of a slab, for columns within reach.
+pub(super) fn slab(
+    matter: &Matter<'_>,
+    number: usize,
+    (first, end): (usize, usize),
+    mut each: impl FnMut(Range<usize>, Vec4),
+) {
+    let (u_axis, _, w_axis) = AXES[number];
+    let last = (matter.grid[w_axis] - 1) as f32;
+    let columns = matter.grid[u_axis];
+    let (low, high) = (first as f32 - 0.5, end as f32 - 0.5);
+    let (reach, solid) = (matter.reach(), matter.solid());
+    let mut pieces = Vec::new();
+    for square in matter.squares(number) {
+        let [u, v] = square.middle();
+        // Pieces of the slab that lie around one node each, the most promising one first.
+        pieces.clear();
+        for from in (first / PITCH * PITCH..end).step_by(PITCH) {
+            let (from, to) = (from as f32 - 0.5, (from + PITCH) as f32 - 0.5);
+            let middle = f32::midpoint(from, to);
+            let (least, most) = matter.bounds(number, [u, v, middle], [HALF, PITCH as f32 / 2.0]);
+            if least < reach {
+                pieces.push((least, most, from.max(low), to.min(high)));
+            }
+        }
+        pieces.sort_by(|a, b| a.0.total_cmp(&b.0));
+        for v in square.v.0..square.v.1 {
+            let mut nearest = Vec4::INFINITY;
+            for (least, most, from, to) in &pieces {
+                // What is solid somewhere is as dense as can be.
+                let open = nearest.cmpgt(Vec4::splat(solid)) & nearest.cmpgt(Vec4::splat(*least));
+                if !open.any() {
+                    break;
+                }
+                if *most <= solid {
+                    nearest = Vec4::select(open, Vec4::splat(*most), nearest);
+                    break;
+                }
+                let mut w = Vec4::splat(*from);
+                loop {
+                    let under_way =
+                        open & w.cmple(Vec4::splat(*to)) & nearest.cmpgt(Vec4::splat(solid));
+                    if !under_way.any() {
+                        break;
+                    }
+                    let at = matter.row(number, square.u.0, v, w / last);
+                    let d = matter.distances(at).unwrap_or(Vec4::INFINITY);
+                    nearest = Vec4::select(under_way, nearest.min(d), nearest);
+                    // Nothing nearer lies within the difference.
+                    w += (d - nearest.min(Vec4::splat(reach))).max(Vec4::splat(1.5));
+                }
+            }
+            if nearest.cmplt(Vec4::splat(reach)).any() {
+                each(v * columns + square.u.0..v * columns + square.u.1, nearest);
+            }
+        }
+    }
+}
+
+/// Texels of a slice that are asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Wanted {
+    /// All, with distances.
+    All,
+    /// Those where the ramp is not zero, with distances that the ramp needs.
+    Ramp,
+    /// Those nearer to a surface than this, with any distance.
+    Within(f32),
+}
+
+impl Wanted {
+    /// What bounds tell: distances that do as well as any within them, infinite ones where nothing is asked for;
+    /// and where the scene has to be asked.
+    #[inline]
+    fn told(self, matter: &Matter<'_>, (least, most): (Vec4, Vec4)) -> (Vec4, BVec4A) {
+        let [infinite, end, solid] =
+            [f32::INFINITY, matter.reach(), matter.solid()].map(Vec4::splat);
+        let (told, settled, skipped) = match self {
+            Self::All => return (infinite, infinite.cmpeq(infinite)),
+            Self::Ramp => (most, most.cmple(solid), least.cmpgt(end)),
+            Self::Within(reach) => {
+                let reach = Vec4::splat(reach);
+                let skipped = least.cmpgt(reach) | most.cmplt(-reach);
+                (least, least.cmpgt(-reach) & most.cmplt(reach), skipped)
+            }
+        };
+        (Vec4::select(settled, told, infinite), !(settled | skipped))
+    }
+}
+
+/// Goes through texels of slices at knots spread evenly over a line (all texels where the scene knows no distance),
+/// up to four of a row at once. Slices of a square follow each other, as their components lie together.
+pub(super) fn slices(
+    matter: &Matter<'_>,
+    number: usize,
+    knots: usize,
+    wanted: Wanted,
+    mut each: impl FnMut(usize, Range<usize>, Point<Vec4>, Option<Vec4>),
+) {
+    for square in matter.squares(number) {
+        for knot in 0..knots {
+            let w = knot as f32 / (knots - 1) as f32;
+            let each = |places: Range<usize>, at: Point<Vec4>, distances: Option<Vec4>| {
+                each(knot, places, at, distances);
+            };
+            slice(matter, number, (square, w), wanted, each);
+        }
+    }
+}
+
+/// Goes through a square of a slice.
+pub(super) fn slice(
+    matter: &Matter<'_>,
+    number: usize,
+    (square, w): (Square, f32),
+    wanted: Wanted,
+    mut each: impl FnMut(Range<usize>, Point<Vec4>, Option<Vec4>),
+) {
+    let (u_axis, _, w_axis) = AXES[number];
+    let columns = matter.grid[u_axis];
+    let place_w = w * (matter.grid[w_axis] - 1) as f32;
+    let [u, v] = square.middle();
+    let (least, most) = matter.bounds(number, [u, v, place_w], [HALF, 0.0]);
+    let alike = wanted.told(matter, (Vec4::splat(least), Vec4::splat(most)));
+    let unknown = alike.1.any();
+    if !unknown && alike.0.x == f32::INFINITY {
+        return;
+    }
+    for v in square.v.0..square.v.1 {
+        let (told, open) = if unknown {
+            wanted.told(matter, matter.row_bounds(number, square.u.0, v, place_w))
+        } else {
+            alike
+        };
+        let at = matter.row(number, square.u.0, v, Vec4::splat(w));
+        let distances = if open.any() {
+            matter.distances(at).map(|d| Vec4::select(open, d, told))
+        } else if told.cmpeq(Vec4::INFINITY).all() {
+            continue;
+        } else {
+            Some(told)
+        };
+        each(v * columns + square.u.0..v * columns + square.u.1, at, distances);
+    }
+}
