@@ -169,6 +169,20 @@ pub fn trace(
     cube_loop.run(field, &Sight::new(scene, view, &field.factors), false).1
 }
 
+/// Samples of a part of the rays, and visits to cubes, side by side.
+fn gone_through(
+    entry: &SparseEntry,
+    scene: &Scene,
+    view: &View,
+    prepared: &Prepared,
+    pixels: Pixels,
+) -> (Sampled, CubeTrace) {
+    rayon::join(
+        || Sampled::new(&prepared.field, scene, view),
+        || trace(entry, scene, view, &prepared.field, pixels),
+    )
+}
+
 /// Renders a frame on an accelerator.
 ///
 /// # Errors
@@ -180,8 +194,7 @@ pub fn accelerated(
     prepared: &Prepared,
     pixels: Pixels,
 ) -> Result<TensorfFrame, EngineError> {
-    let sampled = Sampled::new(&prepared.field, scene, view);
-    let trace = trace(entry, scene, view, &prepared.field, pixels);
+    let (sampled, trace) = gone_through(entry, scene, view, prepared, pixels);
     priced(entry, scene, prepared, &sampled, &trace)
 }
 
@@ -196,8 +209,7 @@ pub fn explained(
     prepared: &Prepared,
     pixels: Pixels,
 ) -> Result<TensorfFrame, EngineError> {
-    let sampled = Sampled::new(&prepared.field, scene, view);
-    let trace = trace(entry, scene, view, &prepared.field, pixels);
+    let (sampled, trace) = gone_through(entry, scene, view, prepared, pixels);
     let mut result = priced(entry, scene, prepared, &sampled, &trace)?;
     let frame = &result.frame;
     let bound = |relief: SparseRelief| {

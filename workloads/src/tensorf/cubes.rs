@@ -363,7 +363,8 @@ impl CubeLoop {
             return visit;
         }
         let (centre, radius) = field.cubes.ball(cube as usize);
-        let (every, step) = (tile.every, field.step());
+        let (low, high) = field.cubes.bounds(cube as usize);
+        let (every, step, n) = (tile.every, field.step(), field.cubes.per_axis() as f32);
         // Rays that cross the ball lie in the square, but may be few of it.
         let outline = if visit.pixels > LARGE { sight.outline(centre, radius) } else { None };
         let (from, to) = narrowed((from, to), outline);
@@ -387,7 +388,8 @@ impl CubeLoop {
                     visit.tested += 1;
                     let distance = ray.sample(k, step);
                     let at = ray.at(distance);
-                    if distance >= ray.far || field.cubes.number(at) != cube as usize {
+                    let inside = (at * n).cmpge(low) & (at * n).cmplt(high);
+                    if distance >= ray.far || !inside.all() {
                         continue;
                     }
                     visit.points += 1;

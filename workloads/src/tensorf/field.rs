@@ -125,7 +125,7 @@ struct Taps {
 #[inline]
 fn between(at: f32, size: usize) -> (usize, usize, f32) {
     let at = at.clamp(0.0, 1.0) * (size - 1) as f32;
-    let first = (at as usize).min(size.saturating_sub(2));
+    let first = (at as i32 as usize).min(size.saturating_sub(2));
     (first, (first + 1).min(size - 1), at - first as f32)
 }
 

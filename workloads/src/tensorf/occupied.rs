@@ -70,8 +70,23 @@ impl Cubes {
     #[inline]
     pub(super) fn number(&self, at: Vec3) -> usize {
         let n = self.per_axis as usize;
-        let axis = |v: f32| ((v * n as f32) as usize).min(n - 1);
+        let axis = |v: f32| ((v * n as f32).max(0.0) as i32 as usize).min(n - 1);
         (axis(at.z) * n + axis(at.y)) * n + axis(at.x)
+    }
+
+    /// Bounds of the points that belong to a cube, in cubes along an axis: what [`Self::number`] rounds to it.
+    #[inline]
+    pub(super) fn bounds(&self, number: usize) -> (Vec3, Vec3) {
+        let last = self.per_axis as usize - 1;
+        let axis = |place: usize| {
+            let (low, high) = (place as f32, (place + 1) as f32);
+            (
+                if place == 0 { f32::NEG_INFINITY } else { low },
+                if place == last { f32::INFINITY } else { high },
+            )
+        };
+        let [x, y, z] = self.place(number).map(axis);
+        (Vec3::new(x.0, y.0, z.0), Vec3::new(x.1, y.1, z.1))
     }
 
     /// Whether the cube around a point holds something.
@@ -172,6 +187,22 @@ mod tests {
     use super::*;
     use crate::scene::Scene;
     use crate::tensorf::{Field, Synthetic};
+
+    /// Bounds of a cube hold the points whose number it is, and no others.
+    #[test]
+    fn points_lie_in_the_bounds_of_their_cube() {
+        let cubes = Cubes { per_axis: 5, full: vec![true; 125] };
+        for i in 0..2_000 {
+            let at = Vec3::from(crate::samples::scattered(i)) * 1.4 - 0.2;
+            // Some on borders between cubes.
+            let at = if i % 3 == 0 { (at * 5.0).round() / 5.0 } else { at };
+            let own = (0..125).filter(|cube| {
+                let (low, high) = cubes.bounds(*cube);
+                ((at * 5.0).cmpge(low) & (at * 5.0).cmplt(high)).all()
+            });
+            assert_eq!(own.collect::<Vec<_>>(), [cubes.number(at)], "{at}");
+        }
+    }
 
     /// Spreading axis by axis gives what marking the surroundings of each dense texel gives.
     #[test]
