@@ -249,7 +249,8 @@ fn lattice<N: Number>(at: Point<N>) -> N {
 
 /// A figure of balls with a rough skin on a plinth.
 fn statue<N: Number>(at: Point<N>) -> N {
-    let bumps = (at.x * 60.0).sin() * 0.006 * (at.y * 55.0 + 1.0).sin() * (at.z * 62.0 + 2.0).sin();
+    let bumps =
+        (at.x * 60.0).sine() * 0.006 * (at.y * 55.0 + 1.0).sine() * (at.z * 62.0 + 2.0).sine();
     let body = ball(at, [0.5, 0.45, 0.5], 0.19);
     let head = ball(at, [0.52, 0.68, 0.5], 0.1);
     let arm = ball(at, [0.68, 0.5, 0.55], 0.08);

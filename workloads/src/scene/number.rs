@@ -37,7 +37,7 @@ pub trait Number:
     fn sqrt(self) -> Self;
     /// Sine.
     #[must_use]
-    fn sin(self) -> Self;
+    fn sine(self) -> Self;
     /// How many.
     const LANES: usize;
     /// One of them.
@@ -81,7 +81,7 @@ impl Number for f32 {
         self.sqrt()
     }
     #[inline]
-    fn sin(self) -> Self {
+    fn sine(self) -> Self {
         libm::sinf(self)
     }
     const LANES: usize = 1;
@@ -121,7 +121,7 @@ impl Number for Vec4 {
         Self::new(self.x.sqrt(), self.y.sqrt(), self.z.sqrt(), self.w.sqrt())
     }
     #[inline]
-    fn sin(self) -> Self {
+    fn sine(self) -> Self {
         let of = libm::sinf;
         Self::new(of(self.x), of(self.y), of(self.z), of(self.w))
     }

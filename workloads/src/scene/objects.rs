@@ -247,7 +247,7 @@ fn balls<N: Number>(p: Point<N>) -> N {
         x - number.max(N::of(first)).min(N::of(last)) * PITCH
     };
     let own = Point { x: fold(p.x, -1.5, 1.5), y: p.y, z: fold(p.z, -1.0, 1.0) };
-    let dents = (own.x * 26.0).sin() * 0.012 * (own.y * 24.0).sin() * (own.z * 25.0).sin();
+    let dents = (own.x * 26.0).sine() * 0.012 * (own.y * 24.0).sine() * (own.z * 25.0).sine();
     let skin = ball(own, [0.0, 0.0, 0.0], 0.25) + dents;
     // Dents are as steep as a third; a smaller step keeps the distance a bound.
     (skin * 0.75).min(drum(own, [0.0, -0.26, 0.0], 0.2, 0.02))
@@ -257,7 +257,7 @@ fn balls<N: Number>(p: Point<N>) -> N {
 fn microphone<N: Number>(p: Point<N>) -> N {
     let head = ball(p, [0.3, 0.62, 0.1], 0.36);
     // A grille: what is left of the shell between holes.
-    let d = p.from([0.3, 0.62, 0.1]).map(|v| (v * 40.0).sin());
+    let d = p.from([0.3, 0.62, 0.1]).map(|v| (v * 40.0).sine());
     let waves = d.x * d.y * d.z;
     let grille = (head.abs() - 0.015 + waves * 0.01) * 0.7;
     let band = ring(p, [0.3, 0.62, 0.1], 0.36, 0.035);
@@ -272,7 +272,7 @@ fn microphone<N: Number>(p: Point<N>) -> N {
 
 /// A ship under bare poles in a disc of water.
 fn ship<N: Number>(p: Point<N>) -> N {
-    let waves = (p.x * 9.0 + 0.5).sin() * 0.018 * (p.z * 11.0).sin();
+    let waves = (p.x * 9.0 + 0.5).sine() * 0.018 * (p.z * 11.0).sine();
     let water = drum(p, [0.0, -0.52, 0.0], 1.34, 0.12) + waves;
     let m = mirrored_z(p);
     let hull = rod(p, [-0.6, -0.3, 0.0], [0.62, -0.3, 0.0], 0.2)
