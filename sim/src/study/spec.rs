@@ -243,6 +243,12 @@ pub struct Figure {
     pub at: BTreeMap<String, toml::Value>,
     /// What y says, with its unit.
     pub label: String,
+    /// What x says; the axis' path unless given.
+    #[serde(default)]
+    pub x_label: Option<String>,
+    /// What stands before the steps of series where lines are named, such as "blocks of".
+    #[serde(default)]
+    pub series_label: Option<String>,
     /// How it is drawn.
     #[serde(default)]
     pub kind: Kind,

@@ -122,9 +122,13 @@ fn svg(outcome: &Outcome, figure: &study::Figure) -> Result<String, FigureError>
             continue;
         };
         let names: Vec<&str> = figure.series.iter().filter_map(|axis| row.setting(axis)).collect();
+        let names = match &figure.series_label {
+            Some(before) => format!("{before} {}", names.join(", ")),
+            None => names.join(", "),
+        };
         // With the digits of the data beside it, so that the figure can be drawn from them again.
         let value = format!("{value:.6}");
-        rows.push((rows.len() + 1, vec![step.to_owned(), names.join(", "), value]));
+        rows.push((rows.len() + 1, vec![step.to_owned(), names, value]));
     }
     if rows.is_empty() {
         return Err(FigureError::Empty(format!("no system has the metric \"{}\"", figure.y)));
@@ -134,7 +138,7 @@ fn svg(outcome: &Outcome, figure: &study::Figure) -> Result<String, FigureError>
         x: some("step"),
         y: some("value"),
         by: some("series"),
-        x_title: some(&figure.x),
+        x_title: some(figure.x_label.as_ref().unwrap_or(&figure.x)),
         y_title: some(&figure.label),
         log: figure.log,
         ..Options::default()
