@@ -55,6 +55,7 @@ const PARSED: &[(&str, &str)] = &[
     ),
     ("lumacycle explore sim/spaces/equal-area.toml", "prices a frame of NeRF for each as well"),
     ("lumacycle explore sim/spaces/ngpc-scaling.toml", "prices two frames of NeRF at full size"),
+    ("lumacycle plot tornado rtnerf.json", "needs what `validate rtnerf` writes"),
     ("lumacycle plot pareto DIR/results.csv", "needs all points of a space that ships"),
     (
         "lumacycle run tensorf --accelerator rt-nerf-edge --scene digger",

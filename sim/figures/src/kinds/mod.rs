@@ -70,6 +70,7 @@ impl Kind {
             Self::Roofline => &["kernels", "results"],
             Self::Breakdown => &["parts", "classes"],
             Self::Levels => &["levels"],
+            Self::Tornado => &["free", "rows"],
             _ => &["frames", "results", "rows"],
         }
     }

@@ -1,5 +1,5 @@
-//! What ten per cent less and more of each parameter changes, the largest effect on top; reads
-//! `sensitivities.csv` of an exploration.
+//! What ten per cent less and more of each parameter changes, or the ends of its range, the largest effect on
+//! top; reads `sensitivities.csv` of an exploration, or the free parameters of `validate rtnerf`.
 
 use super::{Figure, Options, data, numeric};
 use crate::canvas::Rect;
@@ -11,9 +11,15 @@ use crate::{FigureError, Table, Theme};
 const SHOWN: usize = 20;
 
 pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Figure, FigureError> {
-    let parameter = table.need(&["parameter"])?;
+    let parameter = table.need(&["parameter", "name"])?;
     let metric = table.any(&["metric"]);
-    let (less, more) = (table.need(&["minus_10_pct"])?, table.need(&["plus_10_pct"])?);
+    let less = table.need(&["minus_10_pct", "low_pct"])?;
+    let more = table.need(&["plus_10_pct", "high_pct"])?;
+    let steps = if table.any(&["minus_10_pct"]).is_some() {
+        ["−10 %", "+10 %"]
+    } else {
+        ["low end", "high end"]
+    };
     let mut notes = Vec::new();
     // At the end of its range a parameter has one neighbour only.
     let either = |row: &usize| [less, more].iter().any(|c| table.number(*row, *c).is_some());
@@ -46,7 +52,7 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
     let most = rows.iter().map(|row| size(*row)).fold(0.0, f64::max).max(0.1) * 1.08;
     let names: Vec<String> =
         rows.iter().rev().map(|row| table.text(*row, parameter).to_owned()).collect();
-    let legend = [("−10 %", 1), ("+10 %", 0)].map(|(name, place)| Entry {
+    let legend = [(steps[0], 1), (steps[1], 0)].map(|(name, place)| Entry {
         name: name.to_owned(),
         place,
         key: Key::Box,
@@ -77,7 +83,7 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
     let line = [(zero, chart.area.y), (zero, chart.area.bottom())];
     chart.guide(&line, "");
     let data = data(
-        &["parameter", "metric", "minus_10_pct", "plus_10_pct"],
+        &["parameter", "metric", &table.header[less], &table.header[more]],
         rows.iter().map(|row| {
             vec![
                 table.text(*row, parameter).to_owned(),
@@ -118,5 +124,9 @@ mod tests {
         assert_eq!(one.notes, ["1 of 3 rows left out: no number"]);
         assert_eq!(one.data.lines().count(), 3);
         assert!(drawn(b"parameter,metric,minus_10_pct,plus_10_pct\na,fps,,NaN\n").is_err());
+        // Ends of ranges, as validation lists them.
+        let ends =
+            drawn(b"name,metric,low_pct,high_pct\narrays,fps,-37,20\ntrees,fps,,0.1\n").unwrap();
+        assert!(ends.svg.contains("high end") && !ends.svg.contains("10 %"));
     }
 }
