@@ -188,8 +188,7 @@ impl Analytic {
     /// Largest optical density there is, per unit length.
     pub const fn densest(self) -> f32 {
         match self {
-            Self::Cloud => 40.0,
-            Self::Room => 40.0,
+            Self::Cloud | Self::Room => 40.0,
             Self::Lattice | Self::Statue => 400.0,
             _ => objects::DENSITY,
         }
