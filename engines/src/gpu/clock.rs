@@ -91,9 +91,34 @@ mod tests {
     use std::convert::Infallible;
 
     use lumacycle_arch::Catalog;
+    use lumacycle_workloads::DType;
+    use lumacycle_workloads::ops::{Gemm, Operation};
     use proptest::prelude::*;
 
     use super::*;
+
+    /// A product of seconds at a board's limit: one call is over before the limit tells, many take as long as
+    /// in the long run, and nothing in between is out of order.
+    #[test]
+    fn the_limit_tells_after_its_delay() {
+        use crate::Engine as _;
+        let gpu = Catalog::embedded().get("a100-pcie-40gb").unwrap().gpu;
+        let gemm = Gemm::new(8192, 8192, 8192, DType::Fp16);
+        let operation = Operation::Gemm(gemm);
+        let time_ns =
+            |options| GpuEngine::new(&gpu).with(options).price(&operation).unwrap().time_ns;
+        let after = |n: f64| time_ns(Options { repeats: Some(n), ..Options::default() });
+        let usual = Some(gpu.clocks.typical.hz());
+        let free = time_ns(Options { clock_hz: usual, ..Options::default() });
+        let settled = time_ns(Options::default());
+        assert!(settled > 1.05 * free, "{settled} {free}");
+        // A tenth of a call does not outlast the delay.
+        assert!(0.1 * free < gpu.power.limit_delay.ns());
+        assert_eq!(after(0.1), free);
+        let times = [0.1, 1.0, 2.0, 5.0, 50.0, 5e4].map(after);
+        assert!(times.is_sorted(), "{times:?}");
+        assert!((times[5] / settled - 1.0).abs() < 1e-3, "{times:?} {settled}");
+    }
 
     proptest! {
         /// Whatever power does with the clock, as long as it rises with it.

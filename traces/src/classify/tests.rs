@@ -234,3 +234,30 @@ fn names_of_both_spellings_are_one_kernel() {
     // Two operands and a result.
     assert!((add.read_bytes / add.write_bytes - 2.0).abs() < 1e-9);
 }
+
+/// A CTA turns a patch of 32 pixels and 32 channels; its grid says how many there are where shapes don't.
+#[test]
+fn layout_changes_have_the_size_of_their_grid_or_of_the_tensor() {
+    let name = "void cudnn::ops::nchwToNhwcKernel<float, float, float, false, true>(int)";
+    let elements = |shapes: &[&[i64]], launch| {
+        let types = vec!["float"; shapes.len()];
+        let found = launched(name, "aten::cudnn_convolution", shapes, &types, &[], launch);
+        let Some(Operation::Streaming(work)) = found.operation else { panic!("no pass") };
+        assert!((work.read_bytes - 4.0 * work.elements).abs() < 1e-3);
+        work.elements
+    };
+    // 14 × 14 pixels are six patches of 32 and a part of one.
+    let tensor = 32.0 * 512.0 * 196.0;
+    let shaped = elements(&[&[32, 512, 14, 14], &[512, 512, 3, 3]], grid(7, 16, 32, 256));
+    assert_eq!(shaped, tensor);
+    let unshaped = elements(&[], grid(7, 16, 32, 256));
+    assert!((unshaped / tensor - 1.0).abs() < 0.1, "{unshaped} {tensor}");
+}
+
+#[test]
+fn sums_over_splits_that_nothing_tells_are_no_known_work() {
+    let name = "void cudnn::cnn::reduce_wgrad_nchw_helper<float, float>(void*)";
+    let found = launched(name, "aten::convolution_backward", &[], &[], &[], grid(2048, 1, 1, 128));
+    assert!(matches!(found.operation, Some(Operation::Unknown(_))), "{found:?}");
+    assert_eq!(found.known, Known::Assumed);
+}
