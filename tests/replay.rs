@@ -192,3 +192,62 @@ fn statistics_of_a_trace() {
     assert_eq!(code(&output), 0);
     insta::assert_snapshot!("trace_stats", stdout(&output));
 }
+
+/// A recording in our own format: `launches` of one kernel with one CTA, each of `ps`, and copies of 64 MB from the host.
+fn short_launches(launches: usize, ps: u64, ranks: u32) -> String {
+    let mut lines = vec![
+        json!({"format": "lumacycle-trace", "version": 1, "rank": 0, "ranks": ranks,
+               "devices": [{"id": 0, "name": "NVIDIA A100-SXM4-80GB", "compute_capability": 80}]}),
+        json!({"launch": 0, "is": {"kind": "kernel", "name": "add",
+               "launch": {"grid": [1, 1, 1], "block": [128, 1, 1], "registers": 16, "shared_bytes": 0},
+               "work": {"streaming": {"class": "elementwise", "elements": 128.0, "read_bytes": 1024.0,
+                        "write_bytes": 512.0, "flops_per_element": 1.0, "contiguous_share": 1.0}}}}),
+        json!({"launch": 1, "is": {"kind": "memcpy", "name": "Memcpy HtoD (Pinned -> Device)", "bytes": 64_000_000}}),
+    ];
+    for index in 0..launches {
+        lines.push(json!({"at": index * 10_000_000, "dur": ps, "run": 0}));
+    }
+    lines.push(json!({"at": launches * 10_000_000, "dur": 5_000_000_000_u64, "run": 1}));
+    lines.iter().map(|line| line.to_string() + "\n").collect()
+}
+
+fn predicted_us(result: &Value, name: &str) -> f64 {
+    let kernels = result[0]["kernels"].as_array().unwrap();
+    let row = kernels.iter().find(|row| row["name"].as_str().unwrap().starts_with(name)).unwrap();
+    row["predicted_us"].as_f64().unwrap()
+}
+
+#[test]
+fn what_every_short_launch_takes_longer_is_added_to_all_of_its_kind() {
+    let folder = folder();
+    let path = write(&folder, "slow.jsonl", short_launches(40, 6_000_000, 1).as_bytes());
+    let result = replay_json(&path, &[]);
+    let modelled = replay_json(&path, &["--launch-floor", "modelled"]);
+    let without = predicted_us(&modelled, "add");
+    assert!(without < 4.0, "{without}");
+    assert!((predicted_us(&result, "add") - 6.0).abs() < 1e-6);
+    // One copy is too few to speak for copies.
+    assert_eq!(predicted_us(&result, "Memcpy"), predicted_us(&modelled, "Memcpy"));
+    let floor = &result[0]["launch_floors"][0];
+    assert_eq!(floor["launches"], 40);
+    assert!((floor["added_us"].as_f64().unwrap() - (6.0 - without)).abs() < 1e-6);
+    assert!(modelled[0].get("launch_floors").is_none());
+    assert_eq!(result[0]["totals"]["unfloored_error_pct"], modelled[0]["totals"]["error_pct"]);
+    // Fewer than twenty say nothing, and launches that are shorter than modelled take nothing away.
+    for (launches, ps) in [(19, 6_000_000), (40, 100_000)] {
+        let path = write(&folder, "other.jsonl", short_launches(launches, ps, 1).as_bytes());
+        assert_eq!(predicted_us(&replay_json(&path, &[]), "add"), without);
+    }
+}
+
+#[test]
+fn ranks_that_copy_at_once_share_their_uplink() {
+    let folder = folder();
+    let alone = write(&folder, "alone.jsonl", short_launches(1, 2_000_000, 1).as_bytes());
+    let among = write(&folder, "among.jsonl", short_launches(1, 2_000_000, 16).as_bytes());
+    let (alone, among) = (replay_json(&alone, &[]), replay_json(&among, &[]));
+    let ratio = predicted_us(&among, "Memcpy") / predicted_us(&alone, "Memcpy");
+    assert!((1.98..2.0).contains(&ratio), "{ratio}");
+    let said = |result: &Value| result[0]["assumptions"].to_string().contains("share an uplink");
+    assert!(said(&among) && !said(&alone));
+}

@@ -308,6 +308,8 @@ section! {
     Link / LinkPartial {
         /// Host link: achieved with pinned memory.
         host: Bandwidth,
+        /// GPUs that share one uplink to the host (ports of a switch), and its bandwidth when they copy at once.
+        host_sharers: u32,
         /// GPU-to-GPU link, all lanes of one GPU (host link where there is none).
         peer: Bandwidth,
         /// Latency of a GPU-to-GPU hop.

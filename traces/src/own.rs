@@ -27,6 +27,8 @@ struct Header {
     version: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rank: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ranks: Option<u32>,
     #[serde(default)]
     devices: Vec<Device>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,6 +51,7 @@ impl Header {
             return Err(("no GPU runs at that clock_hz".to_owned(), help));
         }
         recording.rank = self.rank;
+        recording.ranks = self.ranks;
         recording.devices = self.devices;
         recording.profiled = self.profiled;
         Ok(())
@@ -104,6 +107,7 @@ pub fn write(recording: &Recording, out: &mut impl Write) -> std::io::Result<()>
         format: FORMAT.to_owned(),
         version: VERSION,
         rank: recording.rank,
+        ranks: recording.ranks,
         devices: recording.devices.clone(),
         profiled: recording.profiled,
     }))?;

@@ -162,6 +162,8 @@ pub struct Recording {
     pub name: String,
     /// Rank, where recorded.
     pub rank: Option<i64>,
+    /// Ranks of the job that it belongs to, where recorded.
+    pub ranks: Option<u32>,
     /// Devices that the recording describes.
     pub devices: Vec<Device>,
     /// Distinct launches.

@@ -26,6 +26,8 @@ pub struct TraceRow {
     pub coverage_pct: f64,
     /// Error of the summed time, in percent.
     pub error_pct: f64,
+    /// The same without what the recordings' shortest launches show to be added to each, in percent.
+    pub unfloored_error_pct: f64,
     /// The roofline's error, in percent; none where it has nothing to say.
     pub roofline_error_pct: Option<f64>,
     /// Mean absolute error of launches, weighted by recorded time, in percent.
@@ -52,6 +54,7 @@ struct Sum {
     recorded: f64,
     predicted: f64,
     absolute: f64,
+    floor: f64,
     roofline: (f64, f64),
 }
 
@@ -113,6 +116,7 @@ pub fn run(folder: &Path) -> Result<TraceReport, ValidateError> {
             recorded_ms: sum.recorded,
             coverage_pct: sum.recorded / sum.everything.max(f64::MIN_POSITIVE) * 100.0,
             error_pct: (sum.predicted / sum.recorded - 1.0) * 100.0,
+            unfloored_error_pct: ((sum.predicted - sum.floor) / sum.recorded - 1.0) * 100.0,
             roofline_error_pct: (sum.roofline.0 > 0.0)
                 .then(|| (sum.roofline.1 / sum.roofline.0 - 1.0) * 100.0),
             weighted_ape_pct: sum.absolute / sum.recorded * 100.0,
@@ -132,6 +136,7 @@ fn add(sums: &mut BTreeMap<(String, String), Sum>, result: &lumacycle_sim::repla
             sum.events += kernel.count;
             sum.recorded += recorded;
             sum.predicted += kernel.predicted_us * count / 1e3;
+            sum.floor += kernel.launch_floor_us * count / 1e3;
             sum.absolute += recorded * error.abs() / 100.0;
             if let Some(roofline_us) = kernel.roofline_us {
                 sum.roofline.0 += recorded;

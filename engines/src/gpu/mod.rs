@@ -59,6 +59,8 @@ pub struct Options {
     /// How often the work runs in a row; it repeats for seconds where this is not given. What is over
     /// before the board minds its power limit runs at the usual clock.
     pub repeats: Option<f64>,
+    /// Whether the GPUs that share an uplink to the host copy at the same time, as ranks of one job do.
+    pub neighbours_copy: bool,
     /// A resource that is to be this much faster (1.1 = 10 % more of it), for sensitivities.
     pub relief: Option<(Resource, f64)>,
 }

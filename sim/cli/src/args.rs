@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use lumacycle_sim::replay::LaunchFloor;
 
 pub use explore::{Dispatch, ExploreAction, ExploreArgs, StudyArgs};
 pub use figures::{ExplainArgs, FiguresArgs, PlotArgs, PlotKind};
@@ -170,6 +171,9 @@ pub struct ReplayArgs {
     /// The GPU that recorded, where the trace does not name it
     #[arg(long, value_name = "NAME")]
     pub recorded_gpu: Option<String>,
+    /// What to add to each launch: what the recording's shortest launches take beyond the model's, or nothing
+    #[arg(long, value_name = "FROM", default_value = "recorded")]
+    pub launch_floor: FloorArg,
     #[command(flatten)]
     pub select: SelectArgs,
     #[command(flatten)]
@@ -185,6 +189,24 @@ pub struct ReplayArgs {
     /// Rows of the kernel table (0 = all)
     #[arg(long, value_name = "N", default_value_t = 15)]
     pub top: usize,
+}
+
+/// Where the least time of a launch comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FloorArg {
+    /// The recording
+    Recorded,
+    /// The catalogue alone
+    Modelled,
+}
+
+impl From<FloorArg> for LaunchFloor {
+    fn from(from: FloorArg) -> Self {
+        match from {
+            FloorArg::Recorded => Self::Recorded,
+            FloorArg::Modelled => Self::Modelled,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

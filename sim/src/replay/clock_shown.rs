@@ -38,10 +38,12 @@ pub(super) fn remark(kernels: &[KernelRow], clock_mhz: f64) -> Option<String> {
     let mut shown: Vec<(f64, f64, u64)> = kernels
         .iter()
         .filter(|row| row.error_pct.is_some() && row.bound_by.is_some_and(follows))
-        .filter(|row| row.predicted_us > 0.0 && row.recorded_us > 0.0)
         .map(|row| {
-            (row.recorded_us / row.predicted_us, row.recorded_us * row.count as f64, row.count)
+            let (recorded, floor) = (row.recorded_us, row.launch_floor_us);
+            (recorded - floor, row.predicted_us - floor, recorded * row.count as f64, row.count)
         })
+        .filter(|(recorded, predicted, ..)| *predicted > 0.0 && *recorded > 0.0)
+        .map(|(recorded, predicted, weight, count)| (recorded / predicted, weight, count))
         .collect();
     let launches: u64 = shown.iter().map(|(.., count)| count).sum();
     if launches < FEWEST {
@@ -79,6 +81,7 @@ mod tests {
             count,
             recorded_us,
             predicted_us,
+            launch_floor_us: 0.0,
             error_pct: Some(0.0),
             roofline_us: None,
             bound_by: Some(bound),

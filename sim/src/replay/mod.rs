@@ -6,6 +6,7 @@
 //! or fallen behind at another speed.
 
 mod clock_shown;
+pub mod floor;
 mod graph;
 mod resources;
 pub mod result;
@@ -21,6 +22,8 @@ use rayon::prelude::*;
 
 use crate::schedule;
 use crate::span::Span;
+use floor::Floors;
+pub use floor::{FloorRow, LaunchFloor};
 pub use result::{ClassRow, KernelRow, KnownRow, ReplayResult, Totals};
 pub use select::{Selection, SelectionError};
 
@@ -34,6 +37,8 @@ pub struct ReplayOptions<'a> {
     /// Whether to tell what a tenth more of each resource saves, not only of those that bind: each launch is priced
     /// once more for each that it uses.
     pub every_resource: bool,
+    /// What is added to each launch.
+    pub launch_floor: LaunchFloor,
 }
 
 impl ReplayOptions<'_> {
@@ -91,14 +96,16 @@ struct Priced {
     roofline_ns: Option<f64>,
     /// Time spent waiting for others, carried over from the recording.
     waiting_ns: f64,
-    /// Constant power over that time, in picojoules.
+    /// What the recording's shortest launches take beyond the model's.
+    floor_ns: f64,
+    /// Constant power over both, in picojoules.
     waiting_pj: f64,
 }
 
 impl Priced {
     /// Duration on the simulated GPU, in nanoseconds; `None` where the recorded one is kept.
     fn time_ns(&self) -> Option<f64> {
-        self.cost.as_ref().map(|cost| cost.time_ns + self.waiting_ns)
+        self.cost.as_ref().map(|cost| cost.time_ns + self.waiting_ns + self.floor_ns)
     }
 
     /// Whether the prediction owes nothing to the recorded duration.
@@ -133,13 +140,16 @@ pub fn replay_with_spans(
     options: ReplayOptions<'_>,
 ) -> Result<(ReplayResult, Vec<Span>), ReplayError> {
     check_capacity(recording, entry)?;
-    let works = works(recording, options);
+    // Ranks of one job copy their inputs at the same time.
+    let mut options = options;
+    options.engine.neighbours_copy |= recording.ranks.is_some_and(|ranks| ranks > 1);
+    let (works, floors) = works(recording, options);
     let free = GpuEngine::new(&entry.gpu).with(options.engine.unlimited());
     let own = own_engine(recording, options);
     let priced = price_all(&works, &free, own.as_ref());
     let limit_w = free.with(options.engine).power_limit_w();
     if options.engine.clock_hz.is_some() || Sums::of(&works, &priced).mean_w() <= limit_w {
-        return run(recording, entry, (&free, &options), &priced);
+        return run(recording, entry, (&free, &options), (&priced, &floors));
     }
     let estimate = |engine: &GpuEngine<'_>| {
         let single = engine.with(engine.options.unlimited());
@@ -148,14 +158,15 @@ pub fn replay_with_spans(
     let (settled, _) = within_limit(&free.with(options.engine), estimate, Sums::mean_w)?;
     let settled = settled.with(settled.options.unlimited());
     let priced = price_all(&works, &settled, own.as_ref());
-    run(recording, entry, (&settled, &options), &priced)
+    run(recording, entry, (&settled, &options), (&priced, &floors))
 }
 
-/// A distinct launch that is run: what it is, how often it was recorded, and the mean, in ns.
+/// A distinct launch that is run: what it is, how often it was recorded, the mean, and what is added to it, in ns.
 struct Work {
     classified: Classified,
     count: u64,
     mean_ns: f64,
+    floor_ns: f64,
 }
 
 /// The GPU that recorded. Inference sees the caches as the simulation does; the clock is its own.
@@ -168,35 +179,49 @@ fn own_engine<'a>(recording: &Recording, options: ReplayOptions<'a>) -> Option<G
     options.recorded_on.map(|entry| GpuEngine::new(&entry.gpu).with(own_options))
 }
 
-/// Classifies and infers. Only what is run: a selection may have left launches without events.
-fn works(recording: &Recording, options: ReplayOptions<'_>) -> Vec<Option<Work>> {
+/// Classifies and infers, and reads the floor of launches off. Only what is run: a selection may have left launches
+/// without events.
+fn works(recording: &Recording, options: ReplayOptions<'_>) -> (Vec<Option<Work>>, Floors) {
     let mut recorded: Vec<(u64, f64)> = vec![(0, 0.0); recording.signatures.len()];
     for event in &recording.events {
         let (count, total_ns) = &mut recorded[event.signature as usize];
         *count += 1;
         *total_ns += event.duration_ps as f64 / 1e3;
     }
+    for (count, ns) in &mut recorded {
+        *ns /= (*count).max(1) as f64;
+    }
     let capability = options.recorded_on.map_or_else(
         || recording.main_device().map_or(0, |device| device.compute_capability),
         |own| own.gpu.gpu.compute_capability,
     );
     let own = own_engine(recording, options);
-    let of = |(signature, &(count, total_ns)): (&Signature, &(u64, f64))| {
-        if count == 0 {
-            return None;
-        }
-        let mean_ns = total_ns / count as f64;
-        let mut classified = classify(signature, capability);
+    let of = |(signature, (count, _)): (&Signature, &(u64, f64))| {
+        (*count > 0).then(|| classify(signature, capability))
+    };
+    let classified: Vec<Option<Classified>> =
+        recording.signatures.par_iter().zip(&recorded).map(of).collect();
+    // Durations of counter runs are at a clock of their own.
+    let plain = recording.profiled.is_none() && options.launch_floor == LaunchFloor::Recorded;
+    let floors = match &own {
+        Some(own) if plain => Floors::of(recording, &recorded, &classified, own),
+        _ => Floors::default(),
+    };
+    let of = |(index, classified): (usize, Option<Classified>)| {
+        let mut classified = classified?;
+        let (count, mean_ns) = recorded[index];
+        let floor_ns = floors.ns(recording.signatures[index].kind, classified.class);
         if classified.known == Known::Assumed
             && let (Some(own), Some(work)) = (&own, &classified.operation)
         {
-            let inferred = infer(own, work, mean_ns);
+            let inferred = infer(own, work, mean_ns - floor_ns);
             classified.known = if inferred.is_some() { Known::Inferred } else { Known::Kept };
             classified.operation = inferred;
         }
-        Some(Work { classified, count, mean_ns })
+        Some(Work { classified, count, mean_ns, floor_ns })
     };
-    recording.signatures.par_iter().zip(&recorded).map(of).collect()
+    let works = classified.into_par_iter().enumerate().map(of).collect();
+    (works, floors)
 }
 
 fn price_all(
@@ -248,7 +273,7 @@ fn run(
     recording: &Recording,
     entry: &Entry,
     (engine, options): (&GpuEngine<'_>, &ReplayOptions<'_>),
-    priced: &[Option<Priced>],
+    (priced, floors): (&[Option<Priced>], &Floors),
 ) -> Result<(ReplayResult, Vec<Span>), ReplayError> {
     for (signature, priced) in recording.signatures.iter().zip(priced) {
         // What was assumed or inferred says nothing about how much memory was allocated.
@@ -261,7 +286,7 @@ fn run(
     }
     let graph = graph::build(recording, priced);
     let ran = schedule::run(&graph);
-    let result = result::assemble(recording, entry, engine, options, priced, &ran);
+    let result = result::assemble(recording, entry, (engine, options), (priced, floors), &ran);
     Ok((result, spans(recording, priced, &ran)))
 }
 
@@ -301,6 +326,7 @@ fn price(engine: &GpuEngine<'_>, own: Option<&GpuEngine<'_>>, work: &Work) -> Pr
         relief: 0.0,
         roofline_ns: None,
         waiting_ns: 0.0,
+        floor_ns: 0.0,
         waiting_pj: 0.0,
     };
     let Some(operation) = &priced.classified.operation else { return priced };
@@ -317,8 +343,10 @@ fn price(engine: &GpuEngine<'_>, own: Option<&GpuEngine<'_>>, work: &Work) -> Pr
                 && let Some(Ok(link)) = own.map(|own| own.price(operation))
             {
                 priced.waiting_ns = (work.mean_ns - link.time_ns).max(0.0);
-                priced.waiting_pj = energy::at_rest(engine, priced.waiting_ns, 0.0).total_pj();
             }
+            priced.floor_ns = work.floor_ns;
+            let still_ns = priced.waiting_ns + priced.floor_ns;
+            priced.waiting_pj = energy::at_rest(engine, still_ns, 0.0).total_pj();
             priced.cost = Some(cost);
         }
         Err(error) => {

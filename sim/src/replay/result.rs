@@ -6,6 +6,7 @@ use lumacycle_traces::{EventKind, Known, Recording, Skipped};
 use lumacycle_workloads::KernelClass;
 use serde::Serialize;
 
+use super::floor::{FloorRow, Floors};
 use super::{Priced, ReplayOptions, clock_shown, resources, timed_alike};
 use crate::VERSION;
 use crate::schedule::{self, Ran};
@@ -58,6 +59,9 @@ pub struct ReplayResult {
     pub assumptions: Vec<String>,
     /// Damage at which reading stopped.
     pub cut: Option<String>,
+    /// What is added to launches of a kind, as the recording's shortest show.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub launch_floors: Vec<FloorRow>,
     /// That the recorded GPU seems to have run at a lower clock, where it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock_remark: Option<String>,
@@ -83,6 +87,8 @@ pub struct Totals {
     pub independent_pct: f64,
     /// Error of the sum over that share, on the recording GPU, in percent.
     pub error_pct: Option<f64>,
+    /// The same without what is added to launches, in percent.
+    pub unfloored_error_pct: Option<f64>,
     /// Energy of the predicted kernels, in mJ.
     pub energy_mj: f64,
     /// That energy over the predicted sum, in W.
@@ -158,6 +164,8 @@ pub struct KernelRow {
     pub recorded_us: f64,
     /// Predicted duration, in µs.
     pub predicted_us: f64,
+    /// Part of it that is added as the recording's shortest launches show, in µs.
+    pub launch_floor_us: f64,
     /// On the recording GPU, in percent.
     pub error_pct: Option<f64>,
     /// A spec-sheet roofline, in µs, where the work is known.
@@ -199,6 +207,8 @@ struct Sum {
     priced_ps: f64,
     /// Recorded and predicted time of what was predicted independently of the recording.
     compared: (f64, f64),
+    /// Part of the second that is added to launches.
+    floor_ps: f64,
     roofline: (f64, f64),
     energy_pj: f64,
 }
@@ -219,6 +229,7 @@ impl Sum {
                 }
                 self.compared.0 += recorded_ps;
                 self.compared.1 += predicted;
+                self.floor_ps += priced.floor_ns * 1e3 * n;
                 if let Some(ns) = priced.roofline_ns {
                     self.roofline.0 += recorded_ps;
                     self.roofline.1 += ns * 1e3 * n;
@@ -255,9 +266,8 @@ const PJ_PER_MJ: f64 = 1e9;
 pub(super) fn assemble(
     recording: &Recording,
     entry: &Entry,
-    engine: &GpuEngine<'_>,
-    options: &ReplayOptions<'_>,
-    priced: &[Option<Priced>],
+    (engine, options): (&GpuEngine<'_>, &ReplayOptions<'_>),
+    (priced, floors): (&[Option<Priced>], &Floors),
     ran: &[Ran],
 ) -> ReplayResult {
     let own = options.is_own(entry) && timed_alike(recording, engine);
@@ -278,11 +288,17 @@ pub(super) fn assemble(
         entry_of(&mut classes, priced.classified.class).add(count, recorded_ps, priced);
         entry_of(&mut degrees, priced.classified.known).add(count, recorded_ps, priced);
         if let Some(cost) = &priced.cost {
-            let time = cost.time_ns * 1e3 * count as f64;
-            let saved = time * priced.relief;
-            match bound.iter_mut().find(|(resource, ..)| *resource == cost.binding) {
-                Some((_, total, relief)) => (*total, *relief) = (*total + time, *relief + saved),
-                None => bound.push((cost.binding, time, saved)),
+            let n = count as f64;
+            let time = cost.time_ns * 1e3 * n;
+            let floor = (Resource::KernelLaunch, priced.floor_ns * 1e3 * n, 0.0);
+            for (resource, time, saved) in [(cost.binding, time, time * priced.relief), floor] {
+                match bound.iter_mut().find(|(of, ..)| *of == resource) {
+                    Some((_, total, relief)) => {
+                        (*total, *relief) = (*total + time, *relief + saved);
+                    }
+                    None if time > 0.0 => bound.push((resource, time, saved)),
+                    None => {}
+                }
             }
         }
         kernels.push(row(recording, index, priced, count, recorded_ps, own));
@@ -346,7 +362,8 @@ pub(super) fn assemble(
                 tenth_more_saves_pct: saved / predicted_total * 100.0,
             })
             .collect(),
-        assumptions: assumptions(recording, engine, options),
+        assumptions: assumptions(recording, engine, options, floors),
+        launch_floors: floors.0.clone(),
         clock_remark: clock_shown::remark(&kernels, engine.clock_hz() / 1e6),
         resources,
         kernels,
@@ -382,6 +399,7 @@ fn totals(recording: &Recording, ran: &[Ran], all: &Sum, own: bool) -> Totals {
         predicted_busy_ms: busy_ms(recording, &simulated),
         independent_pct: all.compared.0 / all.recorded_ps.max(f64::MIN_POSITIVE) * 100.0,
         error_pct: error_pct(all.compared, own),
+        unfloored_error_pct: error_pct((all.compared.0, all.compared.1 - all.floor_ps), own),
         energy_mj: energy_j * 1e3,
         mean_power_w: if predicted_s > 0.0 { energy_j / predicted_s } else { 0.0 },
         roofline_sum_ms: all.roofline.1 / PS_PER_MS,
@@ -438,6 +456,7 @@ fn row(
         count,
         recorded_us,
         predicted_us,
+        launch_floor_us: priced.floor_ns / 1e3,
         error_pct: error_pct((recorded_us, predicted_us), own && priced.independent()),
         roofline_us: priced.roofline_ns.map(|ns| ns / 1e3),
         bound_by: cost.map(|cost| cost.binding),
@@ -479,6 +498,7 @@ fn assumptions(
     recording: &Recording,
     engine: &GpuEngine<'_>,
     options: &ReplayOptions<'_>,
+    floors: &Floors,
 ) -> Vec<String> {
     let l2 = match engine.options.l2 {
         lumacycle_engines::L2Start::Warm => {
@@ -499,6 +519,13 @@ fn assumptions(
         "energy from events, calibrated on boards from Maxwell to Ada; later ones by their rates under power limits".to_owned(),
     ];
     all.extend(of_profiled(recording, options));
+    all.extend(floors.said());
+    if engine.options.neighbours_copy && engine.gpu.link.host_sharers > 1 {
+        all.push(format!(
+            "ranks copy to and from the host at the same time, and {} GPUs share an uplink",
+            engine.gpu.link.host_sharers
+        ));
+    }
     all.extend(recording.notes.iter().cloned());
     all
 }

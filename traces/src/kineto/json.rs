@@ -127,6 +127,8 @@ impl<'de> Visitor<'de> for Root<'_, '_> {
                 "distributedInfo" => {
                     let value: Value = map.next_value()?;
                     self.0.recording.rank = value.get("rank").and_then(Value::as_i64);
+                    let ranks = value.get("world_size").and_then(Value::as_u64);
+                    self.0.recording.ranks = ranks.and_then(|n| u32::try_from(n).ok());
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;

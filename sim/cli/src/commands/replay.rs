@@ -41,7 +41,12 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
             .or_else(|| recording.main_device().and_then(|device| catalog.get(&device.name).ok()));
         for entry in &gpus {
             let every_resource = args.output.format == Format::Json;
-            let options = ReplayOptions { engine, recorded_on: own.as_ref(), every_resource };
+            let options = ReplayOptions {
+                engine,
+                recorded_on: own.as_ref(),
+                every_resource,
+                launch_floor: args.launch_floor.into(),
+            };
             let (mut result, spans) = replay_with_spans(recording, entry, options)?;
             if args.timeline.is_some() {
                 let rank = recording.rank.map_or_else(String::new, |rank| format!(", rank {rank}"));

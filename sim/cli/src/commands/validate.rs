@@ -293,6 +293,7 @@ fn trace_table(report: &TraceReport) -> String {
         "recorded ms",
         "of all",
         "error of sum",
+        "without floor",
         "roofline's",
         "mean |error| by time",
     ];
@@ -305,6 +306,7 @@ fn trace_table(report: &TraceReport) -> String {
             short(row.recorded_ms),
             format!("{:.0} %", row.coverage_pct),
             percent(Some(row.error_pct)),
+            percent(Some(row.unfloored_error_pct)),
             percent(row.roofline_error_pct),
             format!("{:.1} %", row.weighted_ape_pct),
         ]);
