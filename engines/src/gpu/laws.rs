@@ -203,6 +203,10 @@ fn warmth_never_slows(gpu: &Gpu, operation: &Operation) -> Result<(), TestCaseEr
     let warm = price(gpu, Options::default(), operation).time_ns;
     let cold = price(gpu, Options { l2: L2Start::Cold, ..Options::default() }, operation);
     prop_assert!(warm <= cold.time_ns * CHOICE);
+    // Results of others that have to leave L2 are the whole difference to repetition.
+    let sequence = price(gpu, Options { l2: L2Start::InSequence, ..Options::default() }, operation);
+    prop_assert!(warm <= sequence.time_ns * CHOICE);
+    prop_assert!(sequence.time_ns <= cold.time_ns * CHOICE);
     Ok(())
 }
 

@@ -38,6 +38,9 @@ pub enum L2Start {
     /// chain of layers: it is there as far as it fits.
     #[default]
     Warm,
+    /// What the kernel reads was written just before, and is there as far as it fits; what it writes replaces other
+    /// results that nobody has written back yet, as in a profile, whose launches write to one buffer after another.
+    InSequence,
     /// Nothing.
     Cold,
 }

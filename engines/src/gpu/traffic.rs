@@ -80,11 +80,14 @@ pub fn movement(
 ) -> Movement {
     let ctas = kernel_ctas(kernel).max(1) as f64;
     let warm = match l2 {
-        L2Start::Warm => kept_in_l2(gpu, kernel.footprint_bytes()),
+        L2Start::Warm | L2Start::InSequence => kept_in_l2(gpu, kernel.footprint_bytes()),
         L2Start::Cold => 0.0,
     };
     // Lines that stay dirty in L2 are written back after the kernel has ended.
-    let written_back = 1.0 - kept_in_l2(gpu, kernel.footprint_bytes());
+    let written_back = match l2 {
+        L2Start::InSequence => 1.0,
+        _ => 1.0 - kept_in_l2(gpu, kernel.footprint_bytes()),
+    };
     let mut total = Movement::default();
     let (mut reads, mut read_dram, mut read_l1) = (0.0, 0.0, 0.0);
     for stage in &kernel.stages {
@@ -112,7 +115,7 @@ pub fn movement(
             total.traffic.l2_bytes += l2_bytes;
             let resident = matches!(stream.pattern, Pattern::L2Resident | Pattern::Crowded { .. });
             let warm = match (&stream.pattern, l2) {
-                (Pattern::Gathered(addresses), L2Start::Warm) => {
+                (Pattern::Gathered(addresses), L2Start::Warm | L2Start::InSequence) => {
                     warm.min(kept_in_l2(gpu, addresses.reuse_bytes() as f64))
                 }
                 _ => warm,

@@ -55,7 +55,8 @@ pub fn copy(engine: &GpuEngine<'_>, transfer: &Transfer) -> Cost {
     let dram = |bytes: f64, write_share| {
         bytes / gpu.stream_bytes_per_s(write_share) / engine.memory_scale() * 1e9
     };
-    let sharers = if engine.options.neighbours_copy { f64::from(gpu.link.host_sharers) } else { 1.0 };
+    let sharers =
+        if engine.options.neighbours_copy { f64::from(gpu.link.host_sharers) } else { 1.0 };
     let host = (Resource::HostLink, sharers * link(gpu.link.host.bytes_per_s()));
     let fixed = gpu.launch.memory_operation.ns();
     let (class, service, traffic) = match transfer.kind {

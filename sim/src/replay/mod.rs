@@ -142,6 +142,9 @@ pub fn replay_with_spans(
     check_capacity(recording, entry)?;
     // Ranks of one job copy their inputs at the same time.
     let mut options = options;
+    if options.engine.l2 == L2Start::Warm {
+        options.engine.l2 = L2Start::InSequence;
+    }
     options.engine.neighbours_copy |= recording.ranks.is_some_and(|ranks| ranks > 1);
     let (works, floors) = works(recording, options);
     let free = GpuEngine::new(&entry.gpu).with(options.engine.unlimited());

@@ -504,6 +504,9 @@ fn assumptions(
         lumacycle_engines::L2Start::Warm => {
             "L2 holds what a kernel touches at its start as far as it fits"
         }
+        lumacycle_engines::L2Start::InSequence => {
+            "L2 holds what a kernel reads at its start as far as it fits; what it writes is written back"
+        }
         lumacycle_engines::L2Start::Cold => "L2 is empty at the start of each kernel",
     };
     let mhz = engine.clock_hz() / 1e6;

@@ -37,6 +37,10 @@ const DIMENSION: PerElement = PerElement { fp32: 3.0, int32: 4.0, control: 1.0, 
 const OFFSET: PerElement = PerElement { fp32: 0.0, int32: 1.0, control: 3.0, chain: 6.0 };
 const ADDRESS: f64 = 2.0;
 
+/// Instructions that fetch a constant each where arithmetic cannot read them (`sm_90`, the same kernels): sizes and strides of
+/// each dimension, beside a stride per operand, and addresses.
+const CONSTANTS: (f64, f64) = (0.9, 3.0);
+
 /// For each operand of kernels that convert types as they go: `fetch_and_cast` and `cast_and_store`
 /// find the type among a dozen by comparisons and a table of branch targets in constant memory.
 const CAST: PerElement = PerElement { fp32: 4.0, int32: 8.0, control: 5.0, chain: 25.0 };
@@ -240,6 +244,7 @@ pub(super) fn classify(launched: &Launched<'_>) -> Option<Classified> {
     let casts = plain && casts(name);
     let operands = tensors.unwrap_or(2).max(1) as f64;
     let mut work = PerElement { fp32: 1.0, int32: 2.0, control: 0.0, chain: 10.0 };
+    let mut constants = 0.0;
     if strided {
         let folded = launched
             .operator
@@ -250,6 +255,7 @@ pub(super) fn classify(launched: &Launched<'_>) -> Option<Classified> {
         work.int32 += DIMENSION.int32 * dimensions + OFFSET.int32 + ADDRESS * operands;
         work.control += DIMENSION.control * dimensions + OFFSET.control;
         work.chain += DIMENSION.chain * dimensions + OFFSET.chain;
+        constants = (CONSTANTS.0 + operands) * dimensions + CONSTANTS.1;
     }
     if casts {
         work.fp32 += CAST.fp32 * operands;
@@ -266,6 +272,7 @@ pub(super) fn classify(launched: &Launched<'_>) -> Option<Classified> {
         sfu_per_element: special_functions(name),
         int_per_element: work.int32,
         control_per_element: work.control,
+        constants_per_element: constants,
         chain: work.chain,
         vector_bytes: if plain { word } else { 16.0 },
         // Stores that may alias the next loads, and conversions, wait for each element.

@@ -38,6 +38,10 @@ pub struct Streaming {
     /// Branches and other control instructions per element.
     #[serde(default)]
     pub control_per_element: f64,
+    /// Words of constant memory per element that instructions of their own fetch where arithmetic cannot read them, from
+    /// compute capability 9.0 on (sizes and strides of index arithmetic).
+    #[serde(default)]
+    pub constants_per_element: f64,
     /// Dependent instructions of a step beyond its arithmetic.
     #[serde(default = "chain")]
     pub chain: f64,
@@ -81,6 +85,7 @@ impl Streaming {
             sfu_per_element: 0.0,
             int_per_element: 2.0,
             control_per_element: 0.0,
+            constants_per_element: 0.0,
             chain: chain(),
             vector_bytes: full_vector(),
             elements_at_once: ELEMENTS_PER_THREAD,
@@ -91,22 +96,30 @@ impl Streaming {
 
     /// The launch for a target: recorded where it fits, else the default shape.
     pub fn kernel(&self, target: &Target) -> Kernel {
-        match self.recorded {
+        let launch = match self.recorded {
             // The grid follows the element count, not the device: it carries over.
             Some(recorded) if recorded.launch.shared_bytes <= target.shared_bytes_per_cta => {
-                self.kernel_with(recorded.launch)
+                recorded.launch
             }
-            _ => self.default_kernel(),
-        }
+            _ => self.default_launch(),
+        };
+        let constants =
+            if target.compute_capability >= 90 { self.constants_per_element } else { 0.0 };
+        self.kernel_with(launch, constants)
     }
 
-    /// The default shape.
-    pub(super) fn default_kernel(&self) -> Kernel {
+    fn default_launch(&self) -> Launch {
         let ctas = libm::ceil(self.elements / (f64::from(THREADS) * ELEMENTS_PER_THREAD));
-        self.kernel_with(Launch::linear(ctas as u64, THREADS, 32, 0))
+        Launch::linear(ctas as u64, THREADS, 32, 0)
     }
 
-    fn kernel_with(&self, launch: Launch) -> Kernel {
+    /// The default shape, of work without index arithmetic.
+    pub(super) fn default_kernel(&self) -> Kernel {
+        self.kernel_with(self.default_launch(), 0.0)
+    }
+
+    /// A launch that fetches so many constants per element by instructions of their own.
+    fn kernel_with(&self, launch: Launch, constants: f64) -> Kernel {
         let ctas = launch.ctas() as f64;
         let threads = launch.threads() as f64;
         let warps = launch.warps() as f64;
@@ -127,7 +140,7 @@ impl Streaming {
             fp32: warp_elements * self.flops_per_element.min(1e6),
             sfu: warp_elements * self.sfu_per_element,
             int32: warp_elements * self.int_per_element + warps * 4.0,
-            control: warp_elements * self.control_per_element,
+            control: warp_elements * (self.control_per_element + constants),
             memory: ((read + write) / instruction_bytes).max(streams * warps.min(warp_elements)),
             ..Demand::default()
         };
@@ -163,5 +176,32 @@ impl Streaming {
             then: Vec::new(),
             useful_share: 1.0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From compute capability 9.0 on constants are fetched by instructions that only take an issue slot.
+    #[test]
+    fn constants_cost_slots_where_arithmetic_cannot_read_them() {
+        let strided =
+            Streaming { constants_per_element: 12.0, ..Streaming::new(KernelClass::Copy, 4096.0) };
+        let slots = |compute_capability: u32| {
+            let kernel = strided.kernel(&Target {
+                compute_capability,
+                sm_count: 100,
+                shared_bytes_per_cta: 99 * 1024,
+                tensor_fp16: true,
+                tensor_bf16: true,
+                tensor_tf32: true,
+                tensor_int8: true,
+                tensor_fp8: true,
+            });
+            kernel.per_cta(|stage| stage.demand.control) * kernel.launch.ctas() as f64
+        };
+        assert!(slots(89).abs() < 1e-9);
+        assert!((slots(90) - 12.0 * 4096.0 / 32.0).abs() < 1e-9);
     }
 }

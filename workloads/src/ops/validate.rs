@@ -245,6 +245,7 @@ impl Operation {
                     ("sfu_per_element", s.sfu_per_element),
                     ("int_per_element", s.int_per_element),
                     ("control_per_element", s.control_per_element),
+                    ("constants_per_element", s.constants_per_element),
                     ("chain", s.chain),
                 ])?;
                 if !(0.5..=16.0).contains(&s.vector_bytes) {
