@@ -203,10 +203,9 @@ fn warmth_never_slows(gpu: &Gpu, operation: &Operation) -> Result<(), TestCaseEr
     let warm = price(gpu, Options::default(), operation).time_ns;
     let cold = price(gpu, Options { l2: L2Start::Cold, ..Options::default() }, operation);
     prop_assert!(warm <= cold.time_ns * CHOICE);
-    // Results of others that have to leave L2 are the whole difference to repetition.
+    // Results of others have to leave L2; an empty one has room for results.
     let sequence = price(gpu, Options { l2: L2Start::InSequence, ..Options::default() }, operation);
     prop_assert!(warm <= sequence.time_ns * CHOICE);
-    prop_assert!(sequence.time_ns <= cold.time_ns * CHOICE);
     Ok(())
 }
 
