@@ -437,6 +437,9 @@ pub struct Stage {
     /// Whether a warp uses its pipes one after another (a product, then its softmax, then the
     /// next product) so that only other warps fill the pipes it leaves idle.
     pub in_sequence: bool,
+    /// Whether CTAs that run together come to it at the same time, as at the start and the end of those that all take
+    /// as long: it then moves its bytes while nobody computes.
+    pub in_step: bool,
 }
 
 impl Stage {
@@ -456,6 +459,7 @@ impl Stage {
             shared_round_trips: 0.0,
             barriers: 0.0,
             in_sequence: false,
+            in_step: false,
         }
     }
 }

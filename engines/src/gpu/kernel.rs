@@ -1,11 +1,12 @@
 //! One kernel launch: full waves, the tail, and the device-wide bounds.
 
 use lumacycle_workloads::Kernel;
+use lumacycle_workloads::kernel::Stage;
 
 use super::clock;
 use super::occupancy::occupancy;
 use super::sm::{self, PIPES, SmTime};
-use super::traffic::{self, Movement};
+use super::traffic::{self, Movement, StageMovement};
 use super::{GpuEngine, Options, energy};
 use crate::EngineError;
 use crate::cost::{Energy, KernelCost, Occupancy, Resource, Traffic};
@@ -195,6 +196,7 @@ fn of_waves(
         let resident = libm::ceil(all / sms).clamp(1.0, per_sm);
         let (mut alone, mut working, mut waiting) = (0.0, 0.0, 0.0);
         let mut moved = Traffic::default();
+        let mut bursts_ns = 0.0;
         for &(index, ctas) in &wave.ctas {
             let group = &placed[index];
             let loaded = latency(engine, group, load);
@@ -210,14 +212,30 @@ fn of_waves(
             waiting += (own.waits - loaded).max(0.0) * ctas / all;
             working += set(engine, group, resident, 0.0).cycles * ctas / all;
             moved += group.movement.traffic.times(ctas / group.ctas);
+            bursts_ns += bursts(engine, group, ctas);
         }
         let shared = SharedTime::of(engine, &moved, all).longest();
         // Work on the SMs, work on memory and waiting for it cover each other in part.
         let worked = together(working * to_ns, shared, order);
         let waited = together(worked, waiting * to_ns, order);
-        time += wave.times * waited.max(alone * to_ns);
+        time += wave.times * (waited.max(alone * to_ns) + bursts_ns);
     }
     time
+}
+
+/// Time in which so many CTAs move what they all want at once, before or after they compute.
+fn bursts(engine: &GpuEngine<'_>, group: &Placed<'_>, ctas: f64) -> f64 {
+    let stages = group.kernel.stages.iter().zip(&group.movement.stages);
+    let of = |(stage, moved): (&Stage, &StageMovement)| {
+        let times = ctas * stage.iterations;
+        let traffic = Traffic {
+            l2_bytes: moved.below_l1_bytes * times,
+            dram_read_bytes: moved.dram_read_bytes * times,
+            ..Traffic::default()
+        };
+        SharedTime::of(engine, &traffic, 0.0).longest()
+    };
+    stages.filter(|(stage, _)| stage.in_step).map(of).sum()
 }
 
 fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>], load: f64) -> KernelCost {

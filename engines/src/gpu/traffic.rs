@@ -47,6 +47,8 @@ pub struct StageMovement {
     pub l1_cycles: f64,
     /// Bytes between L1 and L2.
     pub below_l1_bytes: f64,
+    /// Bytes that DRAM reads for it.
+    pub dram_read_bytes: f64,
     /// Share of its bytes that L1 cannot have, as nobody has touched them before.
     pub miss_share: f64,
 }
@@ -126,6 +128,7 @@ pub fn movement(
                     // within the kernel don't.
                     let dram = dram * (1.0 - warm);
                     total.traffic.dram_read_bytes += dram;
+                    demand.dram_read_bytes += dram / times;
                     reads += requested;
                     let l1_share = levels
                         .l1_hits

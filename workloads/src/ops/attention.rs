@@ -210,6 +210,8 @@ impl Attention {
         prologue.dependent_instructions = 100.0;
         prologue.memory_round_trips = 2.0;
         prologue.barriers = 1.0;
+        // Without a mask all CTAs take as long, so a wave starts and ends together.
+        prologue.in_step = !self.causal;
         prologue.streams = vec![Stream::streaming("outer tile", Direction::Read, rows * d * bytes)];
         let mut main = Stage::once("main loop");
         main.iterations = steps;
@@ -245,6 +247,7 @@ impl Attention {
         }
         let mut epilogue = Stage::once("epilogue");
         let written = if self.backward { 2.0 } else { 1.0 };
+        epilogue.in_step = !self.causal;
         epilogue.demand.fp32 = rows * d / 32.0;
         epilogue.demand.memory = 2.0 * rows * d * bytes / 512.0;
         epilogue.streams =

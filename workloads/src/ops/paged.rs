@@ -113,6 +113,8 @@ impl Attention {
         let mut kernel = self.fused(rows, columns, 4, target);
         kernel.variant = format!("paged {rows}x{columns}, {splits} splits");
         for stage in &mut kernel.stages {
+            // Sequences, tiles and splits differ in length.
+            stage.in_step = false;
             match stage.name {
                 "main loop" => {
                     stage.memory_round_trips = 2.0;
