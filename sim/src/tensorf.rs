@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lumacycle_arch::SparseEntry;
 use lumacycle_engines::EngineError;
-use lumacycle_engines::sparse::{self, SparseFrame, SparseRelief, SparseWork};
+use lumacycle_engines::sparse::{self, Renderer, SparseFrame, SparseRelief, SparseWork};
 use lumacycle_workloads::apps::Frame;
 use lumacycle_workloads::rays::View;
 use lumacycle_workloads::samples::SampleSet;
@@ -210,17 +210,16 @@ pub fn explained(
     pixels: Pixels,
 ) -> Result<TensorfFrame, EngineError> {
     let (sampled, trace) = gone_through(entry, scene, view, prepared, pixels);
-    let mut result = priced(entry, scene, prepared, &sampled, &trace)?;
-    let frame = &result.frame;
-    let bound = |relief: SparseRelief| {
-        let work = SparseWork {
-            factors: &prepared.field.factors,
-            encoded: &prepared.encoded,
-            trace: &trace,
-            uniform_steps: sampled.counts.inside,
-            relief: Some(relief),
-        };
-        let faster = sparse::render(&entry.accelerator, &work)?;
+    let renderer = Renderer::new(&entry.accelerator, work(prepared, &sampled, &trace))?;
+    let reliefs: Vec<Option<SparseRelief>> =
+        std::iter::once(None).chain(SparseRelief::ALL.map(Some)).collect();
+    let mut frames: Vec<SparseFrame> = reliefs
+        .par_chunks(renderer.at_once())
+        .flat_map_iter(|reliefs| renderer.frames(reliefs))
+        .collect();
+    let relieved = frames.split_off(1);
+    let frame = frames.swap_remove(0);
+    let bound = |(relief, faster): (SparseRelief, SparseFrame)| {
         let busy =
             |unit| frame.units.iter().find(|row| row.unit == unit).map_or(0.0, |row| row.busy_pct);
         let needed_pct = match relief {
@@ -230,18 +229,18 @@ pub fn explained(
             _ => relief.unit().map_or(0.0, busy),
         };
         let binds = relief.unit() == Some(frame.bound_by);
-        Ok(SparseBound {
+        SparseBound {
             resource: relief.name(),
             bound_ms: if binds { frame.frame_ms } else { 0.0 },
             needed_ms: frame.frame_ms * needed_pct / 100.0,
             tenth_more_saves_pct: (1.0 - faster.frame_ms / frame.frame_ms).max(0.0) * 100.0,
-        })
+        }
     };
     let mut bounds: Vec<SparseBound> =
-        SparseRelief::ALL.par_iter().map(|relief| bound(*relief)).collect::<Result<_, _>>()?;
+        SparseRelief::ALL.into_iter().zip(relieved).map(bound).collect();
     bounds.sort_by(|a, b| b.tenth_more_saves_pct.total_cmp(&a.tenth_more_saves_pct));
-    result.bounds = Some(bounds);
-    Ok(result)
+    let result = told(entry, scene, prepared, &sampled, &trace, frame);
+    Ok(TensorfFrame { bounds: Some(bounds), ..result })
 }
 
 /// The same with visits and samples that are known already.
@@ -255,16 +254,30 @@ pub fn priced(
     sampled: &Sampled,
     trace: &CubeTrace,
 ) -> Result<TensorfFrame, EngineError> {
-    let field = &prepared.field;
-    let work = SparseWork {
-        factors: &field.factors,
+    let frame = sparse::render(&entry.accelerator, &work(prepared, sampled, trace))?;
+    Ok(told(entry, scene, prepared, sampled, trace, frame))
+}
+
+fn work<'a>(prepared: &'a Prepared, sampled: &Sampled, trace: &'a CubeTrace) -> SparseWork<'a> {
+    SparseWork {
+        factors: &prepared.field.factors,
         encoded: &prepared.encoded,
         trace,
         uniform_steps: sampled.counts.inside,
-        relief: None,
-    };
-    let frame = sparse::render(&entry.accelerator, &work)?;
-    Ok(TensorfFrame {
+    }
+}
+
+/// A frame with what it took.
+fn told(
+    entry: &SparseEntry,
+    scene: &Scene,
+    prepared: &Prepared,
+    sampled: &Sampled,
+    trace: &CubeTrace,
+    frame: SparseFrame,
+) -> TensorfFrame {
+    let field = &prepared.field;
+    TensorfFrame {
         accelerator: entry.id.clone(),
         accelerator_name: entry.accelerator.accelerator.name.clone(),
         scene: scene.name.clone(),
@@ -278,7 +291,7 @@ pub fn priced(
         sampling_pct: trace.sampling_pct(),
         bounds: None,
         frame,
-    })
+    }
 }
 
 /// An image of the field, by the loop over cubes, with how much it differs from uniform sampling.

@@ -3,18 +3,20 @@
 //!
 //! Work comes in as visits to cubes in the order in which the renderer really makes them, and as the
 //! sizes of the streams that the encoder really writes. `patches` says what a visit looks up, `residency`
-//! which streams it has to fetch, `pipeline` lets the units work on successive visits side by side
+//! which streams it has to fetch; `renderer` goes through the visits and `pipeline` lets the units work on successive visits side by side
 //! with so many visits between two of them. Left out: conflicts between single words of a bank, and
 //! points that are under way when their pixel is done (a few visits' worth at most).
 
 mod patches;
 mod pipeline;
 mod relief;
+mod renderer;
 mod residency;
 
 use lumacycle_arch::SparseAccelerator;
 use lumacycle_arch::sparse_accelerator::{CubeOrder, StorageRule};
 use lumacycle_workloads::sparse::{Choice, Format};
+use lumacycle_workloads::tensorf::cubes::CubeVisit;
 use lumacycle_workloads::tensorf::{
     CubeLoop, CubeTrace, EncodedFactors, Encoding, Factors, LAYERS, Order, SHADING_MACS,
 };
@@ -22,12 +24,11 @@ use serde::Serialize;
 
 use crate::EngineError;
 use crate::accelerator::parts::tiles;
-use patches::{Patches, VisitUse};
-use pipeline::Pipeline;
-use residency::Residency;
+use patches::VisitUse;
 
 pub use pipeline::UnitUse;
 pub use relief::SparseRelief;
+pub use renderer::Renderer;
 
 /// Units that work side by side, in the order in which a visit passes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -206,23 +207,21 @@ pub struct SparseWork<'a> {
     pub trace: &'a CubeTrace,
     /// Steps inside of the field's box over all rays: what uniform sampling tests.
     pub uniform_steps: f64,
-    /// What there is to be a tenth more of.
-    pub relief: Option<SparseRelief>,
 }
 
-impl SparseWork<'_> {
-    /// How much faster a resource is than described.
-    fn faster(&self, resource: SparseRelief) -> f64 {
-        SparseRelief::faster(self.relief, resource)
-    }
-}
-
-/// Bytes of a cube's place in the list that the geometry unit reads.
-const CUBE_BYTES: f64 = 3.0;
-/// Bytes of a finished pixel.
-const PIXEL_BYTES: f64 = 3.0;
 /// Bytes of an activation.
 const HALF: f64 = 2.0;
+
+/// Renders a frame.
+///
+/// # Errors
+/// When the network does not fit the MAC array or its memories.
+pub fn render(
+    accelerator: &SparseAccelerator,
+    work: &SparseWork<'_>,
+) -> Result<SparseFrame, EngineError> {
+    Ok(Renderer::new(accelerator, *work)?.frame(None))
+}
 
 /// Totals of events.
 #[derive(Debug, Clone, Copy, Default)]
@@ -243,88 +242,22 @@ struct Events {
     active: f64,
 }
 
-/// Renders a frame.
-///
-/// # Errors
-/// When the network does not fit the MAC array or its memories.
-pub fn render(
-    accelerator: &SparseAccelerator,
-    work: &SparseWork<'_>,
-) -> Result<SparseFrame, EngineError> {
-    let passes = passes(accelerator)?;
-    let patches = Patches::new(accelerator, work);
-    let cores = accelerator.accelerator.units as usize;
-    let hz = accelerator.accelerator.clock.hz() * work.faster(SparseRelief::Clock);
-    let memory = &accelerator.memory;
-    // What outstanding requests sustain, what the channel takes, and the core's share of the memory.
-    let latency = memory.latency.ns() * hz / 1e9;
-    let sustained = accelerator.dma.outstanding * memory.granule.bytes() / latency;
-    let share = memory.bandwidth.bytes_per_s() * memory.efficiency / hz / cores as f64
-        * work.faster(SparseRelief::Dram);
-    let channel = sustained.min(accelerator.dma.bytes_per_clock) * work.faster(SparseRelief::Dma);
-    let bytes_per_clock = channel.min(share);
-    let mut cores: Vec<(Pipeline, Residency)> = (0..cores)
-        .map(|_| (Pipeline::new(accelerator), Residency::new(accelerator, work.encoded)))
-        .collect();
-    let resident = cores.first().is_some_and(|(_, residency)| residency.holds_all());
-    let mut events = Events::default();
-    let points: f64 = work.trace.visits.iter().map(|v| f64::from(v.points)).sum();
-    let visits = work.trace.visits.len().max(1) as f64;
-    // Cubes of regions that meet a tile but do not meet it themselves are looked at too.
-    let idle_looks = (work.trace.looked_at as f64 / visits - 1.0).max(0.0);
-    // Each tile goes to the core that is free first.
-    let (mut tile, mut core, mut used) = (0, 0, VisitUse::nothing());
-    for (number, visit) in work.trace.visits.iter().enumerate() {
-        while work.trace.tile_ends.get(tile).is_some_and(|end| *end <= number) {
-            tile += 1;
-            core = free_first(&cores);
-        }
-        let (pipeline, residency) = &mut cores[core];
-        patches.of(visit, &mut used);
-        let looked = CUBE_BYTES * (1.0 + idle_looks);
-        let fetched = residency.fetch(&used) + looked;
-        let stages = stages(accelerator, work, visit, &used, passes, idle_looks, points);
-        let fetch = fetched / bytes_per_clock;
-        pipeline.push([stages[0], fetch, stages[1], stages[2], stages[3]]);
-        events.add(visit, &used, accelerator);
-        events.read_bytes += fetched;
-        events.tests += 1.0 + idle_looks;
+impl Events {
+    fn add(&mut self, visit: &CubeVisit, used: &VisitUse, accelerator: &SparseAccelerator) {
+        let points = f64::from(visit.points);
+        self.tests += f64::from(visit.pixels) + f64::from(visit.tested);
+        self.lookups += used.lookups;
+        self.searches += used.searches;
+        self.reductions += used.reductions;
+        self.interpolation_macs += used.macs;
+        self.shaded += f64::from(visit.shaded);
+        self.points += points;
+        let pixel_bytes = f64::from(accelerator.policy.pixel_bits) / 8.0;
+        self.sram_bytes += used.sram_bytes;
+        self.pixel_bytes += 2.0 * points * pixel_bytes;
+        self.patch_bytes += used.patch_bytes;
+        self.active += points * used.density_components;
     }
-    if !accelerator.policy.from_cubes {
-        events.tests = work.uniform_steps;
-    }
-    let written = work.trace.pixels as f64 * PIXEL_BYTES;
-    let of_core = |(pipeline, _): &(Pipeline, Residency)| {
-        pipeline.cycles() + written / cores.len() as f64 / bytes_per_clock
-    };
-    let cycles = cores.iter().map(of_core).fold(0.0, f64::max)
-        + fill(accelerator, hz) * work.trace.tiles as f64 / cores.len() as f64;
-    let busy = cores.iter().map(of_core).sum::<f64>() / cores.len() as f64;
-    let pipelines: Vec<&Pipeline> = cores.iter().map(|(pipeline, _)| pipeline).collect();
-    let units = Pipeline::usage(&pipelines, cycles);
-    let frame = summed(accelerator, work, &events, cycles, units, passes, resident, written);
-    Ok(SparseFrame { balance_pct: 100.0 * busy / cycles.max(f64::MIN_POSITIVE), ..frame })
-}
-
-/// The core that is done first, of equal ones the first.
-fn free_first(cores: &[(Pipeline, Residency)]) -> usize {
-    let mut first = 0;
-    for (number, (pipeline, _)) in cores.iter().enumerate() {
-        if pipeline.cycles() < cores[first].0.cycles() {
-            first = number;
-        }
-    }
-    first
-}
-
-/// From the first cube of a tile to its first pixel, in clocks.
-fn fill(accelerator: &SparseAccelerator, hz: f64) -> f64 {
-    let array = &accelerator.shading;
-    accelerator.geometry.latency_cycles
-        + accelerator.memory.latency.ns() * hz / 1e9
-        + accelerator.search.latency_cycles.max(accelerator.tree.latency_cycles)
-        + accelerator.interpolation.latency_cycles
-        + f64::from(array.rows + array.columns) * LAYERS.len() as f64
 }
 
 /// Passes of the MAC array for a shaded point.
@@ -375,94 +308,17 @@ fn group_bytes(accelerator: &SparseAccelerator) -> f64 {
     f64::from(array.rows * array.arrays) * 2.0 * widest as f64 * HALF
 }
 
-/// Clocks of geometry, decoding, interpolation and shading for a visit.
-fn stages(
-    accelerator: &SparseAccelerator,
-    work: &SparseWork<'_>,
-    visit: &lumacycle_workloads::tensorf::cubes::CubeVisit,
-    used: &VisitUse,
-    passes: f64,
-    idle_looks: f64,
-    points: f64,
-) -> [f64; 4] {
-    let geometry = &accelerator.geometry;
-    let own = f64::from(visit.points);
-    let geometry = if accelerator.policy.from_cubes {
-        (1.0 + idle_looks) / geometry.cubes_per_clock
-            + f64::from(visit.pixels) / geometry.pixels_per_clock
-            + f64::from(visit.tested) / geometry.samples_per_clock
-    } else {
-        // Every step of every ray asks; what comes of it is here, so its share of them is too.
-        work.uniform_steps * own / points.max(1.0) / geometry.samples_per_clock
-    };
-    let factor = &accelerator.factor_sram;
-    let factor_rate = f64::from(factor.banks * factor.ports) * factor.word.bytes();
-    let faster = |resource| work.faster(resource);
-    let decode = (search_cycles(accelerator, used) / faster(SparseRelief::Search))
-        .max(tree_cycles(accelerator, used) / faster(SparseRelief::Tree))
-        .max(used.sram_bytes / factor_rate / faster(SparseRelief::FactorSram));
-    let pixels = &accelerator.pixel_sram;
-    let pixel_words =
-        libm::ceil(f64::from(accelerator.policy.pixel_bits) / 8.0 / pixels.word.bytes());
-    // Read and written once a point.
-    let pixel_rate = f64::from(pixels.banks * pixels.ports);
-    let interpolation = (used.macs
-        / f64::from(accelerator.interpolation.lanes)
-        / faster(SparseRelief::Interpolation))
-    .max(2.0 * own * pixel_words / pixel_rate / faster(SparseRelief::PixelSram));
-    let shading = f64::from(visit.shaded) * passes
-        / f64::from(accelerator.shading.arrays)
-        / faster(SparseRelief::Shading);
-    [geometry / faster(SparseRelief::Geometry), decode, interpolation, shading]
-}
-
-fn search_cycles(accelerator: &SparseAccelerator, used: &VisitUse) -> f64 {
-    let search = &accelerator.search;
-    used.lookups * patches::clocks_per_lookup(accelerator)
-        / (f64::from(search.units) * search.lookups_per_clock)
-}
-
-fn tree_cycles(accelerator: &SparseAccelerator, used: &VisitUse) -> f64 {
-    (used.searches + used.reductions) / f64::from(accelerator.tree.trees)
-}
-
-impl Events {
-    fn add(
-        &mut self,
-        visit: &lumacycle_workloads::tensorf::cubes::CubeVisit,
-        used: &VisitUse,
-        accelerator: &SparseAccelerator,
-    ) {
-        let points = f64::from(visit.points);
-        self.tests += f64::from(visit.pixels) + f64::from(visit.tested);
-        self.lookups += used.lookups;
-        self.searches += used.searches;
-        self.reductions += used.reductions;
-        self.interpolation_macs += used.macs;
-        self.shaded += f64::from(visit.shaded);
-        self.points += points;
-        let pixel_bytes = f64::from(accelerator.policy.pixel_bits) / 8.0;
-        self.sram_bytes += used.sram_bytes;
-        self.pixel_bytes += 2.0 * points * pixel_bytes;
-        self.patch_bytes += used.patch_bytes;
-        self.search_cycles += search_cycles(accelerator, used);
-        self.tree_cycles += tree_cycles(accelerator, used);
-        self.active += points * used.density_components;
-    }
-}
-
 #[expect(clippy::too_many_arguments, reason = "they are the parts of one result")]
 fn summed(
     accelerator: &SparseAccelerator,
     work: &SparseWork<'_>,
     events: &Events,
-    cycles: f64,
+    (cycles, hz): (f64, f64),
     units: Vec<UnitUse>,
     passes: f64,
     resident: bool,
     written: f64,
 ) -> SparseFrame {
-    let hz = accelerator.accelerator.clock.hz() * work.faster(SparseRelief::Clock);
     let seconds = cycles / hz;
     let cores = f64::from(accelerator.accelerator.units);
     let array = &accelerator.shading;

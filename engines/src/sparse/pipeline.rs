@@ -2,15 +2,13 @@
 //! free, the one before has finished it, and the one behind has room: a tandem queue, worked out
 //! visit by visit, in clocks.
 
-use std::collections::VecDeque;
-
 use lumacycle_arch::SparseAccelerator;
 use serde::Serialize;
 
 use super::SparseUnit;
 
 /// Units in a row.
-const STAGES: usize = SparseUnit::ALL.len();
+pub(super) const STAGES: usize = SparseUnit::ALL.len();
 
 /// What a unit does during a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -25,72 +23,75 @@ pub struct UnitUse {
     pub blocked_pct: f64,
 }
 
-/// Units of one core.
+/// Units of one core, in `N` frames side by side that differ in how fast units are.
 #[derive(Debug, Clone)]
-pub(super) struct Pipeline {
+pub(super) struct Pipeline<const N: usize> {
     /// When each unit has passed its last visit on.
-    free: [f64; STAGES],
-    busy: [f64; STAGES],
-    starved: [f64; STAGES],
-    blocked: [f64; STAGES],
-    /// When each unit started the visits that may still take up room before it.
-    started: [VecDeque<f64>; STAGES],
-    room: usize,
+    free: [[f64; N]; STAGES],
+    busy: [[f64; N]; STAGES],
+    blocked: [[f64; N]; STAGES],
+    /// When each unit started the visits that may still take up room before it, in a circle; zero before the first.
+    started: [Vec<[f64; N]>; STAGES],
+    /// Place of the oldest of them, which the next visit takes.
+    oldest: usize,
 }
 
-impl Pipeline {
+impl<const N: usize> Pipeline<N> {
     pub fn new(accelerator: &SparseAccelerator) -> Self {
         Self::with_room(accelerator.policy.cubes_between_stages as usize)
     }
 
     fn with_room(room: usize) -> Self {
         Self {
-            free: [0.0; STAGES],
-            busy: [0.0; STAGES],
-            starved: [0.0; STAGES],
-            blocked: [0.0; STAGES],
-            started: std::array::from_fn(|_| VecDeque::new()),
-            room: room.max(1),
+            free: [[0.0; N]; STAGES],
+            busy: [[0.0; N]; STAGES],
+            blocked: [[0.0; N]; STAGES],
+            started: std::array::from_fn(|_| vec![[0.0; N]; room.max(1)]),
+            oldest: 0,
         }
     }
 
     /// A visit that takes each unit so many clocks.
-    pub fn push(&mut self, clocks: [f64; STAGES]) {
-        let mut arrived = 0.0;
-        for (stage, clocks) in clocks.into_iter().enumerate() {
-            let start = self.free[stage].max(arrived);
-            self.starved[stage] += start - self.free[stage];
-            let done = start + clocks;
-            self.busy[stage] += clocks;
-            self.started[stage].push_back(start);
-            if self.started[stage].len() > self.room {
-                self.started[stage].pop_front();
-            }
+    pub fn push(&mut self, clocks: [[f64; N]; STAGES]) {
+        let mut arrived = [0.0; N];
+        for (stage, clocks) in clocks.iter().enumerate() {
             // It leaves when the unit behind has started the visit that takes up the last room.
-            let behind = self.started.get(stage + 1);
-            let room = behind.filter(|b| b.len() == self.room).and_then(VecDeque::front);
-            let left = room.map_or(done, |freed| done.max(*freed));
-            self.blocked[stage] += left - done;
-            self.free[stage] = left;
-            arrived = left;
+            let behind = self.started.get(stage + 1).map_or([0.0; N], |behind| behind[self.oldest]);
+            let (free, busy) = (&mut self.free[stage], &mut self.busy[stage]);
+            let (started, blocked) =
+                (&mut self.started[stage][self.oldest], &mut self.blocked[stage]);
+            for lane in 0..N {
+                let start = later(free[lane], arrived[lane]);
+                let done = start + clocks[lane];
+                let left = later(done, behind[lane]);
+                started[lane] = start;
+                busy[lane] += clocks[lane];
+                blocked[lane] += left - done;
+                free[lane] = left;
+            }
+            arrived = *free;
+        }
+        self.oldest += 1;
+        if self.oldest == self.started[0].len() {
+            self.oldest = 0;
         }
     }
 
-    /// Clocks until the last visit has left.
-    pub fn cycles(&self) -> f64 {
-        self.free[STAGES - 1]
+    /// Clocks until the last visit of a frame has left.
+    pub const fn cycles(&self, lane: usize) -> f64 {
+        self.free[STAGES - 1][lane]
     }
 
     /// Mean over cores, of a frame of so many clocks.
-    pub fn usage(pipelines: &[&Self], cycles: f64) -> Vec<UnitUse> {
+    pub fn usage(pipelines: &[&Self], lane: usize, cycles: f64) -> Vec<UnitUse> {
         let all = (cycles * pipelines.len() as f64).max(f64::MIN_POSITIVE);
         let share = |of: &dyn Fn(&Self) -> f64| {
             100.0 * pipelines.iter().map(|pipeline| of(pipeline)).sum::<f64>() / all
         };
         let rows = SparseUnit::ALL.into_iter().enumerate();
         rows.map(|(stage, unit)| {
-            let busy_pct = share(&|p| p.busy[stage]);
-            let blocked_pct = share(&|p| p.blocked[stage]);
+            let busy_pct = share(&|p| p.busy[stage][lane]);
+            let blocked_pct = share(&|p| p.blocked[stage][lane]);
             UnitUse {
                 unit,
                 busy_pct,
@@ -102,17 +103,25 @@ impl Pipeline {
     }
 }
 
+/// The later of two times. Unlike `f64::max` it needs no look for what is no number.
+#[inline]
+fn later(a: f64, b: f64) -> f64 {
+    if a > b { a } else { b }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     fn run(room: usize, visits: &[[f64; STAGES]]) -> f64 {
-        let mut pipeline = Pipeline::with_room(room);
+        let mut pipeline = Pipeline::<2>::with_room(room);
         for visit in visits {
-            pipeline.push(*visit);
+            pipeline.push(visit.map(|clocks| [2.0 * clocks, clocks]));
         }
-        pipeline.cycles()
+        // Twice the clocks take twice the time, side by side as alone.
+        assert_eq!(pipeline.cycles(0), 2.0 * pipeline.cycles(1));
+        pipeline.cycles(1)
     }
 
     #[test]
