@@ -164,6 +164,34 @@ struct Tile {
     open: Vec<u64>,
     /// How many these are.
     left: usize,
+    passing: Passing,
+}
+
+/// Rays that pass a cube, with their points in it.
+#[derive(Default)]
+struct Passing {
+    rays: Vec<Passage>,
+    points: Vec<Vec3>,
+    /// Numbers of the points' samples.
+    samples: Vec<u32>,
+    alphas: Vec<f32>,
+}
+
+struct Passage {
+    pixel: usize,
+    group: usize,
+    /// Samples from first to one behind the last.
+    samples: (u32, u32),
+    /// One behind the last point.
+    end: usize,
+}
+
+impl Passing {
+    fn clear(&mut self) {
+        self.rays.clear();
+        self.points.clear();
+        self.samples.clear();
+    }
 }
 
 impl Tile {
@@ -171,7 +199,16 @@ impl Tile {
         let [columns, rows] = [to.0 - from.0, to.1 - from.1].map(|side| side.div_ceil(every));
         let count = (columns * rows) as usize;
         let (pixels, open) = (Vec::with_capacity(count), vec![u64::MAX; count.div_ceil(64)]);
-        let mut tile = Self { from, to, every, columns, pixels, open, left: count };
+        let mut tile = Self {
+            from,
+            to,
+            every,
+            columns,
+            pixels,
+            open,
+            left: count,
+            passing: Passing::default(),
+        };
         for row in 0..rows {
             for column in 0..columns {
                 let y = tile.first(from.1, 0) + row * every;
@@ -357,7 +394,6 @@ impl CubeLoop {
         trace: &mut CubeTrace,
     ) -> CubeVisit {
         let mut visit = CubeVisit { cube, pixels: 0, rays: 0, tested: 0, points: 0, shaded: 0 };
-        let ends = self.order != Order::Memory;
         visit.pixels = (to.0 - from.0) * (to.1 - from.1);
         if tile.left == 0 {
             return visit;
@@ -368,6 +404,9 @@ impl CubeLoop {
         // Rays that cross the ball lie in the square, but may be few of it.
         let outline = if visit.pixels > LARGE { sight.outline(centre, radius) } else { None };
         let (from, to) = narrowed((from, to), outline);
+        // First where points are, then what is there, then what pixels make of it: all points of a cube are alike.
+        let mut passing = std::mem::take(&mut tile.passing);
+        passing.clear();
         for y in (tile.first(from.1, 0)..to.1).step_by(every as usize) {
             let x = tile.first(from.0, y / every);
             let mut number = tile.number(x, y);
@@ -375,47 +414,79 @@ impl CubeLoop {
             let (group, column) = (x / every, number);
             while let Some(open) = tile.next_open(number, end) {
                 number = open + 1;
-                let pixel = &mut tile.pixels[open];
-                let ray = pixel.ray;
+                let ray = &tile.pixels[open].ray;
                 let Some((enter, leave)) = ray.ball(centre, radius) else { continue };
                 visit.rays += 1;
                 let first = libm::ceilf((enter.max(ray.near) - ray.near) / step) as u32;
                 let last = libm::floorf((leave.min(ray.far) - ray.near) / step);
-                if last < 0.0 {
+                if last < 0.0 || (last as u32) < first {
                     continue;
                 }
-                for k in first..=last as u32 {
-                    visit.tested += 1;
+                let behind = (last as u32).saturating_add(1);
+                for k in first..behind {
                     let distance = ray.sample(k, step);
                     let at = ray.at(distance);
                     let inside = (at * n).cmpge(low) & (at * n).cmplt(high);
-                    if distance >= ray.far || !inside.all() {
-                        continue;
-                    }
-                    visit.points += 1;
-                    let alpha = field.alpha(at);
-                    let weight = alpha * pixel.transmittance;
-                    pixel.transmittance *= 1.0 - alpha;
-                    pixel.opaque += weight;
-                    if (if ends { weight } else { alpha }) > LEAST_WEIGHT {
-                        visit.shaded += 1;
-                        trace.shaded_of[self::group(group + (open - column) as u32, y / every)] +=
-                            1;
-                        if coloured {
-                            pixel.colour += weight * field.colour(at, ray.direction);
-                        }
-                    }
-                    if ends && pixel.transmittance < self.least_transmittance {
-                        tile.close(open);
-                        break;
+                    if distance < ray.far && inside.all() {
+                        passing.points.push(at);
+                        passing.samples.push(k);
                     }
                 }
+                passing.rays.push(Passage {
+                    pixel: open,
+                    group: self::group(group + (open - column) as u32, y / every),
+                    samples: (first, behind),
+                    end: passing.points.len(),
+                });
             }
         }
+        field.alphas(&passing.points, &mut passing.alphas);
+        self.composite(field, coloured, &passing, &mut visit, tile, trace);
+        tile.passing = passing;
         for count in [&mut visit.rays, &mut visit.tested, &mut visit.points, &mut visit.shaded] {
             *count *= every * every;
         }
         visit
+    }
+
+    /// What rays make of a cube's points.
+    fn composite(
+        &self,
+        field: &Field,
+        coloured: bool,
+        passing: &Passing,
+        visit: &mut CubeVisit,
+        tile: &mut Tile,
+        trace: &mut CubeTrace,
+    ) {
+        let ends = self.order != Order::Memory;
+        let mut from = 0;
+        for ray in &passing.rays {
+            let pixel = &mut tile.pixels[ray.pixel];
+            let (first, mut behind) = ray.samples;
+            for point in from..ray.end {
+                visit.points += 1;
+                let alpha = passing.alphas[point];
+                let weight = alpha * pixel.transmittance;
+                pixel.transmittance *= 1.0 - alpha;
+                pixel.opaque += weight;
+                if (if ends { weight } else { alpha }) > LEAST_WEIGHT {
+                    visit.shaded += 1;
+                    trace.shaded_of[ray.group] += 1;
+                    if coloured {
+                        let at = passing.points[point];
+                        pixel.colour += weight * field.colour(at, pixel.ray.direction);
+                    }
+                }
+                if ends && pixel.transmittance < self.least_transmittance {
+                    behind = passing.samples[point] + 1;
+                    tile.close(ray.pixel);
+                    break;
+                }
+            }
+            visit.tested += behind - first;
+            from = ray.end;
+        }
     }
 }
 

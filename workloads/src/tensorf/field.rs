@@ -2,7 +2,8 @@
 
 use glam::{Vec3, Vec4};
 
-use super::{APPEARANCE, AXES, Cubes, DENSITY, DENSITY_SHIFT, Factors, MODES, Mode, THICKNESS};
+use super::opacity::{opacities, opacity};
+use super::{APPEARANCE, AXES, Cubes, DENSITY, Factors, MODES, Mode};
 use crate::rays::View;
 use crate::scene::Scene;
 
@@ -200,6 +201,14 @@ impl Lines {
         opacity(self.feature(factors, factors.in_box(at).to_array()), self.length)
     }
 
+    /// The same at several points.
+    fn alphas(&self, factors: &Factors, at: &[Vec3], alphas: &mut Vec<f32>) {
+        let feature = |at: &Vec3| self.feature(factors, factors.in_box(*at).to_array());
+        alphas.clear();
+        alphas.extend(at.iter().map(feature));
+        opacities(alphas, self.length);
+    }
+
     /// Density feature at a place, in shares of the box.
     fn feature(&self, factors: &Factors, at: [f32; 3]) -> f32 {
         let grid = factors.grid;
@@ -249,6 +258,11 @@ impl Field {
         self.lines.alpha(&self.factors, at)
     }
 
+    /// The same at several points, in the place of what `alphas` held.
+    pub fn alphas(&self, at: &[Vec3], alphas: &mut Vec<f32>) {
+        self.lines.alphas(&self.factors, at, alphas);
+    }
+
     /// Step along a ray, in sides of the field's cube.
     pub const fn step(&self) -> f32 {
         self.step
@@ -268,29 +282,6 @@ impl Field {
         }
         self.factors.network.colour(&all, direction)
     }
-}
-
-/// The feature from which on a step is more opaque than this, as far as numbers tell them apart.
-pub(super) fn feature_of(opacity_above: f32, step: f32) -> f32 {
-    let (mut low, mut high) = (-100.0_f32, 100.0_f32);
-    for _ in 0..40 {
-        let middle = f32::midpoint(low, high);
-        if opacity(middle, step) > opacity_above { high = middle } else { low = middle }
-    }
-    high
-}
-
-/// Opacity of a step with a density feature.
-#[inline]
-pub(super) fn opacity(feature: f32, step: f32) -> f32 {
-    /// Features this far below the shift are empty whatever the step.
-    const EMPTY: f32 = -16.0;
-    let x = feature + DENSITY_SHIFT;
-    if x < EMPTY {
-        return 0.0;
-    }
-    let density = if x > 15.0 { x } else { libm::log1pf(libm::expf(x)) };
-    1.0 - libm::expf(-density * THICKNESS * step)
 }
 
 #[cfg(test)]

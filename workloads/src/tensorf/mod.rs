@@ -17,6 +17,7 @@ pub mod launches;
 mod matter;
 mod network;
 mod occupied;
+mod opacity;
 mod stored;
 mod synthetic;
 pub mod uniform;

@@ -4,7 +4,7 @@
 
 use glam::Vec3;
 
-use super::{DENSITY, Factors, LEAST_ALPHA, Mode, field};
+use super::{DENSITY, Factors, LEAST_ALPHA, Mode, opacity};
 
 /// Which cubes hold something.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,7 +148,7 @@ impl<'a> Places<'a> {
             };
             mode.density_line.as_chunks::<DENSITY>().0.iter().map(of).collect()
         };
-        let least = field::feature_of(LEAST_ALPHA, factors.length());
+        let least = opacity::feature_of(LEAST_ALPHA, factors.length());
         Self { factors, lines: factors.modes.each_ref().map(components), least }
     }
 

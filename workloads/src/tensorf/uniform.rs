@@ -38,6 +38,16 @@ impl UniformCounts {
     }
 }
 
+/// Places of one ray, and what is there.
+#[derive(Default)]
+struct Steps {
+    at: Vec<Vec3>,
+    alphas: Vec<f32>,
+}
+
+/// Steps of a ray that get a density together.
+const TOGETHER: usize = 8;
+
 /// Walks one ray; calls back for each occupied step with its place and weight. Below a transmittance of `least`
 /// weights are taken for zero.
 fn walk(
@@ -45,7 +55,7 @@ fn walk(
     sight: &Sight,
     (x, y): (u32, u32),
     least: f32,
-    counts: &mut UniformCounts,
+    (counts, occupied): (&mut UniformCounts, &mut Steps),
     mut each: impl FnMut(Vec3, Vec3, f32),
 ) {
     let ray = sight.ray(x, y);
@@ -53,7 +63,7 @@ fn walk(
     let steps = field.factors.steps_per_ray();
     counts.rays += 1.0;
     counts.steps += steps as f64;
-    let (mut transmittance, mut hit) = (1.0_f32, false);
+    occupied.at.clear();
     for k in 0..steps as u32 {
         let distance = ray.sample(k, step);
         if distance >= ray.far {
@@ -61,29 +71,37 @@ fn walk(
         }
         counts.inside += 1.0;
         let at = ray.at(distance);
-        if !field.cubes.occupied_at(at) {
-            continue;
+        if field.cubes.occupied_at(at) {
+            occupied.at.push(at);
         }
-        hit = true;
-        counts.occupied += 1.0;
-        let alpha = if transmittance < least { 0.0 } else { field.alpha(at) };
-        let weight = alpha * transmittance;
-        transmittance *= 1.0 - alpha;
-        counts.shaded += f64::from(u8::from(weight > LEAST_WEIGHT));
-        each(at, ray.direction, weight);
     }
-    counts.hits += f64::from(u8::from(hit));
+    let mut transmittance = 1.0_f32;
+    for places in occupied.at.chunks(TOGETHER) {
+        let hidden = transmittance < least;
+        if !hidden {
+            field.alphas(places, &mut occupied.alphas);
+        }
+        for (number, at) in places.iter().enumerate() {
+            let alpha = if transmittance < least { 0.0 } else { occupied.alphas[number] };
+            let weight = alpha * transmittance;
+            transmittance *= 1.0 - alpha;
+            counts.shaded += f64::from(u8::from(weight > LEAST_WEIGHT));
+            each(*at, ray.direction, weight);
+        }
+    }
+    counts.occupied += occupied.at.len() as f64;
+    counts.hits += f64::from(u8::from(!occupied.at.is_empty()));
 }
 
 /// Renders an image.
 pub fn render(field: &Field, sight: &Sight) -> (Image, UniformCounts) {
     let (width, height) = sight.size();
     let mut image = Image::white(width, height);
-    let mut counts = UniformCounts::default();
+    let (mut counts, mut steps) = (UniformCounts::default(), Steps::default());
     for y in 0..height {
         for x in 0..width {
             let (mut colour, mut opaque) = (Vec3::ZERO, 0.0);
-            walk(field, sight, (x, y), 0.0, &mut counts, |at, direction, weight| {
+            walk(field, sight, (x, y), 0.0, (&mut counts, &mut steps), |at, direction, weight| {
                 opaque += weight;
                 if weight > LEAST_WEIGHT {
                     colour += weight * field.colour(at, direction);
@@ -105,12 +123,12 @@ const WINDOW: usize = 1 << 15;
 pub fn count(field: &Field, sight: &Sight) -> (UniformCounts, SampleSet, SampleSet) {
     let (width, height) = sight.size();
     let rows = COUNTED_ROWS.min(height);
-    let mut counts = UniformCounts::default();
+    let (mut counts, mut steps) = (UniformCounts::default(), Steps::default());
     let (mut occupied, mut shaded) = (Vec::new(), Vec::new());
     for row in 0..rows {
         let y = (row * 2 + 1) * height / (rows * 2);
         for x in 0..width {
-            walk(field, sight, (x, y), LEAST_WEIGHT, &mut counts, |at, _, weight| {
+            walk(field, sight, (x, y), LEAST_WEIGHT, (&mut counts, &mut steps), |at, _, weight| {
                 let at = field.factors.in_box(at).to_array();
                 occupied.push(at);
                 if weight > LEAST_WEIGHT {
