@@ -88,24 +88,37 @@ impl<const N: usize> Speeds<N> {
 
     /// Clocks of each unit for a visit.
     fn stages(&self, needed: &Needed, fetched: f64, empty: bool) -> [[f64; N]; STAGES] {
-        let of = |clocks: f64, resource: SparseRelief| {
-            self.faster[resource as usize].map(|more| clocks / more)
-        };
-        let most = |a: [f64; N], b: [f64; N]| std::array::from_fn(|lane| a[lane].max(b[lane]));
+        let of =
+            |clocks: f64, resource: SparseRelief| shared(clocks, &self.faster[resource as usize]);
         let geometry = of(needed.geometry, SparseRelief::Geometry);
-        let fetch = self.bytes_per_clock.map(|rate| fetched / rate);
+        let fetch = shared(fetched, &self.bytes_per_clock);
         if empty {
             return [geometry, fetch, [0.0; N], [0.0; N], [0.0; N]];
         }
-        let decode = most(
-            most(of(needed.search, SparseRelief::Search), of(needed.tree, SparseRelief::Tree)),
-            of(needed.factor_sram, SparseRelief::FactorSram),
-        );
-        let interpolation = most(
-            of(needed.interpolation, SparseRelief::Interpolation),
-            of(needed.pixel_sram, SparseRelief::PixelSram),
-        );
+        let mut decode = of(needed.search, SparseRelief::Search);
+        raise(&mut decode, &of(needed.tree, SparseRelief::Tree));
+        raise(&mut decode, &of(needed.factor_sram, SparseRelief::FactorSram));
+        let mut interpolation = of(needed.interpolation, SparseRelief::Interpolation);
+        raise(&mut interpolation, &of(needed.pixel_sram, SparseRelief::PixelSram));
         [geometry, fetch, decode, interpolation, of(needed.shading, SparseRelief::Shading)]
+    }
+}
+
+/// What takes so long at each rate. (`map` of an array is no loop that becomes vectors.)
+#[inline]
+fn shared<const N: usize>(amount: f64, rates: &[f64; N]) -> [f64; N] {
+    let mut clocks = *rates;
+    for rate in &mut clocks {
+        *rate = amount / *rate;
+    }
+    clocks
+}
+
+/// The longer of two times each.
+#[inline]
+fn raise<const N: usize>(most: &mut [f64; N], other: &[f64; N]) {
+    for (most, other) in most.iter_mut().zip(other) {
+        *most = if *other > *most { *other } else { *most };
     }
 }
 

@@ -9,6 +9,7 @@
 use glam::Vec3;
 use serde::Serialize;
 
+use super::tile::{Passage, Passing, Tile, square};
 use super::{Cubes, Field, Image, LEAST_WEIGHT, Sight};
 
 /// In which order cubes are taken.
@@ -140,121 +141,6 @@ impl CubeTrace {
             points: sum(|v| v.points),
             shaded: sum(|v| v.shaded),
         }
-    }
-}
-
-/// A pixel under way.
-#[derive(Debug, Clone, Copy)]
-struct Pixel {
-    ray: super::Ray,
-    transmittance: f32,
-    colour: Vec3,
-    opaque: f32,
-}
-
-/// A tile of the image.
-struct Tile {
-    from: (u32, u32),
-    to: (u32, u32),
-    /// One pixel of so many along rows and columns is there.
-    every: u32,
-    columns: u32,
-    pixels: Vec<Pixel>,
-    /// Pixels that are not done, a bit each, row by row.
-    open: Vec<u64>,
-    /// How many these are.
-    left: usize,
-    passing: Passing,
-}
-
-/// Rays that pass a cube, with their points in it.
-#[derive(Default)]
-struct Passing {
-    rays: Vec<Passage>,
-    points: Vec<Vec3>,
-    /// Numbers of the points' samples.
-    samples: Vec<u32>,
-    alphas: Vec<f32>,
-}
-
-struct Passage {
-    pixel: usize,
-    group: usize,
-    /// Samples from first to one behind the last.
-    samples: (u32, u32),
-    /// One behind the last point.
-    end: usize,
-}
-
-impl Passing {
-    fn clear(&mut self) {
-        self.rays.clear();
-        self.points.clear();
-        self.samples.clear();
-    }
-}
-
-impl Tile {
-    fn new(sight: &Sight, from: (u32, u32), to: (u32, u32), every: u32) -> Self {
-        let [columns, rows] = [to.0 - from.0, to.1 - from.1].map(|side| side.div_ceil(every));
-        let count = (columns * rows) as usize;
-        let (pixels, open) = (Vec::with_capacity(count), vec![u64::MAX; count.div_ceil(64)]);
-        let mut tile = Self {
-            from,
-            to,
-            every,
-            columns,
-            pixels,
-            open,
-            left: count,
-            passing: Passing::default(),
-        };
-        for row in 0..rows {
-            for column in 0..columns {
-                let y = tile.first(from.1, 0) + row * every;
-                let x = tile.first(from.0, y / every) + column * every;
-                let ray = sight.ray(x, y);
-                tile.pixels.push(Pixel {
-                    ray,
-                    transmittance: 1.0,
-                    colour: Vec3::ZERO,
-                    opaque: 0.0,
-                });
-            }
-        }
-        tile
-    }
-
-    /// The first row, or column of a row, at or behind one. Rows start at different columns, so that thin structures
-    /// along an axis are not missed.
-    const fn first(&self, from: u32, shift: u32) -> u32 {
-        from + (self.every - (from + shift) % self.every) % self.every
-    }
-
-    const fn number(&self, x: u32, y: u32) -> usize {
-        let (row, column) = ((y - self.from.1) / self.every, (x - self.from.0) / self.every);
-        (row * self.columns + column) as usize
-    }
-
-    /// The first pixel at or behind one, up to an end, that is not done.
-    #[inline]
-    fn next_open(&self, from: usize, end: usize) -> Option<usize> {
-        let mut word = from / 64;
-        let mut bits = self.open.get(word)? & u64::MAX << (from % 64);
-        while bits == 0 {
-            word += 1;
-            if word * 64 >= end {
-                return None;
-            }
-            bits = *self.open.get(word)?;
-        }
-        let found = word * 64 + bits.trailing_zeros() as usize;
-        (found < end).then_some(found)
-    }
-
-    fn close(&mut self, number: usize) {
-        self.open[number / 64] &= !(1 << (number % 64));
-        self.left -= 1;
     }
 }
 
@@ -423,15 +309,7 @@ impl CubeLoop {
                     continue;
                 }
                 let behind = (last as u32).saturating_add(1);
-                for k in first..behind {
-                    let distance = ray.sample(k, step);
-                    let at = ray.at(distance);
-                    let inside = (at * n).cmpge(low) & (at * n).cmplt(high);
-                    if distance < ray.far && inside.all() {
-                        passing.points.push(at);
-                        passing.samples.push(k);
-                    }
-                }
+                passing.pass(ray, (first, behind), step, (low, high), n);
                 passing.rays.push(Passage {
                     pixel: open,
                     group: self::group(group + (open - column) as u32, y / every),
@@ -510,22 +388,6 @@ fn narrowed(
     let end = |to: u32, from: u32, high: f32| to.min(high.max(0.0) as u32 + 1).max(from);
     let from = (first(from.0, to.0, x.0), first(from.1, to.1, y.0));
     (from, (end(to.0, from.0, x.1), end(to.1, from.1, y.1)))
-}
-
-/// Pixels of a tile in the square around a circle, from first to one behind the last.
-fn square(([x, y], radius): ([f32; 2], f32), tile: &Tile) -> Option<((u32, u32), (u32, u32))> {
-    let axis = |at: f32, from: u32, to: u32| {
-        // Most lie beside the tile.
-        if at + radius <= from as f32 || at - radius >= to as f32 {
-            return None;
-        }
-        let low = libm::floorf(at - radius).max(from as f32);
-        let high = libm::ceilf(at + radius).min(to as f32);
-        (low < high).then_some((low as u32, high as u32))
-    };
-    let (x0, x1) = axis(x, tile.from.0, tile.to.0)?;
-    let (y0, y1) = axis(y, tile.from.1, tile.to.1)?;
-    Some(((x0, y0), (x1, y1)))
 }
 
 #[cfg(test)]

@@ -214,27 +214,11 @@ impl Lines {
         let grid = factors.grid;
         let axes = [between(at[0], grid[0]), between(at[1], grid[1]), between(at[2], grid[2])];
         let mut sums = [Vec4::ZERO; DENSITY / GROUP];
-        let mut touched = 0;
-        for (number, (u, v, w)) in AXES.iter().enumerate() {
-            let ((u0, u1, u), (v0, v1, v), (w0, w1, w)) = (axes[*u], axes[*v], axes[*w]);
-            let (mode, groups) = (&factors.modes[number], &self.groups[number]);
-            let (upper, lower) = (v0 * mode.size[0], v1 * mode.size[0]);
-            let (wa, wb, wc, wd) = ((1.0 - u) * (1.0 - v), u * (1.0 - v), (1.0 - u) * v, u * v);
-            let mut rest = groups[w0] | groups[w1];
-            touched |= rest;
-            while rest != 0 {
-                let group = rest.trailing_zeros() as usize;
-                rest &= rest - 1;
-                let at = |values: &[f32], place: usize| {
-                    Vec4::from_slice(&values[place * DENSITY + group * GROUP..])
-                };
-                let plane = |place: usize| at(&mode.density_plane, place);
-                let over = (plane(upper + u0) * wa + plane(upper + u1) * wb)
-                    + (plane(lower + u0) * wc + plane(lower + u1) * wd);
-                let line = |place: usize| at(&mode.density_line, place);
-                sums[group] += over * (line(w0) * (1.0 - w) + line(w1) * w);
-            }
-        }
+        let [xy, xz, yz] = &factors.modes;
+        let [on_z, on_y, on_x] = &self.groups;
+        let touched = add(xy, on_z, [axes[0], axes[1], axes[2]], &mut sums)
+            | add(xz, on_y, [axes[0], axes[2], axes[1]], &mut sums)
+            | add(yz, on_x, [axes[1], axes[2], axes[0]], &mut sums);
         let mut sum = 0.0;
         for (group, own) in sums.into_iter().enumerate() {
             if touched >> group & 1 == 1 {
@@ -243,6 +227,35 @@ impl Lines {
         }
         sum
     }
+}
+
+/// Adds what a mode has around a place, group by group of components; says which groups that are.
+#[inline]
+fn add(
+    mode: &Mode,
+    groups: &[u8],
+    [(u0, u1, u), (v0, v1, v), (w0, w1, w)]: [(usize, usize, f32); 3],
+    sums: &mut [Vec4; DENSITY / GROUP],
+) -> u8 {
+    let touched = groups[w0] | groups[w1];
+    if touched == 0 {
+        return 0;
+    }
+    let (upper, lower) = (v0 * mode.size[0], v1 * mode.size[0]);
+    let (wa, wb, wc, wd) = ((1.0 - u) * (1.0 - v), u * (1.0 - v), (1.0 - u) * v, u * v);
+    let (plane, line) =
+        (mode.density_plane.as_chunks::<DENSITY>().0, mode.density_line.as_chunks::<DENSITY>().0);
+    let (a, b) = (&plane[upper + u0], &plane[upper + u1]);
+    let (c, d) = (&plane[lower + u0], &plane[lower + u1]);
+    let (first, second) = (&line[w0], &line[w1]);
+    for (group, sum) in sums.iter_mut().enumerate() {
+        if touched >> group & 1 == 1 {
+            let at = |texel: &[f32; DENSITY]| Vec4::from_array(texel.as_chunks::<GROUP>().0[group]);
+            let over = (at(a) * wa + at(b) * wb) + (at(c) * wc + at(d) * wd);
+            *sum += over * (at(first) * (1.0 - w) + at(second) * w);
+        }
+    }
+    touched
 }
 
 impl Field {

@@ -20,6 +20,7 @@ mod occupied;
 mod opacity;
 mod stored;
 mod synthetic;
+mod tile;
 pub mod uniform;
 
 pub use cubes::{CubeLoop, CubeTrace, Order};
