@@ -238,12 +238,15 @@ fn lattice<N: Number>(at: Point<N>) -> N {
     const PITCH: f32 = 0.125;
     let f = at.map(|x| (x / PITCH - (x / PITCH).floor() - 0.5).abs() * PITCH);
     let inside = block(at, [0.5; 3], [0.32, 0.3, 0.32]);
-    let rods = length(f.x, f.y).min(length(f.y, f.z)).min(length(f.x, f.z)) - 0.006;
-    let mut d = rods.max(inside);
-    for i in 0..3 {
-        d = d.min(ring(at, [0.5, 0.3 + 0.2 * i as f32, 0.5], 0.42, 0.008));
-    }
-    d
+    // The nearest of several of a kind has the smallest square.
+    let (x2, y2, z2) = (f.x * f.x, f.y * f.y, f.z * f.z);
+    let rods = (x2 + y2).min(y2 + z2).min(x2 + z2).sqrt() - 0.006;
+    let around = length(at.x - 0.5, at.z - 0.5) - 0.42;
+    let rings = (0..3).fold(N::of(f32::INFINITY), |nearest, i| {
+        let y = at.y - (0.3 + 0.2 * i as f32);
+        nearest.min(around * around + y * y)
+    });
+    rods.max(inside).min(rings.sqrt() - 0.008)
 }
 
 /// A figure of balls with a rough skin on a plinth.
@@ -337,24 +340,22 @@ fn floaters(at: Vec3) -> f32 {
 fn cloud<N: Number>(at: Point<N>, most: f32, noise: &mut Noise<N>) -> N {
     let d = at.from([0.5; 3]);
     let shape = -Point { x: d.x / 0.46, y: d.y / 0.3, z: d.z / 0.4 }.length() + 1.0;
-    let outside = |lane: usize| shape.lane(lane) <= 0.0;
     let enough = (most / Analytic::Cloud.densest()).min(1.0);
     let filling = |noise: N| (noise - 0.5) * 3.0 + shape * 1.5;
     let (mut sum, mut amplitude, mut frequency) = (N::of(0.0), 0.5, 6.0);
     for octave in 0..OCTAVES {
         // What is still to come is less than twice this octave can be; nothing of it may matter. It is never negative.
         let (least, most) = (filling(sum), filling(sum + 2.0 * amplitude));
-        let known = |lane| least.lane(lane) >= enough || most.lane(lane) <= 0.0 || outside(lane);
-        if (0..N::LANES).all(known) {
+        let open = (-least + enough).min(most).min(shape);
+        if open.largest() <= 0.0 {
             break;
         }
         sum = sum + noise.value(at.map(|v| v * frequency), octave) * amplitude;
         amplitude *= 0.5;
         frequency *= 2.1;
     }
-    let mut density = filling(sum).max(N::of(0.0)).min(N::of(1.0)) * Analytic::Cloud.densest();
-    (0..N::LANES).filter(|lane| outside(*lane)).for_each(|lane| density.set(lane, 0.0));
-    density
+    let density = filling(sum).max(N::of(0.0)).min(N::of(1.0)) * Analytic::Cloud.densest();
+    density.where_positive(shape)
 }
 
 /// Octaves of a cloud's noise.
@@ -382,9 +383,13 @@ impl<N: Number> Noise<N> {
         let cells = std::mem::replace(&mut self.cells[octave], floors);
         if cells != floors {
             for lane in (0..N::LANES).filter(|lane| cells.lane(*lane) != floors.lane(*lane)) {
-                let floors = floors.lane(lane);
-                let cell = [floors.x as i32, floors.y as i32, floors.z as i32];
-                let values = corners(cell, octave as u64);
+                let own = floors.lane(lane);
+                // Neighbours mostly lie in one cell.
+                let values = if lane > 0 && floors.lane(lane - 1) == own {
+                    self.corners[octave].map(|corner| corner.lane(lane - 1))
+                } else {
+                    corners([own.x as i32, own.y as i32, own.z as i32], octave as u64)
+                };
                 for (corner, value) in self.corners[octave].iter_mut().zip(values) {
                     corner.set(lane, value);
                 }

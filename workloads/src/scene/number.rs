@@ -38,6 +38,11 @@ pub trait Number:
     /// Sine.
     #[must_use]
     fn sine(self) -> Self;
+    /// The largest of them.
+    fn largest(self) -> f32;
+    /// Zero where another number is not positive.
+    #[must_use]
+    fn where_positive(self, other: Self) -> Self;
     /// How many.
     const LANES: usize;
     /// One of them.
@@ -84,6 +89,14 @@ impl Number for f32 {
     fn sine(self) -> Self {
         libm::sinf(self)
     }
+    #[inline]
+    fn largest(self) -> f32 {
+        self
+    }
+    #[inline]
+    fn where_positive(self, other: Self) -> Self {
+        if other > 0.0 { self } else { 0.0 }
+    }
     const LANES: usize = 1;
     #[inline]
     fn lane(self, _: usize) -> f32 {
@@ -124,6 +137,14 @@ impl Number for Vec4 {
     fn sine(self) -> Self {
         let of = libm::sinf;
         Self::new(of(self.x), of(self.y), of(self.z), of(self.w))
+    }
+    #[inline]
+    fn largest(self) -> f32 {
+        self.max_element()
+    }
+    #[inline]
+    fn where_positive(self, other: Self) -> Self {
+        Self::select(other.cmpgt(Self::ZERO), self, Self::ZERO)
     }
     const LANES: usize = 4;
     #[inline]

@@ -133,7 +133,20 @@ impl<'a> Matter<'a> {
     /// Distances to the nearest surface in texels, as far as the scene knows them.
     #[inline]
     pub fn distances(&self, at: Point<Vec4>) -> Option<Vec4> {
-        self.scene.distances(self.in_scene(at)).map(|d| d / self.texel)
+        self.distances_in_scene(self.in_scene(at))
+    }
+
+    #[inline]
+    fn distances_in_scene(&self, at: Point<Vec4>) -> Option<Vec4> {
+        self.scene.distances(at).map(|d| d / self.texel)
+    }
+
+    /// Points of the scene moved to places along an axis, as shares of it.
+    #[inline]
+    fn moved(&self, mut at: Point<Vec4>, axis: usize, places: Vec4) -> Point<Vec4> {
+        let to = [&mut at.x, &mut at.y, &mut at.z];
+        *to[axis] = places * self.size[axis] * self.side + self.low[axis];
+        at
     }
 
     /// Features plus offset at points of the unit cube, not below zero.
@@ -209,6 +222,7 @@ pub(super) fn slab(
         pieces.sort_by(|a, b| a.0.total_cmp(&b.0));
         for v in square.v.0..square.v.1 {
             let mut nearest = Vec4::INFINITY;
+            let row = matter.in_scene(matter.row(number, square.u.0, v, Vec4::ZERO));
             for (least, most, from, to) in &pieces {
                 // What is solid somewhere is as dense as can be.
                 let open = nearest.cmpgt(Vec4::splat(solid)) & nearest.cmpgt(Vec4::splat(*least));
@@ -226,8 +240,8 @@ pub(super) fn slab(
                     if !under_way.any() {
                         break;
                     }
-                    let at = matter.row(number, square.u.0, v, w / last);
-                    let d = matter.distances(at).unwrap_or(Vec4::INFINITY);
+                    let at = matter.moved(row, w_axis, w / last);
+                    let d = matter.distances_in_scene(at).unwrap_or(Vec4::INFINITY);
                     nearest = Vec4::select(under_way, nearest.min(d), nearest);
                     // Nothing nearer lies within the difference.
                     w += (d - nearest.min(Vec4::splat(reach))).max(Vec4::splat(1.5));

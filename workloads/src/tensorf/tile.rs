@@ -75,7 +75,7 @@ impl Passing {
                 let (low, high) = (Vec4::splat(low[axis]), Vec4::splat(high[axis]));
                 inside &= own.cmpge(low) & own.cmplt(high);
             }
-            let [x, y, z] = at.map(|at| at.to_array());
+            let [x, y, z] = [at[0].to_array(), at[1].to_array(), at[2].to_array()];
             let mut rest = inside.bitmask();
             while rest != 0 {
                 let lane = rest.trailing_zeros();
