@@ -97,11 +97,14 @@ struct Blocks<'a> {
     bitmaps: u64,
     /// Components stored as coordinates (or as other lists that are searched).
     lists: u64,
+    /// Passes of a tree for a place and bits, by block, then component.
+    streams: Vec<(u32, u32)>,
 }
 
 impl<'a> Blocks<'a> {
-    fn new(array: &'a EncodedArray) -> Self {
+    fn new(array: &'a EncodedArray, leaves: u32) -> Self {
         let mut full = vec![0; array.across[0] * array.across[1]];
+        let mut streams = vec![(0, 0); full.len() * COMPONENTS];
         let (mut bitmaps, mut lists) = (0, 0);
         for (number, component) in array.components.iter().enumerate() {
             let bit = 1_u64 << number;
@@ -110,13 +113,15 @@ impl<'a> Blocks<'a> {
                 Format::Dense => {}
                 _ => lists |= bit,
             }
-            for (full, block) in full.iter_mut().zip(&component.blocks) {
+            let own = streams[number..].iter_mut().step_by(COMPONENTS);
+            for ((full, stream), block) in full.iter_mut().zip(own).zip(&component.blocks) {
                 if block.bits > 0 {
                     *full |= bit;
                 }
+                *stream = (block.full.div_ceil(leaves), block.bits);
             }
         }
-        Self { array, full, bitmaps, lists }
+        Self { array, full, bitmaps, lists, streams }
     }
 }
 
@@ -141,8 +146,11 @@ fn masks(mode: &Mode, line: bool) -> Vec<u64> {
         (&mode.density_plane, &mode.appearance_plane)
     };
     let bits = |values: &[f32]| {
-        let ones = values.iter().enumerate();
-        ones.fold(0, |mask, (number, value)| mask | u64::from(*value != 0.0) << number)
+        let fours = values.as_chunks::<4>().0.iter().enumerate();
+        fours.fold(0, |mask, (number, four)| {
+            let ones = four.map(|value| u64::from(value != 0.0));
+            mask | (ones[0] | ones[1] << 1 | ones[2] << 2 | ones[3] << 3) << (4 * number)
+        })
     };
     let pairs = density.chunks_exact(DENSITY).zip(appearance.chunks_exact(COMPONENTS - DENSITY));
     pairs.map(|(own, other)| bits(own) | bits(other) << DENSITY).collect()
@@ -152,6 +160,9 @@ impl<'a> Patches<'a> {
     pub fn new(accelerator: &'a SparseAccelerator, work: &SparseWork<'a>) -> Self {
         let per_axis = work.trace.per_axis.max(1) as usize;
         let sides = work.factors.extent.size.to_array();
+        let blocks = |arrays: &'a [EncodedArray]| -> Vec<Blocks<'a>> {
+            arrays.iter().map(|array| Blocks::new(array, accelerator.tree.leaves)).collect()
+        };
         let texels = [0, 1, 2].map(|axis: usize| {
             let last = work.factors.grid[axis] - 1;
             let place = |cube: usize| cube as f32 / per_axis as f32 / sides[axis] * last as f32;
@@ -183,8 +194,8 @@ impl<'a> Patches<'a> {
         Self {
             accelerator,
             per_axis,
-            planes: work.encoded.planes.iter().map(Blocks::new).collect(),
-            lines: work.encoded.lines.iter().map(Blocks::new).collect(),
+            planes: blocks(&work.encoded.planes),
+            lines: blocks(&work.encoded.lines),
             plane_full: planes_full,
             line_full: lines_full,
             texels,
@@ -295,7 +306,6 @@ impl<'a> Patches<'a> {
         places: u32,
         used: &mut VisitUse,
     ) -> u32 {
-        let leaves = self.accelerator.tree.leaves;
         let value_bits = f64::from(self.accelerator.policy.value_bits);
         let places = f64::from(places);
         let bitmaps = f64::from((components & blocks.bitmaps).count_ones());
@@ -303,13 +313,16 @@ impl<'a> Patches<'a> {
         let cells = f64::from(blocks.array.shape.cells());
         let mut bits = bitmaps * cells;
         let mut rest = components & blocks.lists;
+        let streams = &blocks.streams[block * COMPONENTS..(block + 1) * COMPONENTS];
+        let (mut passes, mut listed) = (0_u64, 0_u64);
         while rest != 0 {
-            let number = rest.trailing_zeros() as usize;
+            let stream = streams[rest.trailing_zeros() as usize];
             rest &= rest - 1;
-            let stream = blocks.array.components[number].blocks[block];
-            used.searches += places * f64::from(stream.full.div_ceil(leaves));
-            bits += f64::from(stream.bits);
+            passes += u64::from(stream.0);
+            listed += u64::from(stream.1);
         }
+        used.searches += places * passes as f64;
+        bits += listed as f64;
         // Values of bitmaps and of dense storage, by place.
         let direct = f64::from((components & !blocks.lists).count_ones());
         bits += direct * places * value_bits;

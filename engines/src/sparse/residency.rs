@@ -6,8 +6,8 @@ use lumacycle_workloads::tensorf::{COMPONENTS, EncodedFactors};
 
 use super::patches::VisitUse;
 
-/// No entry.
-const NONE: u32 = u32::MAX;
+/// Not inside.
+const OUTSIDE: u32 = u32::MAX;
 
 /// The memory of factors of one core.
 #[derive(Debug, Clone)]
@@ -18,23 +18,24 @@ pub(super) struct Residency {
     streams: Vec<Stream>,
     /// First stream of each array.
     first: Vec<usize>,
-    oldest: u32,
-    newest: u32,
+    /// Streams as they were used. All but the last use of a stream are out of date, and are passed over.
+    uses: Vec<u32>,
+    /// The oldest use that may count.
+    oldest: usize,
 }
 
-/// A stream, and its place in the order of use while it is inside.
+/// A stream.
 #[derive(Debug, Clone, Copy)]
 struct Stream {
     /// In whole granules.
     bytes: u32,
-    older: u32,
-    newer: u32,
-    inside: bool,
+    /// Number of its last use while it is inside.
+    used: u32,
 }
 
 impl Stream {
     const fn outside(bytes: u32) -> Self {
-        Self { bytes, older: NONE, newer: NONE, inside: false }
+        Self { bytes, used: OUTSIDE }
     }
 }
 
@@ -70,8 +71,8 @@ impl Residency {
             held: 0,
             first,
             streams,
-            oldest: NONE,
-            newest: NONE,
+            uses: Vec::new(),
+            oldest: 0,
         }
     }
 
@@ -99,47 +100,47 @@ impl Residency {
 
     fn touch(&mut self, stream: u32) -> u64 {
         let at = stream as usize;
-        if self.streams[at].inside {
-            if self.newest != stream {
-                self.unlink(stream);
-                self.append(stream);
-            }
-            return 0;
-        }
         let own = u64::from(self.streams[at].bytes);
-        while self.held + own > self.capacity && self.oldest != NONE {
-            let oldest = self.oldest;
-            self.unlink(oldest);
-            let gone = &mut self.streams[oldest as usize];
-            gone.inside = false;
-            self.held -= u64::from(gone.bytes);
+        let inside = self.streams[at].used != OUTSIDE;
+        if !inside {
+            self.make_room(own);
+            self.held += own;
         }
-        self.streams[at].inside = true;
-        self.held += own;
-        self.append(stream);
-        own
+        self.streams[at].used = self.uses.len() as u32;
+        self.uses.push(stream);
+        // Most uses are out of date by then.
+        if self.uses.len() > 4 * self.streams.len() {
+            self.forget();
+        }
+        if inside { 0 } else { own }
     }
 
-    fn unlink(&mut self, stream: u32) {
-        let Stream { older, newer, .. } = self.streams[stream as usize];
-        match older {
-            NONE => self.oldest = newer,
-            _ => self.streams[older as usize].newer = newer,
-        }
-        match newer {
-            NONE => self.newest = older,
-            _ => self.streams[newer as usize].older = older,
+    /// Drives out what was not used for longest until there is room, or nothing is left.
+    fn make_room(&mut self, bytes: u64) {
+        while self.held + bytes > self.capacity && self.oldest < self.uses.len() {
+            let gone = &mut self.streams[self.uses[self.oldest] as usize];
+            if gone.used as usize == self.oldest {
+                gone.used = OUTSIDE;
+                self.held -= u64::from(gone.bytes);
+            }
+            self.oldest += 1;
         }
     }
 
-    fn append(&mut self, stream: u32) {
-        let own = &mut self.streams[stream as usize];
-        (own.older, own.newer) = (self.newest, NONE);
-        match self.newest {
-            NONE => self.oldest = stream,
-            newest => self.streams[newest as usize].newer = stream,
+    /// Leaves uses out that are out of date.
+    fn forget(&mut self) {
+        let mut kept = 0;
+        for number in self.oldest..self.uses.len() {
+            let stream = self.uses[number];
+            let own = &mut self.streams[stream as usize];
+            if own.used as usize == number {
+                own.used = kept as u32;
+                self.uses[kept] = stream;
+                kept += 1;
+            }
         }
-        self.newest = stream;
+        self.uses.truncate(kept);
+        self.oldest = 0;
     }
 }
 
@@ -155,13 +156,47 @@ mod tests {
             held: 0,
             streams: vec![Stream::outside(100); 8],
             first: vec![0],
-            oldest: NONE,
-            newest: NONE,
+            uses: Vec::new(),
+            oldest: 0,
         };
         let order = [0, 1, 2, 0, 3, 0, 1];
         let fetched = order.map(|stream| memory.touch(stream));
         // The third makes 1 the oldest, which 3 drives out.
         assert_eq!(fetched, [100, 100, 100, 0, 100, 0, 100]);
         assert_eq!(memory.held, 300);
+    }
+
+    /// Many uses, of which most are forgotten, against a list in the order of use.
+    #[test]
+    fn what_is_forgotten_changes_nothing() {
+        let sizes = [100, 60, 40, 200, 10, 90, 150, 30];
+        let mut memory = Residency {
+            all: false,
+            capacity: 400,
+            held: 0,
+            streams: sizes.map(Stream::outside).to_vec(),
+            first: vec![0],
+            uses: Vec::new(),
+            oldest: 0,
+        };
+        let mut list: Vec<u32> = Vec::new();
+        let mut fetches = 0;
+        for i in 0..2000 {
+            let stream = (lumacycle_workloads::samples::mix(i) % 8) as u32;
+            let bytes = |stream: u32| u64::from(sizes[stream as usize]);
+            let inside = list.iter().position(|own| *own == stream);
+            match inside {
+                Some(place) => drop(list.remove(place)),
+                None => {
+                    while list.iter().map(|own| bytes(*own)).sum::<u64>() + bytes(stream) > 400 {
+                        list.remove(0);
+                    }
+                }
+            }
+            list.push(stream);
+            fetches += i32::from(inside.is_none());
+            assert_eq!(memory.touch(stream), if inside.is_some() { 0 } else { bytes(stream) });
+        }
+        assert!((200..1800).contains(&fetches) && memory.uses.len() <= 32, "{fetches}");
     }
 }

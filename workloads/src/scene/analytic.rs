@@ -194,6 +194,14 @@ impl Analytic {
         }
     }
 
+    /// Whether there is nothing in a ball, as far as can be told at once: a cloud ends with its ellipsoid.
+    pub(super) fn clear(self, at: Vec3, radius: f32) -> bool {
+        /// More than rounding takes away.
+        const MARGIN: f32 = 1e-4;
+        let steepest = 1.0 / CLOUD[0].min(CLOUD[1]).min(CLOUD[2]);
+        self == Self::Cloud && cloud_depth::<f32>(at.into()) + radius * steepest < -MARGIN
+    }
+
     /// Distance to the nearest surface, negative inside; none in a cloud.
     pub fn distance(self, at: Vec3) -> Option<f32> {
         self.surface(at.into())
@@ -336,10 +344,19 @@ fn floaters(at: Vec3) -> f32 {
     })
 }
 
+/// Half axes of the cloud's ellipsoid.
+const CLOUD: [f32; 3] = [0.46, 0.3, 0.4];
+
+/// How deep a place lies in the cloud's ellipsoid: one in its middle, zero on its surface.
+#[inline]
+fn cloud_depth<N: Number>(at: Point<N>) -> N {
+    let d = at.from([0.5; 3]);
+    -Point { x: d.x / CLOUD[0], y: d.y / CLOUD[1], z: d.z / CLOUD[2] }.length() + 1.0
+}
+
 /// An ellipsoid of fractal noise. Beyond `most` the density need not be exact, but stays beyond.
 fn cloud<N: Number>(at: Point<N>, most: f32, noise: &mut Noise<N>) -> N {
-    let d = at.from([0.5; 3]);
-    let shape = -Point { x: d.x / 0.46, y: d.y / 0.3, z: d.z / 0.4 }.length() + 1.0;
+    let shape = cloud_depth(at);
     let enough = (most / Analytic::Cloud.densest()).min(1.0);
     let filling = |noise: N| (noise - 0.5) * 3.0 + shape * 1.5;
     let (mut sum, mut amplitude, mut frequency) = (N::of(0.0), 0.5, 6.0);
@@ -385,11 +402,13 @@ impl<N: Number> Noise<N> {
             for lane in (0..N::LANES).filter(|lane| cells.lane(*lane) != floors.lane(*lane)) {
                 let own = floors.lane(lane);
                 // Neighbours mostly lie in one cell.
-                let values = if lane > 0 && floors.lane(lane - 1) == own {
-                    self.corners[octave].map(|corner| corner.lane(lane - 1))
-                } else {
-                    corners([own.x as i32, own.y as i32, own.z as i32], octave as u64)
-                };
+                if lane > 0 && floors.lane(lane - 1) == own {
+                    for corner in &mut self.corners[octave] {
+                        corner.set(lane, corner.lane(lane - 1));
+                    }
+                    continue;
+                }
+                let values = corners([own.x as i32, own.y as i32, own.z as i32], octave as u64);
                 for (corner, value) in self.corners[octave].iter_mut().zip(values) {
                     corner.set(lane, value);
                 }

@@ -114,6 +114,11 @@ impl Scene {
         }
     }
 
+    /// Whether there is nothing in a ball; not told of all that are empty.
+    pub fn clear(&self, at: Vec3, radius: f32) -> bool {
+        matches!(&self.matter, Matter::Analytic(analytic) if analytic.clear(at, radius))
+    }
+
     /// Distance to the nearest surface, negative inside; `None` where the scene has no surface.
     pub fn distance(&self, at: Vec3) -> Option<f32> {
         match &self.matter {
@@ -155,7 +160,7 @@ impl Scene {
             } else {
                 let mut noise = Noise::default();
                 Occupancy::of(self.aabb_scale, |at, most| {
-                    analytic.density_up_to(at, most, &mut noise)
+                    analytic.densities_up_to(at, most, &mut noise)
                 })
             }),
         }

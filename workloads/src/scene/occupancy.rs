@@ -2,7 +2,9 @@
 //! inside it. A cell is full if a ray loses at least one per cent of its light in one smallest
 //! step there. Left out: the decay by which cells empty during training.
 
-use glam::Vec3;
+use glam::{Vec3, Vec4};
+
+use super::number::Point;
 
 /// Cells along an axis.
 pub const CELLS: u32 = 128;
@@ -22,14 +24,27 @@ pub struct Occupancy {
 
 impl Occupancy {
     /// From a density field, for a scene whose cube is `aabb_scale` unit cubes wide.
-    pub fn of(aabb_scale: u32, mut density: impl FnMut(Vec3, f32) -> f32) -> Self {
+    pub fn of(aabb_scale: u32, mut density: impl FnMut(Point<Vec4>, f32) -> Vec4) -> Self {
         /// Density of a cell that is full; twice as much is far enough above to need no exact value.
         const LEAST: f32 = LEAST_THICKNESS / SMALLEST_STEP;
         let mut grid = Self::empty(cascades_for(aabb_scale));
         for cascade in 0..grid.cascades {
-            grid.fill(cascade, |low, side| {
-                density(low + side / 2.0, 2.0 * LEAST) * SMALLEST_STEP > LEAST_THICKNESS
-            });
+            let (low, cell) = Self::cells(cascade);
+            let along = |axis: usize, cells: Vec4| cells * cell + low[axis] + cell / 2.0;
+            for (z, y) in (0..CELLS).flat_map(|z| (0..CELLS).map(move |y| (z, y))) {
+                for first in (0..CELLS).step_by(4) {
+                    let four = Vec4::new(0.0, 1.0, 2.0, 3.0) + first as f32;
+                    let [y_cells, z_cells] = [y, z].map(|place| Vec4::splat(place as f32));
+                    let at =
+                        Point { x: along(0, four), y: along(1, y_cells), z: along(2, z_cells) };
+                    let full = density(at, 2.0 * LEAST) * SMALLEST_STEP;
+                    let mut rest = full.cmpgt(Vec4::splat(LEAST_THICKNESS)).bitmask();
+                    while rest != 0 {
+                        grid.set(cascade, first + rest.trailing_zeros(), y, z);
+                        rest &= rest - 1;
+                    }
+                }
+            }
         }
         grid
     }
@@ -76,11 +91,15 @@ impl Occupancy {
         Self { cascades, bits: vec![0; (cascades * CELLS.pow(3) / 64) as usize] }
     }
 
+    /// Lowest corner of a cascade and side of its cells.
+    fn cells(cascade: u32) -> (Vec3, f32) {
+        let side = (1 << cascade) as f32;
+        (Vec3::splat(0.5 - side / 2.0), side / CELLS as f32)
+    }
+
     /// Decides every cell of a cascade by its lower corner and its side.
     pub fn fill(&mut self, cascade: u32, mut full: impl FnMut(Vec3, f32) -> bool) {
-        let side = (1 << cascade) as f32;
-        let low = Vec3::splat(0.5 - side / 2.0);
-        let cell = side / CELLS as f32;
+        let (low, cell) = Self::cells(cascade);
         for z in 0..CELLS {
             for y in 0..CELLS {
                 for x in 0..CELLS {
@@ -197,11 +216,12 @@ pub const fn cascades_for(aabb_scale: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scene::Number;
 
     #[test]
     fn a_ball_fills_its_share() {
         let ball = |at: Vec3| if at.distance(Vec3::splat(0.5)) < 0.25 { 50.0 } else { 0.0 };
-        let grid = Occupancy::of(1, |at, _| ball(at));
+        let grid = Occupancy::of(1, |at, _| Number::each(at, ball));
         let expected = 4.0 / 3.0 * std::f64::consts::PI * 0.25_f64.powi(3);
         assert!((grid.full_share(0) / expected - 1.0).abs() < 0.1, "{}", grid.full_share(0));
         assert!(grid.occupied_at(Vec3::splat(0.5), 0));
@@ -235,7 +255,8 @@ mod tests {
 
     #[test]
     fn cascades_grow_outwards() {
-        let grid = Occupancy::of(4, |at, _| if at.x > 1.5 { 50.0 } else { 0.0 });
+        let grid =
+            Occupancy::of(4, |at, _| Number::each(at, |at| if at.x > 1.5 { 50.0 } else { 0.0 }));
         assert_eq!(grid.cascades(), 3);
         assert_eq!(grid.cascade_at(Vec3::splat(0.5), SMALLEST_STEP), 0);
         assert_eq!(grid.cascade_at(Vec3::new(1.4, 0.5, 0.5), SMALLEST_STEP), 1);

@@ -96,6 +96,22 @@ impl<'a> Matter<'a> {
         self.known.is_some()
     }
 
+    /// Whether there is nothing in a square, as far as is known without distances.
+    fn clear(&self, number: usize, square: Square, w: f32) -> bool {
+        if self.known.is_some() {
+            return false;
+        }
+        let (u_axis, v_axis, w_axis) = AXES[number];
+        let texel = |axis: usize| self.size[axis] / (self.grid[axis] - 1) as f32 * self.side;
+        let (mut at, [u, v]) = (self.low, square.middle());
+        at[u_axis] += u * texel(u_axis);
+        at[v_axis] += v * texel(v_axis);
+        at[w_axis] += w * self.size[w_axis] * self.side;
+        // To the corners.
+        let reach = HALF * (texel(u_axis) + texel(v_axis));
+        self.scene.clear(at, reach)
+    }
+
     /// Squares of texels of a mode's plane.
     pub fn squares(&self, number: usize) -> Vec<Square> {
         let (columns, rows) = (self.grid[AXES[number].0], self.grid[AXES[number].1]);
@@ -320,7 +336,7 @@ pub(super) fn slice(
     let (least, most) = matter.bounds(number, [u, v, place_w], [HALF, 0.0]);
     let alike = wanted.told(matter, (Vec4::splat(least), Vec4::splat(most)));
     let unknown = alike.1.any();
-    if !unknown && alike.0.x == f32::INFINITY {
+    if (!unknown && alike.0.x == f32::INFINITY) || matter.clear(number, square, w) {
         return;
     }
     for v in square.v.0..square.v.1 {
