@@ -208,6 +208,7 @@ impl Analytic {
     }
 
     /// The same at four places.
+    #[inline]
     pub fn distances(self, at: Point<Vec4>) -> Option<Vec4> {
         self.surface(at)
     }

@@ -107,6 +107,7 @@ impl Scene {
     }
 
     /// The same at four places.
+    #[inline]
     pub fn densities_up_to(&self, at: Point<Vec4>, most: f32, noise: &mut Noise<Vec4>) -> Vec4 {
         match &self.matter {
             Matter::Analytic(analytic) => analytic.densities_up_to(at, most, noise),
@@ -129,6 +130,7 @@ impl Scene {
     }
 
     /// The same at four places.
+    #[inline]
     pub fn distances(&self, at: Point<Vec4>) -> Option<Vec4> {
         match &self.matter {
             Matter::Analytic(analytic) => analytic.distances(at),

@@ -9,7 +9,7 @@
 use glam::Vec3;
 use serde::Serialize;
 
-use super::tile::{Passage, Passing, Tile, square};
+use super::tile::{Passage, Passing, Tile, next_whole, square};
 use super::{Cubes, Field, Image, LEAST_WEIGHT, Sight};
 
 /// In which order cubes are taken.
@@ -303,8 +303,9 @@ impl CubeLoop {
                 let ray = &tile.pixels[open].ray;
                 let Some((enter, leave)) = ray.ball(centre, radius) else { continue };
                 visit.rays += 1;
-                let first = libm::ceilf((enter.max(ray.near) - ray.near) / step) as u32;
-                let last = libm::floorf((leave.min(ray.far) - ray.near) / step);
+                let first = next_whole((enter.max(ray.near) - ray.near) / step);
+                let last = (leave.min(ray.far) - ray.near) / step;
+                // Casting cuts off what is behind the last whole one.
                 if last < 0.0 || (last as u32) < first {
                     continue;
                 }

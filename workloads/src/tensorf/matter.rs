@@ -286,8 +286,8 @@ impl Wanted {
     /// and where the scene has to be asked.
     #[inline]
     fn told(self, matter: &Matter<'_>, (least, most): (Vec4, Vec4)) -> (Vec4, BVec4A) {
-        let [infinite, end, solid] =
-            [f32::INFINITY, matter.reach(), matter.solid()].map(Vec4::splat);
+        let infinite = Vec4::INFINITY;
+        let (end, solid) = (Vec4::splat(matter.reach()), Vec4::splat(matter.solid()));
         let (told, settled, skipped) = match self {
             Self::All => return (infinite, infinite.cmpeq(infinite)),
             Self::Ramp => (most, most.cmple(solid), least.cmpgt(end)),

@@ -179,6 +179,7 @@ impl Factors {
     }
 
     /// A point of the unit cube in shares of the box.
+    #[inline]
     pub fn in_box(&self, at: Vec3) -> Vec3 {
         at / self.extent.size
     }

@@ -85,7 +85,8 @@ impl Cubes {
                 if place == last { f32::INFINITY } else { high },
             )
         };
-        let [x, y, z] = self.place(number).map(axis);
+        let [x, y, z] = self.place(number);
+        let (x, y, z) = (axis(x), axis(y), axis(z));
         (Vec3::new(x.0, y.0, z.0), Vec3::new(x.1, y.1, z.1))
     }
 
@@ -96,6 +97,7 @@ impl Cubes {
     }
 
     /// Place of a cube along the axes.
+    #[inline]
     pub const fn place(&self, number: usize) -> [usize; 3] {
         let n = self.per_axis as usize;
         [number % n, number / n % n, number / (n * n)]

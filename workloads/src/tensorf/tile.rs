@@ -123,10 +123,12 @@ impl Tile {
 
     /// The first row, or column of a row, at or behind one. Rows start at different columns, so that thin structures
     /// along an axis are not missed.
+    #[inline]
     pub const fn first(&self, from: u32, shift: u32) -> u32 {
         from + (self.every - (from + shift) % self.every) % self.every
     }
 
+    #[inline]
     pub const fn number(&self, x: u32, y: u32) -> usize {
         let (row, column) = ((y - self.from.1) / self.every, (x - self.from.0) / self.every);
         (row * self.columns + column) as usize
@@ -154,6 +156,13 @@ impl Tile {
     }
 }
 
+/// The next whole number from a number that is not negative.
+#[inline]
+pub(super) fn next_whole(at: f32) -> u32 {
+    let cut = at as u32;
+    cut.saturating_add(u32::from(at > cut as f32))
+}
+
 /// Pixels of a tile in the square around a circle, from first to one behind the last.
 pub(super) fn square(
     ([x, y], radius): ([f32; 2], f32),
@@ -164,9 +173,9 @@ pub(super) fn square(
         if at + radius <= from as f32 || at - radius >= to as f32 {
             return None;
         }
-        let low = libm::floorf(at - radius).max(from as f32);
-        let high = libm::ceilf(at + radius).min(to as f32);
-        (low < high).then_some((low as u32, high as u32))
+        let low = (at - radius).max(from as f32) as u32;
+        let high = next_whole((at + radius).min(to as f32));
+        (low < high).then_some((low, high))
     };
     let (x0, x1) = axis(x, tile.from.0, tile.to.0)?;
     let (y0, y1) = axis(y, tile.from.1, tile.to.1)?;
