@@ -148,8 +148,8 @@ fn masks(mode: &Mode, line: bool) -> Vec<u64> {
     let bits = |values: &[f32]| {
         let fours = values.as_chunks::<4>().0.iter().enumerate();
         fours.fold(0, |mask, (number, four)| {
-            let ones = four.map(|value| u64::from(value != 0.0));
-            mask | (ones[0] | ones[1] << 1 | ones[2] << 2 | ones[3] << 3) << (4 * number)
+            let one = |lane: usize| u64::from(four[lane] != 0.0) << lane;
+            mask | (one(0) | one(1) | one(2) | one(3)) << (4 * number)
         })
     };
     let pairs = density.chunks_exact(DENSITY).zip(appearance.chunks_exact(COMPONENTS - DENSITY));

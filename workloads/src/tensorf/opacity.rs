@@ -46,10 +46,14 @@ pub(super) fn opacities(features: &mut [f32], step: f32) {
                 *feature = if x < EMPTY { 0.0 } else { opacity };
             }
         } else {
-            group.iter_mut().for_each(|feature| *feature = opacity(*feature, step));
+            for feature in group {
+                *feature = opacity(*feature, step);
+            }
         }
     }
-    rest.iter_mut().for_each(|feature| *feature = opacity(*feature, step));
+    for feature in rest {
+        *feature = opacity(*feature, step);
+    }
 }
 
 const LN2_HIGH: f32 = f32::from_bits(0x3f31_7200);
@@ -58,8 +62,8 @@ const LN2_LOW: f32 = f32::from_bits(0x35bf_be8e);
 const LARGEST: f32 = 80.0;
 
 /// `libm::expf` up to `LARGEST` on both sides of zero.
+// Loops over it become vectors only where it is inlined.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "loops over it become vectors only where it is inlined")]
 fn exponential(x: f32) -> f32 {
     const INVERSE_LN2: f32 = f32::from_bits(0x3fb8_aa3b);
     const P1: f32 = 1.666_662_5e-1;
@@ -87,8 +91,8 @@ fn exponential(x: f32) -> f32 {
 }
 
 /// `libm::log1pf` of `exponential`, between `EMPTY` and `LINEAR`.
+// Loops over it become vectors only where it is inlined.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "loops over it become vectors only where it is inlined")]
 fn softplus(x: f32) -> f32 {
     const LG1: f32 = 0.666_666_6;
     const LG2: f32 = 0.400_009_72;
