@@ -151,6 +151,19 @@ fn files_that_unpack_to_gigabytes() {
         let path = write(&dir, name, &bytes);
         refused(&["replay", &path, "--gpu", "rtx3090"], "more than");
     }
+    // What announces itself as a small archive, and is all name or all other things said of its member.
+    for kind in [b'L', b'x'] {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(64 << 20);
+        header.set_entry_type(tar::EntryType::new(kind));
+        header.set_cksum();
+        let head: String = header.as_bytes().iter().map(|byte| char::from(*byte)).collect();
+        let path = write(&dir, "ranks.tar.gz", &bomb(&head, b'a', 65));
+        refused(&["replay", &path, "--gpu", "rtx3090"], "a name of more than 1 MiB");
+    }
+    // Events or pages without end, of which each alone is short.
+    let path = write(&dir, "export.sqlite.gz", &bomb("SQLite format 3\0", 0, 600));
+    refused(&["replay", &path, "--gpu", "rtx3090"], "more than 256 times its size");
     let path = write(&dir, "gemm.csv.gz", &bomb("gpu,dtype,runtime_us,m,n,k\na,", b'a', 64));
     refused(&["validate", "gemm", "--data", &path], "a line of more than 1 MiB");
     let path = write(&dir, "a.obj.gz", &bomb("v 0 0 0\n", b'#', 600));

@@ -5,6 +5,7 @@
 //! Readers stream: memory grows with the number of distinct launches and with a few dozen bytes
 //! per event, not with the size of the file. What cannot be understood is counted by reason.
 
+mod archive;
 pub mod bounded;
 pub mod classify;
 pub mod error;
@@ -18,6 +19,7 @@ pub mod own;
 pub mod recording;
 mod sass;
 pub mod source;
+mod unpacking;
 mod utf16;
 
 pub use classify::{Classified, Known, classify};

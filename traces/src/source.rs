@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
+use std::rc::Rc;
 
 use flate2::read::MultiGzDecoder;
 
@@ -11,8 +12,9 @@ use crate::bounded::Bounded;
 use crate::lines::Lines;
 use crate::located::Located;
 use crate::recording::Recording;
+use crate::unpacking::{Packed, Unpacked, Unpacking};
 use crate::utf16::{self, Utf16};
-use crate::{TraceError, kineto, launches, nvidia, own, sass};
+use crate::{TraceError, archive, kineto, launches, nvidia, own, sass};
 
 /// Longest line of a list, and longest name or shape of a profile: what is read at once.
 const LONGEST_LINE: u64 = 1 << 20;
@@ -55,10 +57,10 @@ pub fn read_with(
     let file = File::open(path).map_err(|e| TraceError::unreadable(path, &e))?;
     let counted = Counted { inner: file, bytes: 0, progress };
     // A compressed tar of compressed members has at most this many layers.
-    let (mut layer, container) = unpacked(path, counted, 3)?;
+    let (mut layer, container, counts) = unpacked(path, counted, 3)?;
     let head = peek(&mut layer).map_err(|e| damaged(path, container, &e))?;
     let mut recordings = if is_tar(head) {
-        read_tar(path, layer, options)?
+        read_tar(path, layer, &counts, options)?
     } else {
         let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
         vec![read_one(path, &name, layer, container, options)?]
@@ -70,29 +72,34 @@ pub fn read_with(
     Ok(recordings)
 }
 
-/// Takes up to `most` layers of gzip or zstd off a file, by their first bytes; says which came last.
+/// What is inside of a file's containers, which came last, and what all of them took and gave.
+pub(crate) type Inside = (Box<dyn BufRead>, Option<&'static str>, Rc<Unpacking>);
+
+/// Takes up to `most` layers of gzip or zstd off a file, by their first bytes.
 pub(crate) fn unpacked(
     path: &Path,
     file: impl Read + 'static,
     most: usize,
-) -> Result<(Box<dyn BufRead>, Option<&'static str>), TraceError> {
+) -> Result<Inside, TraceError> {
+    let counts = Rc::new(Unpacking::default());
+    let file = Packed::new(file, &counts);
     let mut layer: Box<dyn BufRead> = Box::new(BufReader::with_capacity(1 << 16, file));
     let mut container = None;
     for _ in 0..most {
         let head = peek(&mut layer).map_err(|e| damaged(path, container, &e))?;
-        if head.starts_with(&[0x1f, 0x8b]) {
+        let decoder: Box<dyn Read> = if head.starts_with(&[0x1f, 0x8b]) {
             container = Some("gzip");
-            layer = Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(layer)));
+            Box::new(MultiGzDecoder::new(layer))
         } else if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
             container = Some("zstd");
-            let decoder = zstd::stream::read::Decoder::with_buffer(layer)
-                .map_err(|e| damaged(path, container, &e))?;
-            layer = Box::new(BufReader::with_capacity(1 << 16, decoder));
+            let decoder = zstd::stream::read::Decoder::with_buffer(layer);
+            Box::new(decoder.map_err(|e| damaged(path, container, &e))?)
         } else {
             break;
-        }
+        };
+        layer = Box::new(BufReader::with_capacity(1 << 16, Unpacked::new(decoder, &counts)));
     }
-    Ok((layer, container))
+    Ok((layer, container, counts))
 }
 
 fn check_strict(path: &Path, recordings: &[Recording]) -> Result<(), TraceError> {
@@ -147,26 +154,25 @@ pub(crate) fn damaged(
 fn read_tar(
     path: &Path,
     layer: Box<dyn BufRead>,
+    counts: &Rc<Unpacking>,
     options: ReadOptions,
 ) -> Result<Vec<Recording>, TraceError> {
-    let mut archive = tar::Archive::new(layer);
+    let mut archive = archive::opened(layer);
     let mut recordings = Vec::new();
     let damaged_tar = |error: &io::Error| damaged(path, Some("tar"), error);
-    for member in archive.entries().map_err(|e| damaged_tar(&e))? {
-        let member = match member {
-            Ok(member) => member,
+    let mut members = archive::Members::of(&mut archive).map_err(|e| damaged_tar(&e))?;
+    loop {
+        let (name, member) = match members.next_file() {
+            Ok(None) => break,
+            Ok(Some(member)) => member,
             Err(_) if options.keep_going && !recordings.is_empty() => break,
             Err(error) => return Err(damaged_tar(&error)),
         };
-        // Links and folders hold no data; nothing is ever written to disk.
-        if !member.header().entry_type().is_file() {
-            continue;
-        }
-        let name = String::from_utf8_lossy(&member.path_bytes()).into_owned();
         let mut inner: Box<dyn BufRead + '_> = Box::new(BufReader::with_capacity(1 << 16, member));
         let head = inner.fill_buf().map_err(|e| damaged_tar(&e))?;
         if head.starts_with(&[0x1f, 0x8b]) {
-            inner = Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(inner)));
+            let decoder = Unpacked::new(MultiGzDecoder::new(inner), counts);
+            inner = Box::new(BufReader::with_capacity(1 << 16, decoder));
         }
         match read_one(path, &name, inner, Some("tar"), options) {
             Ok(recording) => recordings.push(recording),

@@ -195,7 +195,7 @@ impl State<'_> {
     /// Opens a `.traceg` file, whatever packs it.
     fn file(&mut self, path: &Path, name: &str) -> Result<(u32, u32), TraceError> {
         let file = File::open(path).map_err(|error| TraceError::unreadable(path, &error))?;
-        let (mut layer, container) = crate::source::unpacked(path, file, 2)?;
+        let (mut layer, container, _) = crate::source::unpacked(path, file, 2)?;
         let head =
             layer.fill_buf().map_err(|error| crate::source::damaged(path, container, &error))?;
         if head.starts_with(&[0xfd, b'7', b'z', b'X', b'Z', 0]) {
