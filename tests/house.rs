@@ -100,3 +100,42 @@ fn engines_and_workloads_know_no_outside() {
         }
     }
 }
+
+/// Nothing is fetched and nothing is told: no source opens a connection, and no package that could is built.
+#[test]
+fn nothing_speaks_to_a_network() {
+    let own = Path::new("tests/house.rs");
+    for path in sources() {
+        let shown = path.strip_prefix(support::root()).unwrap().to_owned();
+        if shown == own {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        for word in ["std::net", "TcpStream", "UdpSocket", "UnixStream", "ToSocketAddrs"] {
+            assert!(!text.contains(word), "{} uses {word}", shown.display());
+        }
+    }
+    let text = std::fs::read_to_string(support::root().join("Cargo.lock")).unwrap();
+    let locked: toml::Table = text.parse().unwrap();
+    let packages: Vec<&str> = locked["package"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|package| package["name"].as_str().unwrap())
+        .collect();
+    assert!(packages.contains(&"lumacycle"), "{} packages", packages.len());
+    for name in [
+        "curl",
+        "hyper",
+        "mio",
+        "native-tls",
+        "openssl",
+        "reqwest",
+        "rustls",
+        "socket2",
+        "tokio",
+        "ureq",
+    ] {
+        assert!(!packages.contains(&name), "{name} can open connections");
+    }
+}
