@@ -5,6 +5,7 @@ use crate::canvas::{Anchor, Canvas, Rect, Stroke};
 use crate::font::{CAP_HEIGHT, Ruler};
 use crate::scale::Scale;
 use crate::theme::{POINTS, Theme, dash};
+use crate::words::worded;
 
 /// What an axis shows.
 #[derive(Debug, Clone)]
@@ -30,8 +31,9 @@ impl Axis {
         Self { title: title.into(), along: Along::Numbers(scale) }
     }
 
-    /// An axis of names.
+    /// An axis of names, set as words.
     pub fn names(title: impl Into<String>, names: Vec<String>) -> Self {
+        let names = names.iter().map(|name| worded(name)).collect();
         Self { title: title.into(), along: Along::Names(names) }
     }
 
@@ -61,7 +63,7 @@ pub enum Key {
 /// An entry of the legend.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// Name.
+    /// Name as the data have it, by which a style knows its colour; it is set as words.
     pub name: String,
     /// Place in the palette.
     pub place: usize,
@@ -309,7 +311,7 @@ impl<'a> Chart<'a> {
                     Key::Line => {}
                 }
                 let most = self.theme.width_in * POINTS - x - SAMPLE - GAP;
-                let name = self.ruler.fitted(&entry.name, font, most);
+                let name = self.ruler.fitted(&worded(&entry.name), font, most);
                 let base = middle + font * CAP_HEIGHT / 2.0;
                 self.canvas.text((x + SAMPLE, base), &name, font, Anchor::Start, 0.0);
             }
@@ -515,7 +517,7 @@ fn legend_rows(
     let mut x = GAP;
     for entry in legend {
         let most = width - 2.0 * GAP - SAMPLE;
-        let needs = SAMPLE + ruler.width(&entry.name, theme.font_pt).min(most) + 9.0;
+        let needs = SAMPLE + ruler.width(&worded(&entry.name), theme.font_pt).min(most) + 9.0;
         if rows.is_empty() || x + needs - 9.0 > width - GAP {
             rows.push(Vec::new());
             x = GAP;

@@ -18,10 +18,12 @@ pub mod print;
 pub mod scale;
 pub mod table;
 pub mod theme;
+pub mod words;
 
-pub use kinds::{Figure, Kind, Options, Roof, draw, titled};
+pub use kinds::{Figure, Kind, Options, Roof, draw};
 pub use table::Table;
 pub use theme::Theme;
+pub use words::titled;
 
 /// Why there is no figure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

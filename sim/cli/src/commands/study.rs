@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use lumacycle_figures::{FigureError, Kind, Options, Table, Theme};
+use lumacycle_figures::{FigureError, Kind, Options, Table, Theme, titled};
 use lumacycle_sim::study::{self, Outcome, Study, StudyError};
 use miette::NamedSource;
 use serde_json::json;
@@ -138,7 +138,7 @@ fn svg(outcome: &Outcome, figure: &study::Figure) -> Result<String, FigureError>
         x: some("step"),
         y: some("value"),
         by: some("series"),
-        x_title: some(figure.x_label.as_ref().unwrap_or(&figure.x)),
+        x_title: Some(figure.x_label.clone().unwrap_or_else(|| titled(&figure.x))),
         y_title: some(&figure.label),
         log: figure.log,
         ..Options::default()

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use crate::canvas::Stroke;
 use crate::chart::{Chart, Entry, Key, MARK};
 use crate::theme::dash;
+use crate::words::titled;
 use crate::{FigureError, Table, Theme};
 
 /// What is drawn.
@@ -159,52 +160,6 @@ pub fn draw(
 
 /// Series that are told apart; what is beyond them shares the last.
 const SERIES: usize = 8;
-
-/// A name with its unit in brackets, from a column with a unit suffix: `frame_time_ms` becomes
-/// "frame time (ms)".
-pub fn titled(column: &str) -> String {
-    let units = [
-        ("_ms", "ms"),
-        ("_us", "µs"),
-        ("_ns", "ns"),
-        ("_mj", "mJ"),
-        ("_w", "W"),
-        ("_mm2", "mm²"),
-        ("_mhz", "MHz"),
-        ("_pct", "%"),
-        ("_gb", "GB"),
-        ("_mb", "MB"),
-        ("_mib", "MiB"),
-        ("_gb_per_s", "GB/s"),
-    ];
-    let special = [
-        ("fps", "frames per second"),
-        ("frames_per_s", "frames per second"),
-        ("frames_per_j", "frames per joule"),
-        ("frames_per_s_mm2", "frames per second and mm²"),
-        ("speedup", "speedup over the GPU alone (×)"),
-        ("conflict_cycles", "clocks for banks per sample"),
-        ("at", "share of the camera path"),
-    ];
-    if let Some((_, title)) = special.iter().find(|(name, _)| *name == column) {
-        return (*title).to_owned();
-    }
-    let unit = units
-        .iter()
-        .filter(|(suffix, _)| column.ends_with(suffix))
-        .max_by_key(|(suffix, _)| suffix.len());
-    let title = match unit {
-        Some((suffix, unit)) => {
-            let name = &column[..column.len() - suffix.len()];
-            format!("{} ({unit})", name.replace('_', " "))
-        }
-        None => column.replace('_', " "),
-    };
-    match title.strip_prefix("gpu ") {
-        Some(rest) => format!("GPU {rest}"),
-        None => title,
-    }
-}
 
 /// Names in the order in which they appear, each with its place in the palette, and the index of
 /// each row's name.

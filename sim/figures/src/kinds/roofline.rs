@@ -9,6 +9,7 @@ use crate::canvas::Stroke;
 use crate::chart::{Axis, Chart, Entry, Key, MARK};
 use crate::scale::Scale;
 use crate::theme::dash;
+use crate::words::worded;
 use crate::{FigureError, Table, Theme};
 
 /// Points up to which each has a mark of its own.
@@ -142,7 +143,7 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         {
             continue;
         }
-        nameless += usize::from(!chart.label(at, &short(&point.kernel)));
+        nameless += usize::from(!chart.label(at, &worded(&short(&point.kernel))));
         named.push((&point.gpu, &point.kernel));
     }
     if nameless > 0 {

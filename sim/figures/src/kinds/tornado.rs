@@ -1,7 +1,7 @@
 //! What ten per cent less and more of each parameter changes, or the ends of its range, the largest effect on
 //! top; reads `sensitivities.csv` of an exploration, or the free parameters of `validate rtnerf`.
 
-use super::{Figure, Options, data, numeric};
+use super::{Figure, Options, data, numeric, titled};
 use crate::canvas::Rect;
 use crate::chart::{Axis, Chart, Entry, Key};
 use crate::scale::Scale;
@@ -57,7 +57,7 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         place,
         key: Key::Box,
     });
-    let title = if wanted.is_empty() { "metric".to_owned() } else { wanted.replace('_', " ") };
+    let title = if wanted.is_empty() { "metric".to_owned() } else { titled(&wanted) };
     let mut chart = Chart::new(
         theme,
         0.75 + 0.17 * rows.len() as f64,
@@ -96,12 +96,9 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
     Ok(Figure { svg: chart.canvas.finish("Sensitivities"), data, notes })
 }
 
-/// A metric without the unit that its column ends with: changes are in per cent.
+/// A title without its unit: changes are in per cent.
 fn unitless(title: &str) -> &str {
-    [" ms", " us", " mj", " w", " mm2"]
-        .iter()
-        .find_map(|unit| title.strip_suffix(unit))
-        .unwrap_or(title)
+    title.rsplit_once(" (").map_or(title, |(name, _)| name)
 }
 
 #[cfg(test)]
