@@ -492,10 +492,13 @@ fn reports_are_whole_pages_without_network() {
     let out = out.display().to_string();
     let beside = ["run", "nerf", "--gpu", "rtx3090", "--accelerator", "ngpc-8"];
     let beside = [&beside[..], &["--resolution", "96x54"]].concat();
-    let runs: [&[&str]; 4] = [
+    let field = ["run", "tensorf", "--resolution", "48x48", "--gpu", "rtx2080ti"];
+    let field = [&field[..], &["--accelerator", "rt-nerf-edge", "--path-frames", "2"]].concat();
+    let runs: [&[&str]; 5] = [
         &beside,
         &["replay", TRANSFORMER, "--gpu", "rtx3090", "--gpu", "h100-sxm"],
         &["run", "gia", "--resolution", "160x90", "--path-frames", "3"],
+        &field,
         &["explore", &space, "--out", &out],
     ];
     for words in runs {
@@ -508,7 +511,13 @@ fn reports_are_whole_pages_without_network() {
         }
         // What was asked for beside the GPU is there as well.
         let with = page.contains("with NGPC-8") && page.contains("tables exceed grid_sram");
-        assert_eq!(with, words.contains(&"--accelerator"), "{words:?}");
+        assert_eq!(with, words.contains(&"ngpc-8"), "{words:?}");
+        // A field has figures of both machines: kernels and times of the GPU, energy, units and times of the other.
+        let both = ["rt-nerf-edge", "waits for room", "Kernels of the GPU", "as stored MB"];
+        assert_eq!(both.iter().all(|word| page.contains(word)), words.contains(&"tensorf"));
+        if words.contains(&"tensorf") {
+            assert_eq!(page.matches("<figure>").count(), 5, "{words:?}");
+        }
         // The only address is the name of the SVG namespace.
         assert_eq!(
             page.matches("http").count(),

@@ -152,7 +152,6 @@ pub fn tell_ignored_by_field(args: &RunArgs) {
         ("--rounds", args.rounds),
         ("--gaussians", args.gaussians.is_some()),
         ("--timeline", args.timeline.is_some()),
-        ("--report", args.report.is_some()),
     ];
     tell(&args.app, &given);
 }

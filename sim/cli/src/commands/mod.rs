@@ -23,6 +23,7 @@ pub mod replay;
 mod report;
 mod report_accelerated;
 mod report_explore;
+mod report_tensorf;
 mod report_validate;
 pub mod run;
 pub mod study;

@@ -144,17 +144,11 @@ fn spread(predicted_ms: f64) -> String {
     )
 }
 
-/// `run --report`.
-pub fn rendered(
-    folder: &Path,
-    heading: &str,
-    shares: &[f64],
+/// Headline numbers of GPUs: the median time of their frames, with what is said beside it.
+pub fn headline(
     results: &[Vec<FrameResult>],
-    with: &[With],
-) -> Result<(), Failure> {
-    let what = if with.is_empty() { "alone" } else { "alone and with accelerators" };
-    let line = format!("Simulated by Lumacycle {}, on the GPU {what}.", lumacycle_sim::VERSION);
-    let mut page = Page::new(heading, &line);
+    beside: fn(f64) -> String,
+) -> Vec<(String, String, String)> {
     let mut numbers = Vec::new();
     for frames in results {
         let mut times: Vec<f64> = frames.iter().map(|frame| frame.frame_ms).collect();
@@ -162,14 +156,17 @@ pub fn rendered(
         let (Some(first), Some(last)) = (times.first(), times.last()) else { continue };
         let name = frames.first().map(|f| f.gpu_name.clone()).unwrap_or_default();
         let median = times[times.len() / 2];
-        let mut beside = spread(median);
+        let mut beside = beside(median);
         if times.len() > 1 {
             beside = format!("{} to {} ms along the path; {beside}", short(*first), short(*last));
         }
         numbers.push((name, format!("{} ms", short(median)), beside));
     }
-    numbers.extend(report_accelerated::headline(with));
-    page.headline(&numbers);
+    numbers
+}
+
+/// Figures of frames on GPUs.
+pub fn figures(page: &mut Page, shares: &[f64], results: &[Vec<FrameResult>]) {
     let value = json!(
         results
             .iter()
@@ -183,16 +180,17 @@ pub fn rendered(
             })
             .collect::<Vec<_>>()
     );
-    page.heading("Figures");
     let options = Options::default();
     let caption = "Kernel time by part of the application, summed over the frames.";
-    figure(&mut page, Kind::Breakdown, &value, &options, caption);
+    figure(page, Kind::Breakdown, &value, &options, caption);
     if shares.len() > 1 {
         let caption = "Frame time along the camera path.";
-        figure(&mut page, Kind::FrameTimes, &value, &options, caption);
+        figure(page, Kind::FrameTimes, &value, &options, caption);
     }
-    report_accelerated::tables(&mut page, with);
-    page.heading(if with.is_empty() { "Kernels" } else { "Kernels of the GPU alone" });
+}
+
+/// Kernels of the first frame on each GPU.
+pub fn kernels(page: &mut Page, results: &[Vec<FrameResult>]) {
     page.table(
         &[
             "kernel",
@@ -221,6 +219,27 @@ pub fn rendered(
             })
         }),
     );
+}
+
+/// `run --report`.
+pub fn rendered(
+    folder: &Path,
+    heading: &str,
+    shares: &[f64],
+    results: &[Vec<FrameResult>],
+    with: &[With],
+) -> Result<(), Failure> {
+    let what = if with.is_empty() { "alone" } else { "alone and with accelerators" };
+    let line = format!("Simulated by Lumacycle {}, on the GPU {what}.", lumacycle_sim::VERSION);
+    let mut page = Page::new(heading, &line);
+    let mut numbers = headline(results, spread);
+    numbers.extend(report_accelerated::headline(with));
+    page.headline(&numbers);
+    page.heading("Figures");
+    figures(&mut page, shares, results);
+    report_accelerated::tables(&mut page, with);
+    page.heading(if with.is_empty() { "Kernels" } else { "Kernels of the GPU alone" });
+    kernels(&mut page, results);
     page.heading("Assumptions");
     let first = results.first().and_then(|frames| frames.first());
     let own = first.map(|frame| frame.assumptions.clone()).unwrap_or_default();

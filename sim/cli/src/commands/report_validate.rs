@@ -153,7 +153,7 @@ fn figures(page: &mut Page, suite: &Suite<'_>, table: &Table) {
         ..Options::default()
     };
     let caption = if every > 1 {
-        format!("Predicted against measured, one of {every} rows.")
+        format!("Predicted against measured, one row in {every}.")
     } else if bounds {
         "Predicted against published values; bounds are left out.".to_owned()
     } else {
@@ -206,8 +206,12 @@ impl Columns {
         });
         // What names a row comes first; a column that says the same everywhere says nothing.
         let mut columns: Vec<usize> = (0..table.header.len()).collect();
+        // Of what is told in words at the end, and of the error, the numbers need not stand twice.
+        let explained = self.bound_by.is_some();
+        let told = [self.error_pct, self.bound_by, self.waves, self.occupancy];
+        let told = if explained { &told[..] } else { &told[..1] };
         columns.retain(|column| {
-            if self.error_pct == Some(*column) {
+            if told.contains(&Some(*column)) {
                 return false;
             }
             let first = table.text(0, *column);
@@ -219,7 +223,6 @@ impl Columns {
         let mut header: Vec<String> =
             columns.iter().map(|column| table.header[*column].replace('_', " ")).collect();
         header.push("error".to_owned());
-        let explained = self.bound_by.is_some();
         if explained {
             header.push("what the model sees".to_owned());
         }
@@ -241,10 +244,14 @@ impl Columns {
         let mut text = self.bound_by.map_or_else(String::new, |c| table.text(row, c).to_owned());
         if let Some(waves) = number(self.waves) {
             let rest = waves.fract() * 100.0;
+            let full = match waves.floor() {
+                1.0 => "one full wave".to_owned(),
+                several => format!("{several:.0} full waves"),
+            };
             text.push_str(&match waves {
                 w if w < 1.0 => format!("; less than a wave: {rest:.0} % of the GPU has work"),
-                w if rest < 1.0 => format!("; {w:.0} full waves"),
-                w => format!("; {:.0} full waves, then one that is {rest:.0} % full", w.floor()),
+                _ if rest < 1.0 => format!("; {full}"),
+                _ => format!("; {full}, then one that is {rest:.0} % full"),
             });
         }
         if let Some(occupancy) = number(self.occupancy) {

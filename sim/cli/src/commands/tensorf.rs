@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use lumacycle_arch::{Catalog, Entry, SparseEntry};
+use lumacycle_engines::sparse::SparseEnergyUse;
 use lumacycle_engines::{EngineError, Options};
 use lumacycle_sim::frame::{FrameError, FrameResult, GpuFrame};
 use lumacycle_sim::tensorf::{self, Pixels, Prepared, Sampled, TensorfFrame};
@@ -16,7 +17,7 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::catalog::{csv, json_out};
-use super::inputs;
+use super::{inputs, report_tensorf};
 use crate::args::{Format, RunArgs};
 use crate::failure::Failure;
 use crate::output::{self, short};
@@ -95,11 +96,15 @@ fn factors(args: &RunArgs, scene: &Scene) -> Result<Factors, Failure> {
 }
 
 /// Frames along the path.
-struct Results {
-    shares: Vec<f64>,
-    gpus: Vec<Vec<FrameResult>>,
-    accelerated: Vec<Vec<TensorfFrame>>,
-    image: Option<(String, f64)>,
+pub struct Results {
+    /// Places on it.
+    pub shares: Vec<f64>,
+    /// Frames of each GPU.
+    pub gpus: Vec<Vec<FrameResult>>,
+    /// Frames of each accelerator.
+    pub accelerated: Vec<Vec<TensorfFrame>>,
+    /// Picture that was written, with its likeness in dB.
+    pub image: Option<(String, f64)>,
 }
 
 pub fn run(args: &RunArgs) -> Result<(), Failure> {
@@ -167,6 +172,9 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         results.image = Some((path.display().to_string(), rendered.psnr_db));
     }
     let heading = format!("tensorf, scene {}, {width} x {height}", scene.name);
+    if let Some(folder) = &args.report {
+        report_tensorf::rendered(folder, &heading, &results)?;
+    }
     print(args, &heading, &results)
 }
 
@@ -437,24 +445,32 @@ fn details(frame: &TensorfFrame) -> String {
         million(u.occupied),
         million(u.shaded),
     );
-    let e = &f.energy;
-    let _ = writeln!(
-        text,
-        "  energy, mJ: MLP {}, buffers {}, idle {}, DRAM {}, SRAM {}, interpolation {}, geometry {}, search {}; \
-         area {} mm2",
-        short(e.shading_mj),
-        short(e.buffers_mj),
-        short(e.idle_mj),
-        short(e.dram_mj),
-        short(e.sram_mj),
-        short(e.interpolation_mj),
-        short(e.geometry_mj),
-        short(e.search_mj),
-        short(frame.area_mm2),
-    );
+    let energy = energy_parts(&f.energy).map(|(part, mj)| format!("{part} {}", short(mj)));
+    let _ =
+        writeln!(text, "  energy, mJ: {}; area {} mm2", energy.join(", "), short(frame.area_mm2));
     text.push_str(&storage("planes", &frame.planes));
     text.push_str(&storage("lines", &frame.lines));
-    let mut assumptions = f.assumptions.clone();
+    let _ = writeln!(text, "\n  assuming: {}", assumptions(frame).join("; "));
+    text
+}
+
+/// Energy of a frame by what takes it (in mJ).
+pub fn energy_parts(energy: &SparseEnergyUse) -> [(&'static str, f64); 8] {
+    [
+        ("MLP", energy.shading_mj),
+        ("buffers", energy.buffers_mj),
+        ("idle", energy.idle_mj),
+        ("DRAM", energy.dram_mj),
+        ("SRAM", energy.sram_mj),
+        ("interpolation", energy.interpolation_mj),
+        ("geometry", energy.geometry_mj),
+        ("search", energy.search_mj),
+    ]
+}
+
+/// What was taken for granted.
+pub fn assumptions(frame: &TensorfFrame) -> Vec<String> {
+    let mut assumptions = frame.frame.assumptions.clone();
     if frame.sampling_pct > 0.0 {
         assumptions.push(format!(
             "one pixel in sixteen stands for the rest, which leaves the points shaded, and a time that goes by \
@@ -462,8 +478,7 @@ fn details(frame: &TensorfFrame) -> String {
             frame.sampling_pct
         ));
     }
-    let _ = writeln!(text, "\n  assuming: {}", assumptions.join("; "));
-    text
+    assumptions
 }
 
 fn storage(what: &str, s: &Storage) -> String {
