@@ -4,16 +4,16 @@
 use crate::Figure;
 use crate::canvas::escaped;
 
-const STYLE: &str = "body{font:15px/1.45 'Liberation Sans',Arial,Helvetica,sans-serif;color:#111;background:#fff;max-width:78em;\
-margin:1.5em auto;padding:0 1em}p,ul,pre{max-width:62em}.scroll{overflow-x:auto}table{border-collapse:collapse;margin:.6em 0}\
-th,td{padding:.15em .7em;text-align:right;border-bottom:1px solid #ddd;white-space:nowrap}\
+const STYLE: &str = "body{font:15px/1.45 'Liberation Sans',Arial,Helvetica,sans-serif;color:#111;background:#fff;max-width:84em;\
+margin:1.5em auto;padding:0 1em}p,ul,pre{max-width:62em}.scroll{overflow-x:auto}table{border-collapse:collapse;margin:.6em 0;font-size:.9em}\
+th,td{padding:.15em .5em;text-align:right;border-bottom:1px solid #ddd;white-space:nowrap}\
 th{border-bottom:1px solid #444;white-space:normal;vertical-align:bottom}td:first-child,th:first-child,.text{text-align:left}\
-td:first-child{max-width:24em;overflow:hidden;text-overflow:ellipsis}\
+td.long{white-space:normal;overflow-wrap:anywhere;min-width:11em}\
 .sortable th button{all:unset;cursor:pointer}.sortable th button:focus-visible{outline:2px solid #0064a8}\
 figure{display:inline-block;vertical-align:top;width:29em;max-width:100%;margin:1em 1em 1em 0}\
 figure.wide{width:100%}figure svg{width:100%;height:auto}figcaption{color:#444;font-size:13px}\
 .big{display:flex;flex-wrap:wrap;gap:1em 2.5em;margin:1em 0}.big b{display:block;font-size:1.7em}\
-pre{overflow-x:auto;background:#f4f4f4;padding:.6em}";
+pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#f4f4f4;padding:.6em}";
 
 const SCRIPT: &str = "document.querySelectorAll('table.sortable').forEach(t=>{t.querySelectorAll('th').forEach((h,i)=>{\
 const b=document.createElement('button');b.append(...h.childNodes);h.append(b);let up=false;\
@@ -21,6 +21,9 @@ b.onclick=()=>{const r=[...t.tBodies[0].rows],k=x=>x.cells[i].textContent,n=s=>p
 num=r.every(x=>k(x)===''||k(x)==='\u{2013}'||!isNaN(n(k(x))));r.sort((a,c)=>num?(n(k(a))||0)-(n(k(c))||0):k(a).localeCompare(k(c)));\
 up=!up;if(!up)r.reverse();t.querySelectorAll('th').forEach(o=>o.removeAttribute('aria-sort'));\
 h.setAttribute('aria-sort',up?'ascending':'descending');t.tBodies[0].append(...r)}})})";
+
+/// Characters of a cell that stand in one line.
+const SHORT: usize = 20;
 
 /// Whether a cell holds a number, with or without its unit, or nothing.
 fn is_number(cell: &str) -> bool {
@@ -97,13 +100,17 @@ impl Page {
 
     fn rows(&mut self, header: &[&str], rows: impl Iterator<Item = (Option<String>, Vec<String>)>) {
         let rows: Vec<(Option<String>, Vec<String>)> = rows.collect();
-        // Words stand at the left, numbers at the right.
-        let words = |column: usize| {
-            let mut cells = rows.iter().filter_map(|(_, row)| row.get(column));
-            cells.any(|cell| !is_number(cell))
-        };
+        // Words stand at the left, numbers at the right; sentences and long names may take several lines.
         let class: Vec<&str> = (0..header.len())
-            .map(|column| if words(column) { " class=\"text\"" } else { "" })
+            .map(|column| {
+                let mut cells = rows.iter().filter_map(|(_, row)| row.get(column));
+                let words = cells.clone().any(|cell| !is_number(cell));
+                match cells.any(|cell| cell.chars().count() > SHORT) {
+                    true if words => " class=\"text long\"",
+                    _ if words => " class=\"text\"",
+                    _ => "",
+                }
+            })
             .collect();
         let names: Vec<String> = header
             .iter()
@@ -185,6 +192,18 @@ mod tests {
         }
         for cell in ["128x64x8 2 stages", "20-100 us", ">= 100 us", "DRAM", "fp16"] {
             assert!(!is_number(cell), "{cell}");
+        }
+    }
+
+    #[test]
+    fn sentences_and_long_names_take_several_lines() {
+        let mut page = Page::new("t", "");
+        let row = ["a_name_of_more_than_twenty_letters", "b", "a sentence with several words", "1"];
+        page.table(&["name", "gpu", "why", "ms"], std::iter::once(row.map(Into::into).to_vec()));
+        let html = page.finish();
+        let classes = [" class=\"text long\"", " class=\"text\"", " class=\"text long\"", ""];
+        for (class, cell) in classes.iter().zip(row) {
+            assert!(html.contains(&format!("<td{class}>{cell}</td>")), "{cell}");
         }
     }
 
