@@ -11,7 +11,7 @@
 mod support;
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -161,8 +161,9 @@ fn files_that_unpack_to_gigabytes() {
         let path = write(&dir, "ranks.tar.gz", &bomb(&head, b'a', 65));
         refused(&["replay", &path, "--gpu", "rtx3090"], "a name of more than 1 MiB");
     }
-    // Events or pages without end, of which each alone is short.
-    let path = write(&dir, "export.sqlite.gz", &bomb("SQLite format 3\0", 0, 600));
+    // Pages without end, of which each alone is short.
+    let pages = (&b"SQLite format 3\0"[..]).chain(std::io::repeat(0).take(600 << 20));
+    let path = write(&dir, "export.sqlite.zst", &zstd::stream::encode_all(pages, 1).unwrap());
     refused(&["replay", &path, "--gpu", "rtx3090"], "more than 256 times its size");
     let path = write(&dir, "gemm.csv.gz", &bomb("gpu,dtype,runtime_us,m,n,k\na,", b'a', 64));
     refused(&["validate", "gemm", "--data", &path], "a line of more than 1 MiB");

@@ -105,10 +105,11 @@ impl Page {
             .map(|column| {
                 let mut cells = rows.iter().filter_map(|(_, row)| row.get(column));
                 let words = cells.clone().any(|cell| !is_number(cell));
-                match cells.any(|cell| cell.chars().count() > SHORT) {
-                    true if words => " class=\"text long\"",
-                    _ if words => " class=\"text\"",
-                    _ => "",
+                let long = cells.any(|cell| cell.chars().count() > SHORT);
+                match (words, long) {
+                    (true, true) => " class=\"text long\"",
+                    (true, false) => " class=\"text\"",
+                    (false, _) => "",
                 }
             })
             .collect();

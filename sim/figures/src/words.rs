@@ -70,8 +70,11 @@ const WRITTEN: [(&str, &str); 24] = [
     ("tlb", "TLB"),
 ];
 
+/// Words of an identifier, at most: with more it is the name of a kernel or of a file.
+const MOST_WORDS: usize = 4;
+
 /// An identifier as words: `mlp` becomes "MLP", `grid_sram` "grid SRAM". What is none (paths with dots, names with
-/// capitals, blanks or hyphens, kernels' names with sizes in them) stays as it is: people look it up under that name.
+/// capitals, blanks or hyphens, long names of kernels) stays as it is: people look it up under that name.
 pub fn worded(name: &str) -> String {
     let written =
         |word: &str| WRITTEN.iter().find(|(known, _)| *known == word).map(|(_, own)| *own);
@@ -79,7 +82,7 @@ pub fn worded(name: &str) -> String {
     let plain = |word: &&str| {
         !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase()) || written(word).is_some()
     };
-    if words.len() > 1 && !words.iter().all(plain) {
+    if words.len() > MOST_WORDS || words.len() > 1 && !words.iter().all(plain) {
         return name.to_owned();
     }
     words.into_iter().map(|word| written(word).unwrap_or(word)).collect::<Vec<_>>().join(" ")
@@ -103,6 +106,7 @@ mod tests {
             ("ampere_fp16_s16816gemm_fp16_128x64_tn", "ampere_fp16_s16816gemm_fp16_128x64_tn"),
             ("l2_hits", "L2 hits"),
             ("ngpc-8", "ngpc-8"),
+            ("generate_next_nerf_network_inputs", "generate_next_nerf_network_inputs"),
             ("_", "_"),
             ("", ""),
         ] {
