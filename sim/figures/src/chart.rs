@@ -32,7 +32,7 @@ impl Axis {
     }
 
     /// An axis of names, set as words.
-    pub fn names(title: impl Into<String>, names: Vec<String>) -> Self {
+    pub fn names(title: impl Into<String>, names: &[String]) -> Self {
         let names = names.iter().map(|name| worded(name)).collect();
         Self { title: title.into(), along: Along::Names(names) }
     }

@@ -59,7 +59,7 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         theme,
         2.2,
         &legend,
-        Axis::names(options.x_title.clone().unwrap_or_default(), groups.clone()),
+        Axis::names(options.x_title.clone().unwrap_or_default(), &groups),
         Axis::numbers(options.titled_y(&table.header[y]), scale),
     );
     let width = chart.area.w / groups.len() as f64;

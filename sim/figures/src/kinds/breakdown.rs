@@ -66,7 +66,7 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         height,
         &series.legend(Key::Box),
         Axis::numbers(options.titled_y(&table.header[y]), Scale::from_zero(most)),
-        Axis::names("", order.clone()),
+        Axis::names("", &order),
     );
     let thick = chart.area.h / bars.len() as f64 * FILLED;
     for (bar, cell) in bars.iter().zip(&cells) {

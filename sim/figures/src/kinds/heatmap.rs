@@ -53,8 +53,8 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         theme,
         1.0 + 0.22 * ys.len().clamp(4, 20) as f64,
         &[],
-        Axis::names(options.titled_x(&table.header[x]), xs.clone()),
-        Axis::names(titled(&table.header[y]), ys.clone()),
+        Axis::names(options.titled_x(&table.header[x]), &xs),
+        Axis::names(titled(&table.header[y]), &ys),
         KEY,
     );
     let (w, h) = (chart.area.w / xs.len() as f64, chart.area.h / ys.len() as f64);

@@ -32,7 +32,7 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         theme,
         2.2,
         &series.legend(Key::LineMark),
-        Axis::names(options.titled_x(&table.header[x]), steps.clone()),
+        Axis::names(options.titled_x(&table.header[x]), &steps),
         Axis::numbers(options.titled_y(&table.header[y]), scale),
     );
     let step_of = |row: usize| steps.iter().position(|step| step == table.text(row, x));

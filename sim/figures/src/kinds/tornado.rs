@@ -63,7 +63,7 @@ pub(super) fn draw(table: &Table, options: &Options, theme: &Theme) -> Result<Fi
         0.75 + 0.17 * rows.len() as f64,
         &legend,
         Axis::numbers(format!("change of {} (%)", unitless(&title)), Scale::linear(-most, most)),
-        Axis::names("", names),
+        Axis::names("", &names),
     );
     let thick = chart.area.h / rows.len() as f64 * 0.36;
     for (index, row) in rows.iter().rev().enumerate() {
