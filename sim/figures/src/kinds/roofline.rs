@@ -190,11 +190,23 @@ fn name_roofs(chart: &mut Chart<'_>, mut roofs: Vec<([(f64, f64); 2], String)>) 
     nameless.count()
 }
 
+/// Names of templates that say nothing of what they run; their first argument does.
+const WRAPPERS: [&str; 4] = ["Kernel", "Kernel2", "device_kernel", "kernel"];
+
 /// A kernel's name without template arguments, its middle left out beyond 26 letters.
 fn short(name: &str) -> String {
-    let name = name.strip_prefix("void ").unwrap_or(name);
-    let plain = name.split(['<', '(']).next().unwrap_or(name);
-    let last: Vec<char> = plain.rsplit("::").next().unwrap_or(plain).chars().collect();
+    let mut name = name.strip_prefix("void ").unwrap_or(name);
+    let last = loop {
+        let plain = name.split(['<', '(']).next().unwrap_or(name);
+        let last = plain.rsplit("::").next().unwrap_or(plain);
+        match name[plain.len()..].strip_prefix('<') {
+            Some(inner) if WRAPPERS.contains(&last) => {
+                name = inner.split([',', '>']).next().unwrap_or(inner);
+            }
+            _ => break last,
+        }
+    };
+    let last: Vec<char> = last.chars().collect();
     if last.len() <= 26 {
         return last.into_iter().collect();
     }
@@ -205,6 +217,14 @@ fn short(name: &str) -> String {
 mod tests {
     use super::*;
     use crate::kinds::Roof;
+
+    #[test]
+    fn wrappers_are_named_by_what_they_run() {
+        let wrapped = "void cutlass::Kernel<cutlass_80_tensorop_s1688gemm>(cutlass_80::Params)";
+        assert_eq!(short(wrapped), "cutlass_80_tenso…s1688gemm");
+        assert_eq!(short("void at::native::reduce_kernel<512, 1>(int)"), "reduce_kernel");
+        assert_eq!(short("kernel(int)"), "kernel");
+    }
 
     #[test]
     fn roofs_below_every_point_are_drawn_and_named() {
