@@ -1,7 +1,7 @@
 //! What every launch of a recording takes beyond the model's shortest.
 //!
 //! Launches that do next to nothing show what a recorder, a driver and its machine add to each duration: profiles of one
-//! GPU begin at 1.3, 3 or 4.7 us. Where at least [`FEWEST`] such launches ran, the median of what they took beyond their
+//! GPU begin at 1.3, 3 or 4.7 us. Where at least twenty such launches ran, the median of what they took beyond their
 //! prediction on the GPU that recorded is added to every launch of their kind, on any GPU, as the next recording would show
 //! it too. It is stated with the result, and a comparison gives the error without it. Left out: parts that grow with the
 //! work, and collectives, which keep their recorded wait.
