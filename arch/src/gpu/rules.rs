@@ -58,6 +58,7 @@ impl Gpu {
             ("dram.row", self.dram.row.bytes()),
             ("dram.burst", self.dram.burst.bytes()),
             ("dram.banks_in_step", self.dram.banks_in_step),
+            ("link.host_sharers", f64::from(self.link.host_sharers)),
             ("dram.bandwidth", self.dram.bandwidth.bytes_per_s()),
             ("dram.efficiency", self.dram.efficiency),
             ("dram.loaded_latency", self.dram.loaded_latency),
