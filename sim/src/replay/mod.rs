@@ -30,7 +30,7 @@ pub use select::{Selection, SelectionError};
 /// What replay needs beside the recording.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ReplayOptions<'a> {
-    /// How the engine simulates.
+    /// How the engine simulates. A warm L2 counts as [`L2Start::InSequence`], which a profile's launches are.
     pub engine: Options,
     /// The GPU that recorded, where known.
     pub recorded_on: Option<&'a Entry>,
