@@ -310,6 +310,8 @@ section! {
         host: Bandwidth,
         /// GPUs that share one uplink to the host (ports of a switch), and its bandwidth when they copy at once.
         host_sharers: u32,
+        /// Share of the rate of streaming kernels that copies within device memory reach, in (0, 1].
+        copy_share: f64,
         /// GPU-to-GPU link, all lanes of one GPU (host link where there is none).
         peer: Bandwidth,
         /// Latency of a GPU-to-GPU hop.

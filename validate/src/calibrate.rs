@@ -40,6 +40,7 @@ pub struct Constant {
 pub const CONSTANTS: &[Constant] = &[
     Constant { path: "pipes.achieved_share", range: (0.5, 1.0), start: 0.92, unit: "" },
     Constant { path: "tensor.achieved_share", range: (0.5, 1.0), start: 0.92, unit: "" },
+    Constant { path: "tensor.register_fed_share", range: (0.05, 1.0), start: 0.5, unit: "" },
     Constant {
         path: "pipes.register_operands_per_clock",
         range: (6.0, 12.0),

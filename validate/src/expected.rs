@@ -21,6 +21,8 @@ use crate::suite::SuiteReport;
 const TABLE: &str = include_str!("../tables/expected.toml");
 const FRAMES: &str = include_str!("../tables/frames.toml");
 
+/// Fewer rows say nothing.
+const FEWEST_ROWS: usize = 10;
 /// Rows that an interval of a generation is made from, at least.
 const LEAST_ROWS: usize = 100;
 
@@ -228,7 +230,9 @@ pub fn from_reports(reports: &[SuiteReport]) -> Table {
             let rows = all.iter().map(|ratios| ratios.len()).sum();
             let coverage_pct = coverage(&all);
             let holds = coverage_pct.is_some_and(|share| share >= LEAST_COVERAGE_PCT);
-            if setting != Setting::default() && (rows < LEAST_ROWS || !holds) {
+            if rows < FEWEST_ROWS
+                || (setting != Setting::default() && (rows < LEAST_ROWS || !holds))
+            {
                 continue;
             }
             let (low, high) = points(&all);

@@ -33,7 +33,7 @@ pub use ngp::{NgpGroup, NgpReport, NgpRow};
 pub use ngpc::NgpcReport;
 pub use rtnerf::RtnerfReport;
 pub use stats::Figures;
-pub use suite::{Group, SUITES, SuiteReport, run};
+pub use suite::{Group, SUITES, SuiteReport, run, run_shipped, shipped};
 pub use traces::{TraceReport, TraceRow};
 
 /// Suites beside those of measurement tables.

@@ -93,8 +93,20 @@ pub fn read(path: &Path, needed: &[&str]) -> Result<Vec<Row>, ValidateError> {
     } else {
         Box::new(BufReader::new(file))
     };
-    let mut reader =
-        csv::ReaderBuilder::new().flexible(true).from_reader(Bounded::lines(source, LONGEST_LINE));
+    parse(Bounded::lines(source, LONGEST_LINE), path, needed)
+}
+
+/// Reads all rows of a table that ships with the program.
+///
+/// # Errors
+/// When it is no CSV or lacks the columns.
+pub fn shipped(table: &'static str, needed: &[&str]) -> Result<Vec<Row>, ValidateError> {
+    parse(table.as_bytes(), Path::new("the table that ships with the program"), needed)
+}
+
+fn parse(source: impl Read, path: &Path, needed: &[&str]) -> Result<Vec<Row>, ValidateError> {
+    let unreadable = |reason: String| ValidateError::Unreadable { path: path.to_owned(), reason };
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(source);
     let header = reader.headers().map_err(|e| unreadable(e.to_string()))?.clone();
     let columns: HashMap<String, usize> = header
         .iter()

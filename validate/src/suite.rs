@@ -8,7 +8,8 @@ use lumacycle_engines::gpu::roofline;
 use lumacycle_engines::{Engine, GpuEngine, L2Start, Options};
 use lumacycle_workloads::ops::gemm::{Epilogue, Math, Tile};
 use lumacycle_workloads::ops::{
-    Attention, Gemm, Layout, NormKind, Operation, Recorded, RowOperation, Rows, Streaming,
+    Attention, Gemm, Implementation, Layout, NormKind, Operation, Recorded, RowOperation, Rows,
+    Streaming,
 };
 use lumacycle_workloads::{DType, KernelClass, Launch};
 use rayon::prelude::*;
@@ -168,12 +169,36 @@ pub fn run(
         reason: format!("no {suite}.csv or {suite}.csv.gz there"),
     })?;
     let rows = measurements::read(&path, columns(suite))?;
+    Ok(compare_rows(suite, &rows, gpus, unclean))
+}
+
+/// Published times of a suite that ship with the program, each with its source.
+pub fn shipped(suite: &str) -> Option<&'static str> {
+    (suite == "attention").then_some(include_str!("../tables/attention.csv"))
+}
+
+/// Compares a suite's published times that ship with the program; none where there are none.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_shipped(suite: &str, gpus: &[String]) -> Result<Option<SuiteReport>, ValidateError> {
+    let Some(table) = shipped(suite) else { return Ok(None) };
+    let rows = measurements::shipped(table, columns(suite))?;
+    Ok(Some(compare_rows(suite, &rows, gpus, false)))
+}
+
+fn compare_rows(
+    suite: &str,
+    rows: &[measurements::Row],
+    gpus: &[String],
+    unclean: bool,
+) -> SuiteReport {
     let catalog = Catalog::embedded();
-    let boards = Boards::of(&catalog, suite, &rows);
+    let boards = Boards::of(&catalog, suite, rows);
     let wanted: Vec<String> =
         gpus.iter().filter_map(|name| catalog.get(name).ok()).map(|entry| entry.id).collect();
     let host = if suite == kernels::SUITE {
-        kernels::HostParts::of(&rows)
+        kernels::HostParts::of(rows)
     } else {
         kernels::HostParts::default()
     };
@@ -230,7 +255,7 @@ pub fn run(
             wave: wave(&rows),
         })
         .collect();
-    Ok(SuiteReport {
+    SuiteReport {
         suite: suite.to_owned(),
         rows_used: compared.len(),
         rows_left_out,
@@ -238,7 +263,7 @@ pub fn run(
         groups,
         baselines,
         rows: compared,
-    })
+    }
 }
 
 /// Fits the wave baseline GPU by GPU and fills its times in.
@@ -468,8 +493,20 @@ fn attention(row: &Row, dtype: DType) -> Result<Operation, String> {
         paged: implementation.contains("paged"),
         table_keys: row.count("table_keys").or_else(|| sources::table_keys(row.text("source"))),
         tile: None,
+        implementation: implementation_of(implementation),
         recorded: None,
     }))
+}
+
+/// Which library's kernel a row names.
+fn implementation_of(name: &str) -> Option<Implementation> {
+    if name.starts_with("FlashAttention-3") {
+        Some(Implementation::Flash3)
+    } else if ["FlashAttention-2", "FA2"].iter().any(|start| name.starts_with(start)) {
+        Some(Implementation::Flash2)
+    } else {
+        None
+    }
 }
 
 fn row_operation(row: &Row, dtype: DType) -> Result<Operation, String> {

@@ -414,6 +414,9 @@ pub struct Stage {
     /// How often the warp runs it that runs it most often, where warps differ; the launch waits
     /// for that one. Counts only where it is more than `iterations`.
     pub longest_iterations: f64,
+    /// How often the CTAs of one raster row run it, in dispatch order, where that differs by plan;
+    /// their mean is `iterations`. Empty where they are alike.
+    pub lengths: Vec<f64>,
     /// Demand per iteration.
     pub demand: Demand,
     /// Memory touched per iteration.
@@ -434,9 +437,10 @@ pub struct Stage {
     pub shared_round_trips: f64,
     /// CTA-wide barriers per iteration.
     pub barriers: f64,
-    /// Whether a warp uses its pipes one after another (a product, then its softmax, then the
-    /// next product) so that only other warps fill the pipes it leaves idle.
-    pub in_sequence: bool,
+    /// Warps of a CTA that use their pipes one after another (a product, then its softmax, then
+    /// the next product), so that only other warps fill the pipes they leave idle; none where
+    /// instructions of one warp overlap.
+    pub in_sequence_warps: u32,
     /// Whether CTAs that run together come to it at the same time, as at the start and the end of those that all take
     /// as long: it then moves its bytes while nobody computes.
     pub in_step: bool,
@@ -449,6 +453,7 @@ impl Stage {
             name,
             iterations: 1.0,
             longest_iterations: 0.0,
+            lengths: Vec::new(),
             demand: Demand::default(),
             streams: Vec::new(),
             in_flight: 1.0,
@@ -458,7 +463,7 @@ impl Stage {
             dependent_tensor: 0.0,
             shared_round_trips: 0.0,
             barriers: 0.0,
-            in_sequence: false,
+            in_sequence_warps: 0,
             in_step: false,
         }
     }

@@ -59,6 +59,7 @@ impl Gpu {
             ("dram.burst", self.dram.burst.bytes()),
             ("dram.banks_in_step", self.dram.banks_in_step),
             ("link.host_sharers", f64::from(self.link.host_sharers)),
+            ("link.copy_share", self.link.copy_share),
             ("dram.bandwidth", self.dram.bandwidth.bytes_per_s()),
             ("dram.efficiency", self.dram.efficiency),
             ("dram.loaded_latency", self.dram.loaded_latency),
@@ -112,7 +113,7 @@ impl Gpu {
     }
 
     fn contradicting(&self) -> Option<(&'static str, String)> {
-        let rules: [(bool, &'static str, String); 17] = [
+        let rules: [(bool, &'static str, String); 18] = [
             (
                 self.dram.mixed_efficiency > self.dram.efficiency,
                 "dram.mixed_efficiency",
@@ -166,6 +167,11 @@ impl Gpu {
             (
                 !(0.01..=1.0).contains(&self.tensor.achieved_share),
                 "tensor.achieved_share",
+                "is a share and must lie between 0.01 and 1".to_owned(),
+            ),
+            (
+                !(0.01..=1.0).contains(&self.link.copy_share),
+                "link.copy_share",
                 "is a share and must lie between 0.01 and 1".to_owned(),
             ),
             (

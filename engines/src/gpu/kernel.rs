@@ -7,7 +7,7 @@ use super::clock;
 use super::occupancy::occupancy;
 use super::sm::{self, PIPES, SmTime};
 use super::traffic::{self, Movement, StageMovement};
-use super::{GpuEngine, Options, energy};
+use super::{GpuEngine, Options, energy, uneven};
 use crate::EngineError;
 use crate::cost::{Energy, KernelCost, Occupancy, Resource, Traffic};
 use crate::memory::dram;
@@ -60,6 +60,8 @@ struct Group {
     /// that return at once.
     ctas: f64,
     movement: Movement,
+    /// How much longer it takes because its CTAs differ in length.
+    imbalance: f64,
 }
 
 /// A group and the description of its CTAs.
@@ -135,7 +137,8 @@ fn place_group(engine: &GpuEngine<'_>, kernel: &Kernel) -> Result<Group, EngineE
     let concurrent = resident.min(ctas).max(1.0) as u64;
     let l2 = engine.options.l2;
     let movement = traffic::movement(gpu, kernel, occupancy.ctas_per_sm, concurrent, l2);
-    Ok(Group { occupancy, room, ctas, movement })
+    let imbalance = uneven::imbalance(engine, kernel, &movement, occupancy.ctas_per_sm, ctas);
+    Ok(Group { occupancy, room, ctas, movement, imbalance })
 }
 
 pub(super) fn price(engine: &GpuEngine<'_>, kernel: &Kernel) -> Result<KernelCost, EngineError> {
@@ -268,6 +271,9 @@ fn time(engine: &GpuEngine<'_>, kernel: &Kernel, placed: &[Placed<'_>], load: f6
     if whole.longest() > 0.0 {
         time = time.max(first + whole.memory()).max(whole.launch);
     }
+
+    // Of groups that differ the one that differs most is waited for.
+    time *= placed.iter().map(|group| group.imbalance).fold(1.0, f64::max);
 
     // Where warps differ, the launch waits for the longest, which is alone in the end.
     let uneven = |group: &&Placed<'_>| {

@@ -78,6 +78,7 @@ fn operations() -> impl Strategy<Value = Operation> {
                 paged: false,
                 table_keys: None,
                 tile: None,
+                implementation: None,
                 recorded: None,
             })
         ),

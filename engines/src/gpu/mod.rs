@@ -20,6 +20,7 @@ pub mod roofline;
 pub mod sm;
 pub mod traffic;
 pub mod transfer;
+mod uneven;
 
 use lumacycle_arch::Gpu;
 use lumacycle_workloads::ops::Operation;

@@ -163,22 +163,34 @@ fn norm(a: f64, b: f64, order: f64) -> f64 {
     longest * libm::pow(1.0 + libm::pow(ratio, order), 1.0 / order)
 }
 
-/// Time of a set of CTAs that each need a pipe for `service` cycles in all and wait for memory for
-/// `waits` cycles in between. While one waits the others may have the pipe, but nothing keeps them
-/// from wanting it at the same time: a closed queue, by mean value analysis (Reiser and Lavenberg
-/// 1980).
-fn queued(resident: f64, service: f64, waits: f64) -> f64 {
-    let (mut queue, mut time) = (0.0, 0.0);
-    let whole = libm::floor(resident).max(1.0);
+/// What a set of CTAs needs of the two stations that they come to in turn, and the time they spend at
+/// neither, in cycles of one CTA.
+struct Turns {
+    /// The busiest pipe.
+    service: f64,
+    /// The pipes that a warp uses after it (its softmax after its product), one after another.
+    after: f64,
+    /// Waiting for memory.
+    waits: f64,
+}
+
+/// Time of so many `customers` that each need both stations of `turns`. While one waits or is at the
+/// other station the others may have the pipe, but nothing keeps them from wanting it at the same
+/// time: a closed network of queues, by mean value analysis (Reiser and Lavenberg 1980).
+fn queued(customers: f64, turns: &Turns) -> f64 {
+    let (mut at_pipe, mut at_other, mut time) = (0.0, 0.0, 0.0);
+    let whole = libm::floor(customers).max(1.0);
     for present in 1..=whole as u32 {
-        let at_pipe = service * (1.0 + queue);
-        time = waits + at_pipe;
+        let pipe = turns.service * (1.0 + at_pipe);
+        let other = turns.after * (1.0 + at_other);
+        time = turns.waits + pipe + other;
         if time <= 0.0 {
             return 0.0;
         }
-        queue = f64::from(present) * at_pipe / time;
+        at_pipe = f64::from(present) * pipe / time;
+        at_other = f64::from(present) * other / time;
     }
-    time * resident / whole
+    time * customers / whole
 }
 
 /// Time of `resident` CTAs that run together on one SM, whose reads take so many cycles.
@@ -196,6 +208,9 @@ pub fn resident_set(
     let schedulers = (warps / gpu.sm.issue_per_clock).min(1.0);
     let mut busy = [0.0; PIPES.len()];
     let (mut chain, mut longest_chain, mut in_step, mut waits) = (0.0, 0.0, 0.0, 0.0);
+    // Work that follows the busiest pipe's in a warp, and how many warps of a CTA share a scheduler
+    // there.
+    let (mut after, mut sharing) = (0.0, 1.0_f64);
     let mut all_waits = 0.0;
     for (stage, moved) in kernel.stages.iter().zip(&movement.stages) {
         let cycles = pipe_cycles(engine, kernel, stage, movement, *moved);
@@ -209,12 +224,15 @@ pub fn resident_set(
         }
         let own = longest / resident;
         // What one CTA needs when it has the SM to itself.
-        let one = if stage.in_sequence {
+        let in_sequence = stage.in_sequence_warps > 0;
+        let one = if in_sequence {
             // Warps of a CTA that share a scheduler fill each other's gaps.
             // Fragments are loaded ahead of the products that take them.
             let arithmetic: f64 = cycles[2..SCHEDULED].iter().sum::<f64>() - cycles[LOAD_STORE];
-            let sharing = (kernel.launch.warps() as f64 / gpu.sm.issue_per_clock).max(1.0);
-            own.max(arithmetic / schedulers / sharing)
+            let all = arithmetic / schedulers;
+            sharing = (f64::from(stage.in_sequence_warps) / gpu.sm.issue_per_clock).max(1.0);
+            after += stage.iterations * (all - own).max(0.0);
+            own.max(all / sharing)
         } else {
             own
         };
@@ -241,16 +259,12 @@ pub fn resident_set(
         if !ahead {
             waits += stage.iterations * memory;
         }
-        if stage.in_sequence {
-            // While a warp is at its softmax it leaves its longest pipe to others.
-            waits += stage.iterations * (work - own).max(0.0);
+        if in_sequence {
+            // Barriers and latencies of a warp's own turn.
+            waits += stage.iterations * (work - one).max(0.0);
         }
         longest_chain += stage.longest_iterations.max(stage.iterations)
-            * if stage.in_sequence {
-                per_iteration
-            } else {
-                memory + (dependent + bubble) / relief
-            };
+            * if in_sequence { per_iteration } else { memory + (dependent + bubble) / relief };
         in_step += stage.iterations * per_iteration.max(longest);
     }
     // Partitions wait for the memory pipes that they share, and the other way round; tensor cores
@@ -260,7 +274,9 @@ pub fn resident_set(
     let shared = busy[SCHEDULED..].iter().copied().fold(0.0, f64::max);
     let throughput =
         if own_operands { own.max(shared) } else { norm(own, shared, gpu.sm.pipe_order) };
-    let overlapped = throughput.max(chain).max(queued(resident, throughput / resident, waits));
+    let customers = resident * sharing;
+    let turns = Turns { service: throughput / customers, after: after / sharing, waits };
+    let overlapped = throughput.max(chain).max(queued(customers, &turns));
     let cycles = overlapped + (in_step - overlapped).max(0.0) / resident.max(1.0);
     SmTime { cycles, busy, chain, waits: all_waits, longest_chain }
 }

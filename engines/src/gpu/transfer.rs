@@ -69,7 +69,8 @@ pub fn copy(engine: &GpuEngine<'_>, transfer: &Transfer) -> Cost {
         CopyKind::DeviceToDevice => {
             let both =
                 Traffic { dram_read_bytes: bytes, dram_write_bytes: bytes, ..Traffic::default() };
-            (KernelClass::Memcpy, (Resource::Dram, dram(2.0 * bytes, 0.5)), both)
+            let service = dram(2.0 * bytes, 0.5) / gpu.link.copy_share;
+            (KernelClass::Memcpy, (Resource::Dram, service), both)
         }
         CopyKind::Set => (KernelClass::Memset, (Resource::Dram, dram(bytes, 1.0)), write),
     };

@@ -286,7 +286,7 @@ pub enum CatalogAction {
 pub struct ValidateArgs {
     /// What to compare: gemm, `elementwise_norm_softmax`, attention, `kernel_counters_dvfs`,
     /// instant-ngp, traces, all of these, or `neural_graphics`, ngpc or rtnerf (published figures that ship
-    /// with the program)
+    /// with the program, as do those of attention where --data is left out)
     #[arg(value_name = "SUITE")]
     pub suite: String,
     /// A measurement file or a folder of them

@@ -188,6 +188,7 @@ pub(super) fn attention(launched: &Launched<'_>) -> Option<Classified> {
         paged: false,
         table_keys: None,
         tile,
+        implementation: None,
         recorded: tile.map(|_| launched.recorded),
     };
     let known = if tile.is_some() { Known::Kernel } else { Known::Shape };

@@ -9,8 +9,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::flash::Implementation;
 use super::{Candidate, Gemm, Recorded, RowOperation, Rows, Streaming};
-use crate::kernel::{Demand, Direction, Pattern, Shared};
+use crate::kernel::Direction;
 use crate::{DType, Kernel, KernelClass, Launch, Raster, Stage, Stream, Target, TensorType};
 
 /// An attention call.
@@ -49,17 +50,17 @@ pub struct Attention {
     /// Query rows, key columns and warps of the fused kernel's tile, where its name tells.
     #[serde(default)]
     pub tile: Option<[u32; 3]>,
+    /// Whose fused kernel runs; the usual one of the target where not told.
+    #[serde(default)]
+    pub implementation: Option<Implementation>,
     /// The launch, where recorded.
     #[serde(default)]
     pub recorded: Option<Recorded>,
 }
 
-/// Instructions of a masked score: compare, select.
-const MASK: f64 = 2.0;
-
 impl Attention {
     /// Share of the score matrix that a causal mask leaves (queries are the last rows).
-    fn visible_share(&self) -> f64 {
+    pub(super) fn visible_share(&self) -> f64 {
         if !self.causal {
             return 1.0;
         }
@@ -74,12 +75,12 @@ impl Attention {
         2.0 * products * scores * self.head_dim as f64 * (self.batch * self.heads_q) as f64
     }
 
-    fn kv_bytes(&self) -> f64 {
+    pub(super) fn kv_bytes(&self) -> f64 {
         let rows = (self.batch * self.heads_kv * self.seq_kv) as f64;
         2.0 * rows * self.head_dim as f64 * self.dtype.bytes()
     }
 
-    fn q_bytes(&self) -> f64 {
+    pub(super) fn q_bytes(&self) -> f64 {
         let rows = (self.batch * self.heads_q * self.seq_q) as f64;
         rows * self.head_dim as f64 * self.dtype.bytes()
     }
@@ -105,21 +106,28 @@ impl Attention {
         if !self.backward && packed <= 64 && self.seq_kv > 64 {
             return self.decode_candidates(target);
         }
-        let tiles: &[(u32, u32, u32)] = if target.compute_capability / 10 == 9 {
-            &[(128, 128, 12), (128, 80, 12), (64, 128, 8)]
-        } else if self.head_dim > 128 {
-            &[(64, 64, 4), (128, 64, 8)]
-        } else {
-            &[(128, 64, 4), (128, 128, 8), (64, 64, 4)]
-        };
-        tiles
-            .iter()
-            .map(|&(rows, columns, warps)| self.fused(rows, columns, warps, target).into())
-            .collect()
+        if self.backward {
+            let tiles: &[(u32, u32, u32)] = if self.head_dim > 128 {
+                &[(64, 64, 4), (128, 64, 8)]
+            } else {
+                &[(128, 64, 4), (128, 128, 8), (64, 64, 4)]
+            };
+            let one = |&(rows, columns, warps)| self.fused(rows, columns, warps, target).into();
+            return tiles.iter().map(one).collect();
+        }
+        match self.implementation.unwrap_or(Implementation::Flash3) {
+            Implementation::Flash3 if Implementation::runs_flash3(target) => {
+                vec![self.warp_specialised(target).into()]
+            }
+            _ => {
+                let (rows, columns, warps) = self.flash2_tile(target);
+                vec![self.fused(rows, columns, warps, target).into()]
+            }
+        }
     }
 
     /// Whether the target's tensor cores multiply this type.
-    fn on_tensor_cores(&self, target: &Target) -> bool {
+    pub(super) fn on_tensor_cores(&self, target: &Target) -> bool {
         match self.dtype {
             DType::Bf16 => target.tensor_bf16,
             DType::Fp8 => target.tensor_fp8,
@@ -128,143 +136,12 @@ impl Attention {
         }
     }
 
-    fn tensor_type(&self) -> TensorType {
+    pub(super) fn tensor_type(&self) -> TensorType {
         match self.dtype {
             DType::Bf16 => TensorType::Bf16,
             DType::Fp8 => TensorType::Fp8,
             DType::Fp32 | DType::Tf32 => TensorType::Tf32,
             _ => TensorType::Fp16Acc32,
-        }
-    }
-
-    /// Demand of one (rows × columns) score tile.
-    fn tile_demand(&self, rows: f64, columns: f64, warps: f64, tensor: bool) -> Demand {
-        let d = self.head_dim as f64;
-        let products = if self.backward { 5.0 } else { 2.0 };
-        let macs = products * rows * columns * d;
-        let bytes = self.dtype.bytes();
-        let scores = rows * columns / 32.0;
-        // Keys and values are read from shared memory by every warp (each warp owns rows).
-        let fragments = 2.0 * columns * d * bytes * warps.min(rows / 16.0).max(1.0);
-        let staged = 2.0 * columns * d * bytes;
-        let mut demand = Demand {
-            // Scale, running maximum, subtract, sum, rescale; about four operations a score.
-            fp32: scores * 4.0 + rows * d / 32.0,
-            // One exponential a score.
-            sfu: scores,
-            int32: scores + warps * 16.0,
-            memory: (fragments + staged) / 512.0,
-            shared_wavefronts: (fragments + staged) / 128.0,
-            ..Demand::default()
-        };
-        if tensor {
-            demand.tensor_macs = macs;
-            demand.tensor_instructions = macs / 2048.0;
-        } else {
-            demand.fp32 += macs / 32.0;
-        }
-        demand
-    }
-
-    /// Inner tiles of an outer one whose scores are compared with the diagonal or with the end of
-    /// the keys, one by one.
-    fn masked_tiles(&self, rows: f64, columns: f64) -> f64 {
-        let end = f64::from(u8::from(libm::fmod(self.seq_kv as f64, columns) > 0.0));
-        end + if self.causal { libm::ceil(rows / columns) } else { 0.0 }
-    }
-
-    pub(super) fn fused(
-        &self,
-        tile_rows: u32,
-        tile_columns: u32,
-        warps: u32,
-        target: &Target,
-    ) -> Kernel {
-        let (rows, columns) = (f64::from(tile_rows), f64::from(tile_columns));
-        let d = self.head_dim as f64;
-        let bytes = self.dtype.bytes();
-        let tensor = self.on_tensor_cores(target);
-        // Backward walks queries for each tile of keys.
-        let (outer, inner) =
-            if self.backward { (self.seq_kv, self.seq_q) } else { (self.seq_q, self.seq_kv) };
-        let outer_tiles = outer.div_ceil(tile_rows.into());
-        let heads = self.batch * self.heads_q;
-        let steps = libm::ceil(inner as f64 / columns * self.visible_share()).max(1.0);
-        let shared_rows = rows + 2.0 * columns * if self.backward { 2.0 } else { 1.0 };
-        let shared_bytes = ((shared_rows * d * bytes) as u32).min(target.shared_bytes_per_cta);
-        let launch = match self.recorded {
-            Some(recorded) if recorded.fits(target) => recorded.launch,
-            _ => Launch {
-                grid: [
-                    u32::try_from(outer_tiles).unwrap_or(u32::MAX),
-                    u32::try_from(heads).unwrap_or(u32::MAX),
-                    1,
-                ],
-                block: [warps * 32, 1, 1],
-                registers: if warps >= 12 { 168 } else { 255 },
-                shared_bytes,
-            },
-        };
-        let mut prologue = Stage::once("load outer tile");
-        prologue.demand.int32 = f64::from(warps) * 100.0;
-        prologue.dependent_instructions = 100.0;
-        prologue.memory_round_trips = 2.0;
-        prologue.barriers = 1.0;
-        // Without a mask all CTAs take as long, so a wave starts and ends together.
-        prologue.in_step = !self.causal;
-        prologue.streams = vec![Stream::streaming("outer tile", Direction::Read, rows * d * bytes)];
-        let mut main = Stage::once("main loop");
-        main.iterations = steps;
-        main.demand = self.tile_demand(rows, columns, f64::from(warps), tensor);
-        main.demand.int32 +=
-            MASK * self.masked_tiles(rows, columns).min(steps) / steps * (rows * columns / 32.0);
-        main.in_flight = 2.0;
-        main.memory_round_trips = 1.0;
-        main.barriers = 2.0;
-        // Scores, softmax and output product follow each other for one warp.
-        main.in_sequence = true;
-        main.shared_round_trips = 2.0;
-        main.dependent_tensor = 2.0 * d / 16.0;
-        main.dependent_instructions = 60.0;
-        main.streams = vec![Stream {
-            label: "inner tiles",
-            direction: Direction::Read,
-            bytes: 2.0 * columns * d * bytes,
-            pattern: Pattern::Tiled {
-                footprint_bytes: self.kv_bytes(),
-                shared: Shared::Row,
-                runs: None,
-            },
-        }];
-        if self.backward {
-            // dQ accumulates in fp32 at L2.
-            main.streams.push(Stream {
-                label: "dQ",
-                direction: Direction::Atomic,
-                bytes: columns * d * 4.0,
-                pattern: Pattern::L2Resident,
-            });
-        }
-        let mut epilogue = Stage::once("epilogue");
-        let written = if self.backward { 2.0 } else { 1.0 };
-        epilogue.in_step = !self.causal;
-        epilogue.demand.fp32 = rows * d / 32.0;
-        epilogue.demand.memory = 2.0 * rows * d * bytes / 512.0;
-        epilogue.streams =
-            vec![Stream::streaming("output", Direction::Write, written * rows * d * bytes)];
-        Kernel {
-            class: KernelClass::Attention,
-            variant: format!("fused {tile_rows}x{tile_columns}"),
-            launch,
-            raster: Raster { rows: heads, columns: outer_tiles, batches: 1, group: outer_tiles },
-            tensor: tensor.then(|| self.tensor_type()),
-            // Known tiles are FlashAttention 2, which multiplies with mma everywhere.
-            tensor_from_registers: self.tile.is_some() || target.compute_capability < 90,
-            stages: vec![prologue, main, epilogue],
-            read_footprint_bytes: self.kv_bytes() + self.q_bytes(),
-            write_footprint_bytes: self.q_bytes() * written,
-            then: Vec::new(),
-            useful_share: 1.0,
         }
     }
 
@@ -308,7 +185,7 @@ impl Attention {
         main.in_flight = 2.0;
         main.memory_round_trips = 1.0;
         main.barriers = 2.0;
-        main.in_sequence = true;
+        main.in_sequence_warps = 4;
         main.shared_round_trips = 2.0;
         main.dependent_instructions = 60.0;
         main.dependent_tensor = 2.0 * d / 16.0;
@@ -402,6 +279,7 @@ mod tests {
             paged: false,
             table_keys: None,
             tile: None,
+            implementation: None,
             recorded: None,
         }
     }

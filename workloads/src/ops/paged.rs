@@ -120,6 +120,9 @@ impl Attention {
                     stage.memory_round_trips = 2.0;
                     stage.iterations = share.blocks as f64 / ctas;
                     stage.longest_iterations = share.most_blocks as f64;
+                    if splits > 1 {
+                        stage.lengths.clear();
+                    }
                 }
                 "epilogue" if splits > 1 => {
                     for stream in &mut stage.streams {
@@ -250,6 +253,7 @@ mod tests {
             paged: true,
             table_keys: Some(4096),
             tile: None,
+            implementation: None,
             recorded: None,
         }
     }

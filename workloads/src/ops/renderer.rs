@@ -128,7 +128,7 @@ impl FusedRenderer {
             self.networks.iter().map(|network| f64::from(network.hidden_layers) + 1.0).sum();
         networks.dependent_tensor = layers * 4.0;
         networks.shared_round_trips = layers;
-        networks.in_sequence = true;
+        networks.in_sequence_warps = warps as u32;
 
         let mut composite = Stage::once("composite");
         composite.iterations = steps;

@@ -255,8 +255,9 @@ impl Reduction {
         read.demand.int32 = per_cta / 32.0 / iterations + 2.0 * warps;
         let bytes = per_cta * self.dtype.bytes() / iterations;
         read.demand.memory = (bytes / 512.0).max(warps.min(per_cta / 32.0));
+        // A thread waits for its four elements before it asks for the next: the loop has no count
+        // known when compiled and is not unrolled (PyTorch's public source).
         read.memory_round_trips = 1.0;
-        read.in_flight = 2.0;
         read.streams = vec![Stream::streaming("input", Direction::Read, bytes)];
         let mut combine = Stage::once("combine");
         combine.demand.memory = warps * 10.0;

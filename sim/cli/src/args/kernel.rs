@@ -53,6 +53,10 @@ pub enum KernelShape {
         /// sequence (the longest that the server takes)
         #[arg(long, value_name = "KEYS")]
         paged: Option<u64>,
+        /// Whose fused kernel runs (default: `FlashAttention` 3 on Hopper, 2 elsewhere); 3 needs Hopper
+        /// and is priced as 2 elsewhere
+        #[arg(long, value_name = "NAME", value_parser = ["flash2", "flash3"])]
+        implementation: Option<String>,
         #[command(flatten)]
         common: KernelCommon,
     },

@@ -4,8 +4,8 @@ use lumacycle_engines::gpu::roofline;
 use lumacycle_engines::{Engine, GpuEngine, Options, Resource};
 use lumacycle_validate::expected::{self, Setting};
 use lumacycle_workloads::ops::{
-    Attention, ConvAlgorithm, ConvDirection, Convolution, Gemm, Layout, NormKind, Operation,
-    Reduction, RowOperation, Rows, Streaming,
+    Attention, ConvAlgorithm, ConvDirection, Convolution, Gemm, Implementation, Layout, NormKind,
+    Operation, Reduction, RowOperation, Rows, Streaming,
 };
 use lumacycle_workloads::{DType, KernelClass};
 use serde_json::json;
@@ -45,6 +45,7 @@ fn operation(shape: &KernelShape) -> Result<(Operation, &KernelCommon, DType), F
             heads_kv,
             causal,
             paged,
+            implementation,
             common,
         } => {
             let dtype = dtype(common)?;
@@ -83,6 +84,10 @@ fn operation(shape: &KernelShape) -> Result<(Operation, &KernelCommon, DType), F
                 paged: paged.is_some(),
                 table_keys: *paged,
                 tile: None,
+                implementation: implementation.as_deref().map(|name| match name {
+                    "flash3" => Implementation::Flash3,
+                    _ => Implementation::Flash2,
+                }),
                 recorded: None,
             };
             (Operation::Attention(attention), common, dtype)
