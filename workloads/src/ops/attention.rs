@@ -58,6 +58,9 @@ pub struct Attention {
     pub recorded: Option<Recorded>,
 }
 
+/// Elements of a head that `FlashAttention` takes at most.
+const LONGEST_HEAD: u64 = 256;
+
 impl Attention {
     /// Share of the score matrix that a causal mask leaves (queries are the last rows).
     pub(super) fn visible_share(&self) -> f64 {
@@ -114,6 +117,9 @@ impl Attention {
             };
             let one = |&(rows, columns, warps)| self.fused(rows, columns, warps, target).into();
             return tiles.iter().map(one).collect();
+        }
+        if self.head_dim > LONGEST_HEAD {
+            return vec![self.memory_efficient(target).into()];
         }
         match self.implementation.unwrap_or(Implementation::Flash3) {
             Implementation::Flash3 if Implementation::runs_flash3(target) => {
@@ -242,6 +248,14 @@ impl Attention {
             vector_bytes: 16.0,
             recorded: None,
         };
+        // Frameworks scale all scores in a pass of its own (eager attention).
+        let elements = (heads * self.seq_q) as f64 * self.seq_kv as f64;
+        let scale = Streaming {
+            read_bytes: elements * self.dtype.bytes(),
+            write_bytes: elements * self.dtype.bytes(),
+            flops_per_element: 1.0,
+            ..Streaming::new(KernelClass::Elementwise, elements)
+        };
         // The three choices are independent: the engine prices each list on its own, so the
         // first of each is enough to state the sequence when there is only one.
         let mut out = Vec::new();
@@ -250,6 +264,7 @@ impl Attention {
             for last in values.lower(target).iter().take(4) {
                 if let Some(middle) = normalise.first() {
                     let mut kernels = first.kernels.clone();
+                    kernels.push(scale.kernel(target));
                     kernels.extend(middle.kernels.iter().cloned());
                     kernels.extend(last.kernels.iter().cloned());
                     out.push(Candidate { kernels });

@@ -7,6 +7,7 @@
 //! in its public source, compiled for `sm_80`, `sm_86` and `sm_90` (12 variants) and disassembled,
 //! spilled registers among them. Version 3 (Hopper) has a warp group that copies and others that
 //! multiply with `wgmma` from shared memory, which reads a tile once for 64 rows (Shah et al. 2024).
+//! Heads that are too long for either take CUTLASS's memory-efficient kernel.
 //! Left out: dropout, sliding windows, variable lengths, and what a compiler's version changes.
 
 use serde::{Deserialize, Serialize};
@@ -314,6 +315,55 @@ impl Attention {
         }
     }
 
+    /// CUTLASS's memory-efficient kernel, which frameworks fall back to for long heads: tiles of 32
+    /// queries by 128 keys, whose sums are too long for registers and stay in memory, 128 columns at
+    /// a time. Each of its products fills its pipeline anew.
+    pub(super) fn memory_efficient(&self, target: &Target) -> Kernel {
+        const ROWS: u32 = 32;
+        const COLUMNS: u32 = 128;
+        const WARPS: u32 = 4;
+        let (rows, columns) = (f64::from(ROWS), f64::from(COLUMNS));
+        let (d, bytes) = (self.head_dim as f64, self.dtype.bytes());
+        let outer_tiles = self.seq_q.div_ceil(ROWS.into());
+        let mut main = self.walk(ROWS, COLUMNS);
+        let turns = main.iterations;
+        let tensor = self.on_tensor_cores(target);
+        main.demand = self.softmax(rows, columns);
+        main.demand.int32 += self.masks(rows, columns, turns) + f64::from(WARPS) * PAGES;
+        let macs = 2.0 * rows * columns * d;
+        if tensor {
+            main.demand.tensor_macs = macs;
+            main.demand.tensor_instructions = macs / 2048.0;
+        } else {
+            main.demand.fp32 += macs / 32.0;
+        }
+        // A warp owns 32 columns of either product and reads all rows for them.
+        let warps = f64::from(WARPS);
+        let scores = (warps * rows + columns) * d * bytes;
+        let values = libm::ceil(d / columns) * (warps * rows + columns) * columns * bytes;
+        let staged = 2.0 * columns * d * bytes;
+        main.demand.memory = (scores + values + staged) / 512.0 + 2.0 * rows * d * 4.0 / 512.0;
+        main.demand.shared_wavefronts = (scores + values + staged) / 128.0;
+        main.in_flight = 1.0;
+        main.memory_round_trips = 1.0 + libm::ceil(d / columns);
+        main.barriers = 2.0 + 2.0 * libm::ceil(d / columns);
+        main.in_sequence_warps = WARPS;
+        main.streams.extend([Direction::Read, Direction::Write].map(|direction| Stream {
+            label: "sums",
+            direction,
+            bytes: rows * d * 4.0,
+            pattern: Pattern::L2Resident,
+        }));
+        let shared_bytes = (3.0 * (rows + columns) * 32.0 + rows * columns) * bytes;
+        let launch = self.launched(outer_tiles, WARPS, 128, shared_bytes, target);
+        Kernel {
+            variant: format!("memory-efficient {ROWS}x{COLUMNS}"),
+            tensor_from_registers: true,
+            stages: vec![self.outer_tile(rows, warps), main, self.results(rows, warps)],
+            ..self.kernel(outer_tiles, launch, target)
+        }
+    }
+
     /// The launch as recorded, or a CTA for each tile and head.
     fn launched(
         &self,
@@ -425,6 +475,17 @@ mod tests {
         assert_eq!(call.lengths(512, 128), [5.0, 9.0]);
         let stage = call.walk(512, 128);
         assert!((stage.iterations - 7.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn long_heads_keep_their_sums_in_memory() {
+        let kernels = call(512, false).lower(&target(86, 99)).remove(0).kernels;
+        assert_eq!(kernels[0].variant, "memory-efficient 32x128");
+        let sums: f64 = kernels[0].per_cta(|stage| {
+            stage.streams.iter().filter(|s| s.label == "sums").map(|s| s.bytes).sum()
+        });
+        // 32 rows of 512 in fp32, read and written for each of 8 tiles of keys.
+        assert!((sums - 2.0 * 8.0 * 32.0 * 512.0 * 4.0).abs() < 1.0);
     }
 
     #[test]
