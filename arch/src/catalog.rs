@@ -410,11 +410,22 @@ impl Catalog {
                     None,
                 ));
             }
-            self.stack::<D>(&Layer::read::<D>(file, text)?, partial, sources, depth + 1)?;
+            let below = Layer::read::<D>(file, text)
+                .and_then(|below| self.stack::<D>(&below, partial, sources, depth + 1));
+            // What ships is sound, so it is of another kind: nothing in it is for the reader to mend.
+            below.map_err(|error| match depth {
+                0 => layer.error(
+                    format!("\"{id}\" is a base of another kind of hardware: {error}"),
+                    span.clone(),
+                    "cannot be built upon here".to_owned(),
+                    Some("start from an entry of the same kind: see `lumacycle catalog list`, with --accelerators for those".to_owned()),
+                ),
+                _ => error,
+            })?;
         }
         let over: D::Partial = toml::from_str(layer.text).map_err(|error| {
             let span = error.span().unwrap_or(0..0);
-            layer.error(error.message().to_owned(), span, "here".to_owned(), None)
+            layer.error(error.message().trim_end().to_owned(), span, "here".to_owned(), None)
         })?;
         D::overlay(partial, over);
         for path in layer.spans.keys() {

@@ -56,7 +56,7 @@ impl<'a> Layer<'a> {
             Layer { file, text, bases: vec![], spans: BTreeMap::new(), sources: BTreeMap::new() };
         let table = DeTable::parse(text).map_err(|error| {
             let span = error.span().unwrap_or(0..0);
-            layer.error(error.message().to_owned(), span, "here".to_owned(), None)
+            layer.error(error.message().trim_end().to_owned(), span, "here".to_owned(), None)
         })?;
         let mut source_spans = BTreeMap::new();
         for (key, value) in table.get_ref() {

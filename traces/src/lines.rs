@@ -80,6 +80,11 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
+    /// Number of the line at hand, from 1.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Whether the line at hand has an end, or the file breaks off in it.
     pub(crate) fn is_whole(&self) -> bool {
         self.line.ends_with(b"\n")

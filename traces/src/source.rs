@@ -222,7 +222,8 @@ fn read_one(
     let (ours, list) = (own::looks_like(head), launches::looks_like(head));
     let traced = sass::kind_of(head).filter(|_| container != Some("tar"));
     let table = !ours && !list && traced.is_none() && nvidia::looks_like(head);
-    let json = matches!(first, Some(b'{' | b'[')) && !table;
+    // The second byte of UTF-16 without a mark is zero: told by the reader of tables.
+    let json = matches!(first, Some(b'{' | b'[')) && !table && head.get(1) != Some(&0);
     let Some(_) = first else {
         return Err(TraceError::NotATrace {
             path: path.to_owned(),

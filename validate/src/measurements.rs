@@ -107,7 +107,13 @@ pub fn shipped(table: &'static str, needed: &[&str]) -> Result<Vec<Row>, Validat
 fn parse(source: impl Read, path: &Path, needed: &[&str]) -> Result<Vec<Row>, ValidateError> {
     let unreadable = |reason: String| ValidateError::Unreadable { path: path.to_owned(), reason };
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(source);
-    let header = reader.headers().map_err(|e| unreadable(e.to_string()))?.clone();
+    let header = match reader.headers() {
+        Ok(header) => header.clone(),
+        Err(error) if matches!(error.kind(), csv::ErrorKind::Utf8 { .. }) => {
+            return Err(malformed(path, &error));
+        }
+        Err(error) => return Err(unreadable(error.to_string())),
+    };
     let columns: HashMap<String, usize> = header
         .iter()
         .enumerate()
@@ -126,12 +132,7 @@ fn parse(source: impl Read, path: &Path, needed: &[&str]) -> Result<Vec<Row>, Va
     let columns = std::sync::Arc::new(columns);
     let mut rows = Vec::new();
     for record in reader.records() {
-        let record = record.map_err(|error| ValidateError::Malformed {
-            path: path.to_owned(),
-            line: error.position().map_or(0, csv::Position::line),
-            reason: error.to_string(),
-            help: "mend or remove this line".to_owned(),
-        })?;
+        let record = record.map_err(|error| malformed(path, &error))?;
         if rows.len() == MOST_ROWS {
             return Err(unreadable(format!("it has more than {MOST_ROWS} rows")));
         }
@@ -139,6 +140,18 @@ fn parse(source: impl Read, path: &Path, needed: &[&str]) -> Result<Vec<Row>, Va
     }
     look_for_floors(&mut rows);
     Ok(rows)
+}
+
+/// A line that is no row.
+fn malformed(path: &Path, error: &csv::Error) -> ValidateError {
+    let (reason, help) = match error.kind() {
+        csv::ErrorKind::Utf8 { .. } => {
+            ("it is not UTF-8 text".to_owned(), "save the table as UTF-8")
+        }
+        _ => (error.to_string(), "mend or remove this line"),
+    };
+    let line = error.position().map_or(1, csv::Position::line);
+    ValidateError::Malformed { path: path.to_owned(), line, reason, help: help.to_owned() }
 }
 
 /// Marks rows whose floor enough rows come down to.

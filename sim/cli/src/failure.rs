@@ -74,11 +74,13 @@ pub enum Failure {
     #[error("the result is outside the requested bound: {what}")]
     Bound { what: String },
     #[error("{what}")]
+    Unfinished { what: String },
+    #[error("{what}")]
     #[diagnostic(help("this is a defect of lumacycle; please report it with the command line"))]
     Internal { what: String },
     /// What a command that was run for this one said; it has its own help.
-    #[error("{what}")]
-    Said { what: String, code: u8 },
+    #[error("{said}")]
+    Said { said: String, command: String, code: u8 },
     #[error("the reader of the output went away")]
     ClosedPipe,
 }
@@ -90,7 +92,7 @@ impl Failure {
 
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Bound { .. } => 1,
+            Self::Bound { .. } | Self::Unfinished { .. } => 1,
             Self::Usage { .. } | Self::Selection(_) => 2,
             Self::Catalog(lumacycle_arch::Error::Unknown { .. })
             | Self::UnknownName { .. }
@@ -113,6 +115,11 @@ impl Failure {
 
     #[expect(clippy::print_stderr, reason = "this is where failures are told")]
     pub fn print(&self) {
+        // Laid out already.
+        if let Self::Said { said, command, .. } = self {
+            eprintln!("{said}\n  in: lumacycle {command}");
+            return;
+        }
         let mut text = String::new();
         let handler = GraphicalReportHandler::new_themed(theme()).with_width(100);
         if handler.render_report(&mut text, self).is_err() {

@@ -37,7 +37,15 @@ pub fn write(to: Option<&Path>, bytes: &[u8]) -> Result<(), Failure> {
         return device.write_all(bytes).map_err(|e| failed(&e));
     }
     let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| failed(&e))?;
+    if !folder.is_dir() {
+        return Err(failed(&format!("there is no folder {}", folder.display())));
+    }
+    // The name of the temporary file, which the error ends in, means nothing to anyone.
+    let refused = |e: io::Error| {
+        let told = e.to_string();
+        failed(&told.split(" at path ").next().unwrap_or_default())
+    };
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(refused)?;
     file.write_all(bytes).map_err(|e| failed(&e))?;
     let permissions = existing.map(|metadata| metadata.permissions());
     set_permissions(file.as_file(), permissions).map_err(|e| failed(&e))?;

@@ -207,7 +207,7 @@ fn pairs(value: &Value, name: &str) -> Vec<(String, f64)> {
 
 fn one_kernel(result: &Value) -> Option<Told> {
     let cost = result.get("cost")?;
-    let time_ns = number(cost, "time_ns");
+    let time_ns = cost.get("time_ns")?.as_f64()?;
     let whole_ns = time_ns.max(f64::MIN_POSITIVE);
     let more = pairs(result, "tenth_more");
     let saves =

@@ -53,8 +53,13 @@ pub enum FigureError {
     #[error("{0}")]
     Unreadable(String),
     /// The style file is wrong.
-    #[error("style: {0}")]
-    Style(String),
+    #[error("style: {what}")]
+    Style {
+        /// What is wrong.
+        what: String,
+        /// Bytes of the text that it is about, where known.
+        span: Option<std::ops::Range<usize>>,
+    },
     /// PDF or PNG could not be made.
     #[error("the figure cannot be turned into {0}")]
     Print(String),

@@ -92,13 +92,18 @@ impl Theme {
     /// # Errors
     /// With the place and what is wrong.
     pub fn parse(text: &str) -> Result<Self, FigureError> {
-        let theme: Self =
-            toml::from_str(text).map_err(|error| FigureError::Style(error.to_string()))?;
-        theme.check().map_err(FigureError::Style)?;
+        let theme: Self = toml::from_str(text).map_err(|error: toml::de::Error| {
+            FigureError::Style { what: error.message().trim_end().to_owned(), span: error.span() }
+        })?;
+        theme.check().map_err(|(word, what)| {
+            let span = text.find(&word).map(|at| at..at + word.len());
+            FigureError::Style { what, span }
+        })?;
         Ok(theme)
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// What cannot be drawn with, behind the word of the text that says so.
+    fn check(&self) -> Result<(), (String, String)> {
         for (name, value, least, most) in [
             ("width_in", self.width_in, 2.0, 20.0),
             ("height_in", self.height_in, 0.0, 20.0),
@@ -108,16 +113,19 @@ impl Theme {
         ] {
             let unset = name == "height_in" && value == 0.0;
             if !unset && !(f64::max(least, 0.1)..=most).contains(&value) {
-                return Err(format!("{name} = {value} lies outside {least} to {most}"));
+                let what = format!("{name} = {value} lies outside {least} to {most}");
+                return Err((name.to_owned(), what));
             }
         }
         if self.palette.is_empty() {
-            return Err("palette needs a colour".to_owned());
+            return Err(("palette".to_owned(), "palette needs a colour".to_owned()));
         }
         let named = self.colours.values().chain(&self.palette).chain([&self.ink, &self.grid]);
         for colour in named {
             if luminance(colour).is_none() {
-                return Err(format!("\"{colour}\" is no colour; write it as \"#0064a8\""));
+                let quoted = format!("\"{colour}\"");
+                let what = format!("{quoted} is no colour; write it as \"#0064a8\"");
+                return Err((quoted, what));
             }
         }
         Ok(())

@@ -182,7 +182,7 @@ impl Space {
             hash,
             system: file.system.get_ref().clone(),
         };
-        space.check(&file.system.span())?;
+        space.check(&file.system.span(), text)?;
         Ok(space)
     }
 }

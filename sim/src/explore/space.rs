@@ -317,7 +317,7 @@ impl Space {
     }
 
     /// Whether each value can be set at all, one after the other.
-    pub(super) fn check(&self, base_span: &Range<usize>) -> Result<(), StudyError> {
+    pub(super) fn check(&self, base_span: &Range<usize>, text: &str) -> Result<(), StudyError> {
         let catalog = Catalog::embedded();
         let at = |span: &Range<usize>, error: StudyError| StudyError {
             span: error.span.clone().or_else(|| Some(span.clone())),
@@ -325,7 +325,7 @@ impl Space {
         };
         let start = System::of(&self.system, std::iter::empty())
             .and_then(|system| system.check(&catalog))
-            .map_err(|error| at(base_span, error));
+            .map_err(|error| at(base_span, error.placed(text)));
         match start {
             Err(error) if !error.contradicts => return Err(error),
             _ => {}

@@ -61,6 +61,10 @@ impl Study {
     /// # Errors
     /// When a setting names nothing that exists, or systems cannot be built.
     pub fn run(&self, resolution: Option<[u32; 2]>) -> Result<Outcome, StudyError> {
+        self.outcome(resolution).map_err(|error| error.placed(&self.text))
+    }
+
+    fn outcome(&self, resolution: Option<[u32; 2]>) -> Result<Outcome, StudyError> {
         let mut systems = Vec::new();
         for settings in self.points() {
             let varied = settings.0.iter().flat_map(|step| &step.settings);

@@ -166,7 +166,10 @@ impl System {
             accelerator: base.accelerator.clone(),
             accelerator_changes: Vec::new(),
         };
-        for (path, value) in base.set.iter().chain(varied) {
+        // What varies takes the place of what systems start from.
+        let varied: Vec<(&String, &toml::Value)> = varied.collect();
+        let start = base.set.iter().filter(|(path, _)| varied.iter().all(|(own, _)| own != path));
+        for (path, value) in start.chain(varied.iter().copied()) {
             let text = || plain(value);
             match path.as_str() {
                 "app" => system.app = text(),
@@ -310,7 +313,10 @@ pub(super) fn described(error: lumacycle_arch::Error) -> StudyError {
 }
 
 pub(super) fn told(error: impl std::fmt::Display) -> StudyError {
-    StudyError::new(error.to_string(), "see `lumacycle catalog show` for what can be set")
+    StudyError::new(
+        error.to_string().trim_end(),
+        "see `lumacycle catalog show` for what can be set",
+    )
 }
 
 /// A description on top of a catalogue entry.

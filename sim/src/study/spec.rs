@@ -26,6 +26,30 @@ impl StudyError {
     pub(crate) fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
         Self { span: None, what: what.into(), help: help.into(), contradicts: false }
     }
+
+    /// The same with its place in a text, from what the message quotes of it: `"nrf"`, `{smal}`, or the last key
+    /// of a path (`"capcity"` of `"gpu.l2.capcity"`).
+    pub(crate) fn placed(self, text: &str) -> Self {
+        if self.span.is_some() {
+            return self;
+        }
+        let pieces: Vec<&str> = self.what.split('"').collect();
+        // What is given as an example may stand elsewhere in the text.
+        let quoted = pieces.chunks_exact(2).filter(|pair| !pair[0].ends_with("such as "));
+        let quoted = quoted.map(|pair| pair[1]).filter(|word| !word.is_empty());
+        let mut places = quoted.flat_map(|word| {
+            let end =
+                |start: char| text.find(&format!("{start}{word}\"")).map(|at| (at + 1, word.len()));
+            [end('"'), end('.')]
+        });
+        let brace = || {
+            let from = self.what.find('{')?;
+            let name = &self.what[from..=from + self.what[from..].find('}')?];
+            text.find(name).map(|at| (at, name.len()))
+        };
+        let span = places.find_map(|place| place).or_else(brace).map(|(at, long)| at..at + long);
+        Self { span, ..self }
+    }
 }
 
 /// Settings that systems start from.
@@ -278,6 +302,9 @@ pub struct Study {
     /// What to draw.
     #[serde(default)]
     pub figure: Option<Figure>,
+    /// The text that it was read from, to point at.
+    #[serde(skip)]
+    pub(super) text: String,
 }
 
 /// Most systems of a study.
@@ -289,8 +316,9 @@ impl Study {
     /// # Errors
     /// With the place, what is wrong, and how to mend it.
     pub fn parse(text: &str) -> Result<Self, StudyError> {
-        let study: Self = toml::from_str(text)
+        let mut study: Self = toml::from_str(text)
             .map_err(|error| misread(&error, "see the studies that ship, in sim/studies"))?;
+        text.clone_into(&mut study.text);
         let near = |word: &str, what: String, help: String| {
             let at = text.find(&format!("\"{word}\""));
             let span = at.map(|at| at..at + word.len() + 2);
@@ -311,7 +339,9 @@ impl Study {
         let drawn = study.figure.iter().map(|figure| &figure.y);
         for metric in metrics.chain(drawn) {
             if !known(metric) {
-                let help = format!("metrics are {}", METRICS.join(", "));
+                let meant = nearest(metric, METRICS.iter().copied());
+                let meant = meant.map(|name| format!("did you mean {name}? ")).unwrap_or_default();
+                let help = format!("{meant}metrics are {}", METRICS.join(", "));
                 return near(metric, format!("there is no metric \"{metric}\""), help);
             }
         }
@@ -367,7 +397,7 @@ impl Study {
 
 /// What a file of another shape is told, with the nearest key where one is unknown.
 pub(crate) fn misread(error: &toml::de::Error, otherwise: &str) -> StudyError {
-    let what = error.message().to_owned();
+    let what = error.message().trim_end().to_owned();
     // "unknown field `stps`, expected one of `from`, `to`, …": every other part is a name.
     let mut names = what.split('`').skip(1).step_by(2);
     let near = if what.starts_with("unknown ") {

@@ -184,6 +184,7 @@ impl Columns {
                 activities.recording.notes.push(note.to_owned());
                 break;
             }
+            let text = rows.no_row()?;
             activities.recording.skip("line that is no row of the table", &text);
         }
         Ok(())
@@ -202,7 +203,7 @@ impl Columns {
             rows.read(measured.column, |cell| cells::picoseconds(cell, measured.scale))
         };
         let (Some(start_ps), Some(duration_ps)) = (time(self.start)?, time(self.duration)?) else {
-            let row = cells.whole();
+            let row = rows.shown();
             activities.recording.skip("row without a readable start and duration", &row);
             return Ok(());
         };

@@ -51,17 +51,17 @@ pub(super) fn read<R: BufRead>(
     let mut at_ps = 0_i64;
     while let Some(row) = rows.next()? {
         if row.len() != names.len() {
-            let text = row.whole();
-            if text.starts_with("Processing [") {
+            if row.whole().starts_with("Processing [") {
                 break;
             }
+            let text = rows.no_row()?;
             activities.recording.skip("line that is no row of the table", &text);
             continue;
         }
         let total = rows.read(total, |cell| cells::picoseconds(cell, unit_ps))?;
         let count = rows.read(instances, cells::whole)?;
         let (Some(total_ps), Some(count @ 1..)) = (total, count) else {
-            let row = rows.cells().whole();
+            let row = rows.shown();
             activities.recording.skip("row without a readable total time and instances", &row);
             continue;
         };
@@ -76,7 +76,7 @@ pub(super) fn read<R: BufRead>(
             ));
         }
         if total_ps < 0 || at_ps.saturating_add(total_ps).unsigned_abs() > LATEST_PS {
-            activities.recording.skip("row with a time out of range", &rows.cells().whole());
+            activities.recording.skip("row with a time out of range", &rows.shown());
             continue;
         }
         let launch = shapes.and_then(|(grid, block)| {

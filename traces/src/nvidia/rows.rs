@@ -136,6 +136,22 @@ impl<R: BufRead> Rows<R> {
         self.lines.malformed(0, message, help)
     }
 
+    /// The row at hand with its line, as an example of what is not understood.
+    pub(super) fn shown(&self) -> String {
+        format!("line {}: {}", self.lines.number(), self.cells.whole())
+    }
+
+    /// The same where it has too few cells or too many. A file that breaks off in it was not copied whole.
+    pub(super) fn no_row(&self) -> Result<String, TraceError> {
+        if self.lines.is_whole() || self.cells.len() < 2 {
+            return Ok(self.shown());
+        }
+        Err(self.malformed(
+            "the file breaks off in this row",
+            "was it copied whole? --keep-going reports what could be read before it",
+        ))
+    }
+
     /// A diagnostic for a cell that is no number, where it says something about the whole file.
     pub(super) fn decimal_commas(&self, cell: &str) -> TraceError {
         let shown: String = cell.chars().take(40).collect();

@@ -241,7 +241,7 @@ impl Application {
     pub fn parse(text: &str) -> Result<Self, AppError> {
         let app: Self = toml::from_str(text).map_err(|error| AppError {
             span: error.span(),
-            what: error.message().to_owned(),
+            what: error.message().trim_end().to_owned(),
             help: "start from a shipped one: `lumacycle run nerf --print-app`".to_owned(),
         })?;
         app.validate().map_err(|(path, what, help)| AppError {

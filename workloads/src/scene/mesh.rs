@@ -48,18 +48,24 @@ impl Mesh {
     /// # Errors
     /// As [`Mesh::from_obj`].
     pub fn triangles_from_obj(text: &str) -> Result<Vec<[Vec3; 3]>, SceneError> {
-        if let Some((line, index)) = impossible_index(text) {
-            return Err(SceneError::new(
+        let no_vertex = |(line, index): (usize, &str)| {
+            SceneError::new(
                 line,
                 format!("there is no vertex {index} to make a face of"),
                 "number vertices from 1, or from -1 backwards from the last one above",
-            ));
+            )
+        };
+        if let Some(place) = impossible_index(text, [text.len() as u64; 3]) {
+            return Err(no_vertex(place));
         }
         let options = tobj::LoadOptions { triangulate: true, ..tobj::LoadOptions::default() };
         let mut reader = Cursor::new(text.as_bytes());
         let loaded = tobj::load_obj_buf(&mut reader, &options, |_| Ok(Default::default()));
         let (models, _) = loaded.map_err(|error| {
             let line = bad_line(text);
+            if let Some(place) = impossible_index(text, listed(text)).filter(|_| line == 0) {
+                return no_vertex(place);
+            }
             SceneError::new(
                 line,
                 format!("not an OBJ mesh: {error}"),
@@ -144,11 +150,18 @@ impl Mesh {
     }
 }
 
+/// Vertices, texture coordinates and normals of a text.
+fn listed(text: &str) -> [u64; 3] {
+    let count = |kind: &str| {
+        text.lines().filter(|line| line.split_whitespace().next() == Some(kind)).count() as u64
+    };
+    [count("v"), count("vt"), count("vn")]
+}
+
 /// The first index of a face, line or point that cannot be there, with its line: further back than
-/// what has been listed, or more than a text of this length has room for. The reader multiplies indices before
-/// it looks whether there is such a vertex.
-fn impossible_index(text: &str) -> Option<(usize, &str)> {
-    let most = text.len() as u64;
+/// what has been listed, or beyond the most there can be of its kind (at first what a text of this length has room
+/// for, since the reader multiplies indices before it looks whether there is such a vertex).
+fn impossible_index(text: &str, most: [u64; 3]) -> Option<(usize, &str)> {
     let mut listed = [0_u64; 3];
     for (number, line) in text.lines().enumerate() {
         let mut words = line.split_whitespace();
@@ -157,8 +170,9 @@ fn impossible_index(text: &str) -> Option<(usize, &str)> {
             Some("vt") => listed[1] += 1,
             Some("vn") => listed[2] += 1,
             Some("f" | "l" | "p") => {
-                let parts = words.flat_map(|word| word.split('/').zip(listed));
-                for (part, listed) in parts {
+                let limits = listed.into_iter().zip(most);
+                let parts = words.flat_map(|word| word.split('/').zip(limits.clone()));
+                for (part, (listed, most)) in parts {
                     let (digits, most) = match part.strip_prefix('-') {
                         Some(digits) => (digits, listed),
                         None => (part.trim_start_matches('+'), most),

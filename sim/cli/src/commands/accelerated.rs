@@ -52,7 +52,7 @@ pub fn accelerator(catalog: &Catalog, name: &str) -> Result<AcceleratorEntry, Fa
         if catalog.sparse_accelerator(name).is_ok() {
             return Err(sparse());
         }
-        return Ok(catalog.accelerator(name)?);
+        return catalog.accelerator(name).map_err(|error| super::unknown(name, error));
     }
     let text = super::description(path)?;
     if catalog.is_sparse_accelerator(&text) {

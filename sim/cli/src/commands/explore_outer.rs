@@ -89,7 +89,7 @@ pub fn merge(
         parts.sort_unstable();
         parts.dedup();
         let parts: Vec<String> = parts.iter().map(|part| format!("{part}/{of}")).collect();
-        return Err(Failure::Bound {
+        return Err(Failure::Unfinished {
             what: format!(
                 "{} of {} points are missing; run these shards (again): {}",
                 missing.len(),

@@ -205,7 +205,8 @@ pub fn said(words: &[&str]) -> Result<Vec<u8>, Failure> {
     if !run.status.success() {
         let said = String::from_utf8_lossy(&run.stderr);
         return Err(Failure::Said {
-            what: format!("{command}: {}", said.trim()),
+            said: said.trim_end().to_owned(),
+            command,
             code: run.status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(70),
         });
     }

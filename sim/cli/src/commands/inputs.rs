@@ -38,10 +38,7 @@ pub fn bytes_of(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 fn text_of(path: &Path) -> Result<String, Failure> {
-    String::from_utf8(bytes_of(path)?).map_err(|_| Failure::Input {
-        path: path.to_owned(),
-        reason: "it is not UTF-8 text".to_owned(),
-    })
+    super::text::decoded(path, bytes_of(path)?)
 }
 
 fn told(file: &str, error: SceneError) -> Failure {

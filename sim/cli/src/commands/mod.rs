@@ -30,6 +30,7 @@ pub mod study;
 mod sweep;
 mod tables;
 mod tensorf;
+mod text;
 mod timeline;
 pub mod trace;
 pub mod validate;
@@ -63,7 +64,7 @@ pub fn gpu(catalog: &Catalog, name: &str) -> Result<Entry, Failure> {
     let path = Path::new(name);
     let is_file = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
     if !is_file {
-        return Ok(catalog.get(name)?);
+        return catalog.get(name).map_err(|error| unknown(name, error));
     }
     let text = description(path)?;
     if catalog.is_accelerator(&text) {
@@ -75,6 +76,19 @@ pub fn gpu(catalog: &Catalog, name: &str) -> Result<Entry, Failure> {
     }
     let id = path.file_stem().map_or_else(|| name.to_owned(), |s| s.to_string_lossy().into_owned());
     Ok(catalog.parse(&id, name, &text)?)
+}
+
+/// What a name is told that the catalogue does not know: a file by any other ending is taken for one.
+pub fn unknown(name: &str, error: lumacycle_arch::Error) -> Failure {
+    if !Path::new(name).exists() {
+        return error.into();
+    }
+    Failure::BadScene {
+        file: name.to_owned(),
+        what: "no entry of the catalogue is called that, and files of one's own end in .toml"
+            .to_owned(),
+        help: "give the description a name that ends in .toml".to_owned(),
+    }
 }
 
 /// The text of a hardware description.
@@ -89,7 +103,7 @@ pub fn description(path: &Path) -> Result<String, Failure> {
     if bytes.len() as u64 > MOST_BYTES {
         return Err(failed("it is larger than 1 MiB and no hardware description".to_owned()));
     }
-    String::from_utf8(bytes).map_err(|_| failed("it is not UTF-8 text".to_owned()))
+    text::decoded(path, bytes)
 }
 
 /// The GPUs and engine options of a command line.

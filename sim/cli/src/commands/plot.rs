@@ -2,12 +2,14 @@
 
 use std::io::Read as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use lumacycle_arch::Catalog;
 use lumacycle_engines::gpu::roofline::peak_flops;
 use lumacycle_figures::theme::PAGE_IN;
 use lumacycle_figures::{Figure, FigureError, Kind, Options, Roof, Table, Theme};
 use lumacycle_workloads::{DType, KernelClass};
+use miette::NamedSource;
 
 use crate::args::{PlotArgs, PlotKind};
 use crate::failure::Failure;
@@ -124,14 +126,20 @@ fn printed(_: Format, figure: &Figure) -> Result<Vec<u8>, Failure> {
 pub fn style(path: Option<&Path>) -> Result<Theme, Failure> {
     let Some(path) = path else { return Ok(Theme::default()) };
     let text = super::description(path)?;
-    Theme::parse(&text).map_err(|error| Failure::BadScene {
-        file: path.display().to_string(),
-        what: error.to_string(),
-        help: "docs/figures.md lists what a style may say".to_owned(),
+    let file = path.display().to_string();
+    let help = "docs/figures.md lists what a style may say".to_owned();
+    Theme::parse(&text).map_err(|error| match error {
+        FigureError::Style { what, span: Some(span) } => Failure::BadText {
+            what,
+            help,
+            span: span.into(),
+            source_code: Arc::new(NamedSource::new(file, text)),
+        },
+        error => Failure::BadScene { file, what: error.to_string(), help },
     })
 }
 
-/// A whole file, or standard input.
+/// The whole text of a file, or of standard input.
 pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let failed = |reason: String| Failure::Input { path: path.to_owned(), reason };
     let mut bytes = Vec::new();
@@ -144,14 +152,14 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     if bytes.len() as u64 > MOST_BYTES {
         return Err(failed("it is larger than 512 MiB".to_owned()));
     }
-    Ok(bytes)
+    super::text::utf8(path, bytes)
 }
 
 /// A file that cannot be drawn.
 pub fn refused(file: &str, error: &FigureError) -> Failure {
     let help = match error {
         FigureError::NoColumn { .. } => "choose columns with --x, --y and --by",
-        FigureError::Print(_) | FigureError::Style(_) => "change the style",
+        FigureError::Print(_) | FigureError::Style { .. } => "change the style",
         _ => "`lumacycle plot --help` says which command writes what each kind reads",
     };
     Failure::BadScene { file: file.to_owned(), what: error.to_string(), help: help.to_owned() }

@@ -38,7 +38,7 @@ pub fn accelerator(catalog: &Catalog, name: &str) -> Result<SparseEntry, Failure
         if catalog.accelerator(name).is_ok() {
             return Err(wrong_kind(name));
         }
-        return Ok(catalog.sparse_accelerator(name)?);
+        return catalog.sparse_accelerator(name).map_err(|error| super::unknown(name, error));
     }
     let text = super::description(path)?;
     if !catalog.is_sparse_accelerator(&text)

@@ -226,7 +226,11 @@ pub(crate) fn numeric(
     }
     let left = table.rows.len() - rows.len();
     if left > 0 {
-        notes.push(format!("{left} of {} rows left out: a number is missing", table.rows.len()));
+        let first = (0..table.rows.len()).find(|row| !full(row)).map_or(0, |row| table.rows[row].0);
+        notes.push(format!(
+            "{left} of {} rows left out: a number is missing (first in line {first})",
+            table.rows.len()
+        ));
     }
     Ok(rows)
 }

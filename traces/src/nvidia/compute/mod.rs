@@ -178,7 +178,7 @@ impl<'a> State<'a> {
         let least = value + 1;
         while let Some(row) = rows.next()? {
             if row.len() < least || row.len() > names.len() {
-                let text = row.whole();
+                let text = rows.no_row()?;
                 self.activities.recording.skip("line that is no row of the table", &text);
                 continue;
             }
@@ -211,7 +211,7 @@ impl<'a> State<'a> {
             }
             first = false;
             if rows.cells().len() != names.len() {
-                let text = rows.cells().whole();
+                let text = rows.no_row()?;
                 self.activities.recording.skip("line that is no row of the table", &text);
                 continue;
             }
