@@ -11,11 +11,18 @@ use lumacycle_validate::{SUITES, run};
 
 use crate::{text, with_file};
 
-/// The first byte says which suite. Rows are priced where there are few, and only for some inputs, since
+/// The suite that an input is for, and its rows: the first line names it, by its length where it is no name.
+fn suite(bytes: &[u8]) -> Option<(&'static str, &[u8])> {
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    let (name, rest) = (&bytes[..end], &bytes[end + 1..]);
+    let named = SUITES.iter().find(|suite| suite.as_bytes() == name);
+    Some((named.unwrap_or(&SUITES[end % SUITES.len()]), rest))
+}
+
+/// Rows are priced where there are few, and only for some inputs, since
 /// looking up a GPU by a wrong name takes as long as reading a thousand tables.
 pub fn measurements(bytes: &[u8]) {
-    let Some((first, rest)) = bytes.split_first() else { return };
-    let suite = SUITES[usize::from(*first) % SUITES.len()];
+    let Some((suite, rest)) = suite(bytes) else { return };
     with_file("rows.csv", rest, |path| {
         let Ok(rows) = read(path, &["gpu"]) else { return };
         for row in &rows {
@@ -102,6 +109,24 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
     use super::*;
+
+    #[test]
+    fn every_suite_has_a_seed_whose_rows_are_compared() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds/measurements");
+        let mut seen = Vec::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            let (suite, rest) = suite(&bytes).unwrap();
+            with_file("rows.csv", rest, |path| {
+                let report = run(suite, path, &[], true).unwrap();
+                assert!(report.rows_used > 0, "{suite}: {:?}", report.rows_left_out);
+            });
+            seen.push(suite);
+        }
+        for suite in SUITES {
+            assert!(seen.contains(suite), "{suite}");
+        }
+    }
 
     #[test]
     fn every_kind_has_a_seed_that_is_drawn() {

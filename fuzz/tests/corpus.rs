@@ -8,8 +8,14 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use lumacycle_arch::Catalog;
+use lumacycle_figures::Theme;
 use lumacycle_fuzz::mutate::mutated;
 use lumacycle_fuzz::{TARGETS, Target};
+use lumacycle_sim::explore::space::Space;
+use lumacycle_sim::study::Study;
+use lumacycle_workloads::apps::Application;
+use lumacycle_workloads::scene::{CameraPath, Mesh};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -79,12 +85,74 @@ fn every_target_survives_mutations() {
     }
 }
 
+/// Seeds of a target, with their paths.
+fn paths(target: &str) -> Vec<std::path::PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
 /// A target whose seeds are refused at the door would run for ever and find nothing.
-#[cfg(feature = "sqlite")]
 #[test]
-fn databases_are_read_and_not_refused() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let path = root.join("seeds/nsys-sqlite/export.sqlite");
-    let recordings = lumacycle_traces::read(&path, lumacycle_traces::ReadOptions::default());
-    assert!(recordings.unwrap().iter().any(|recording| !recording.events.is_empty()));
+fn recordings_are_read_and_not_refused() {
+    let read = |path: &Path| {
+        let recordings = lumacycle_traces::read(path, lumacycle_traces::ReadOptions::default());
+        let events: usize = recordings.unwrap().iter().map(|one| one.events.len()).sum();
+        assert!(events > 0, "{} holds no event that is understood", path.display());
+    };
+    for target in [
+        "kineto",
+        "own-trace",
+        "launch-list",
+        "nsys-csv",
+        "ncu",
+        "nvprof",
+        "instructions",
+        "container",
+    ] {
+        for path in paths(target) {
+            read(&path);
+        }
+    }
+    if cfg!(feature = "sqlite") {
+        for path in paths("nsys-sqlite") {
+            read(&path);
+        }
+    }
+    // Lists stand beside what they name.
+    for path in paths("kernels-list") {
+        let folder = tempfile::tempdir().unwrap();
+        let trace = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds/instructions/small.traceg");
+        std::fs::copy(trace, folder.path().join("kernel-1.traceg")).unwrap();
+        let list = folder.path().join("kernelslist.g");
+        std::fs::copy(path, &list).unwrap();
+        read(&list);
+    }
+}
+
+fn done<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<(), String> {
+    result.map(drop).map_err(|error| error.to_string())
+}
+
+#[test]
+fn descriptions_are_read_and_not_refused() {
+    let catalog = Catalog::embedded();
+    let each = |target: &str, read: &dyn Fn(&str) -> Result<(), String>| {
+        for path in paths(target) {
+            let text = std::fs::read_to_string(&path).unwrap();
+            if let Err(why) = read(&text) {
+                panic!("{}: {why}", path.display());
+            }
+        }
+    };
+    each("gpu", &|text| done(catalog.parse("mine", "mine.toml", text)));
+    each("accelerator", &|text| done(catalog.parse_accelerator("mine", "mine.toml", text)));
+    each("sparse-accelerator", &|text| {
+        done(catalog.parse_sparse_accelerator("mine", "mine.toml", text))
+    });
+    each("application", &|text| done(Application::parse(text)));
+    each("space", &|text| done(Space::parse(text)));
+    each("study", &|text| done(Study::parse(text).and_then(|study| study.run(None))));
+    each("mesh", &|text| done(Mesh::triangles_from_obj(text)));
+    each("cameras", &|text| done(CameraPath::from_transforms(text)));
+    each("style", &|text| done(Theme::parse(text)));
 }
