@@ -185,6 +185,35 @@ fn output_that_cannot_be_written_is_named_by_its_own_name() {
     }
 }
 
+/// One of several outputs cannot be written: none of the others is left behind.
+#[test]
+fn all_outputs_are_written_or_none() {
+    let dir = folder();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    std::fs::write(at("taken"), "old").unwrap();
+    std::fs::create_dir(at("figure.data.csv")).unwrap();
+    let table = write(&dir, "a.csv", b"x,by,y\na,b,1\nc,d,3\n");
+    let (good, line, bad, report) = (at("r.json"), at("t.json"), at("none/r"), at("taken"));
+    let (pages, image, figure) = (at("pages"), at("i.png"), at("figure.svg"));
+    let small = ["--resolution", "64x36"];
+    let replay = ["replay", "docs/examples/transformer.jsonl", "--gpu", "rtx3090"];
+    let frame = [&["run", "nerf", "--gpu", "rtx3090"][..], &small].concat();
+    let field = [&["run", "tensorf", "--accelerator", "rt-nerf-edge"][..], &small].concat();
+    let before = std::fs::read_dir(dir.path()).unwrap().count();
+    for args in [
+        [&replay[..], &["-o", &good, "--timeline", &bad]].concat(),
+        [&replay[..], &["-o", &bad, "--timeline", &line, "--report", &pages]].concat(),
+        [&replay[..], &["-o", &good, "--report", &report]].concat(),
+        [&frame[..], &["-o", &bad, "--timeline", &line]].concat(),
+        [&field[..], &["-o", &bad, "--image", &image]].concat(),
+        vec!["validate", "ngpc", "-o", &good, "--rows", &bad],
+        vec!["plot", "heatmap", &table, "--x", "x", "--by", "by", "--y", "y", "-o", &figure],
+    ] {
+        refused(&args, 5, &["cannot write", "nothing was left behind"]);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), before, "{args:?}");
+    }
+}
+
 #[test]
 fn a_face_without_its_vertex_is_told_with_its_line() {
     let dir = folder();

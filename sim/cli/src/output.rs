@@ -1,10 +1,11 @@
 //! Writing results: whole files or nothing, tables that fit people, progress on a terminal.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tempfile::NamedTempFile;
 
 use crate::failure::Failure;
 
@@ -20,38 +21,75 @@ pub fn write(to: Option<&Path>, bytes: &[u8]) -> Result<(), Failure> {
             }
         };
     };
-    let failed = |error: &dyn std::fmt::Display| Failure::Output {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    };
+    let failed = |error: &dyn std::fmt::Display| unwritable(path, error);
+    match place(path)? {
+        Place::Device(target) => {
+            let mut device =
+                std::fs::OpenOptions::new().write(true).open(&target).map_err(|e| failed(&e))?;
+            device.write_all(bytes).map_err(|e| failed(&e))
+        }
+        Place::File { target, permissions, mut file } => {
+            file.write_all(bytes).map_err(|e| failed(&e))?;
+            set_permissions(file.as_file(), permissions).map_err(|e| failed(&e))?;
+            file.as_file().sync_all().map_err(|e| failed(&e))?;
+            file.persist(&target).map_err(|e| failed(&e.error))?;
+            Ok(())
+        }
+    }
+}
+
+fn unwritable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::Output { path: path.to_owned(), reason: error.to_string() }
+}
+
+/// Where bytes go before they are complete.
+enum Place {
+    /// Devices and pipes take the bytes as they come.
+    Device(PathBuf),
+    /// A file beside the target, which it replaces in the end; it goes away by itself if nothing comes of it.
+    File { target: PathBuf, permissions: Option<std::fs::Permissions>, file: NamedTempFile },
+}
+
+fn place(path: &Path) -> Result<Place, Failure> {
     // A link keeps pointing where it did: what it points to is written.
     let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let existing = std::fs::metadata(&target).ok();
     if existing.as_ref().is_some_and(std::fs::Metadata::is_dir) {
-        return Err(failed(&"it is a directory"));
+        return Err(unwritable(path, &"it is a directory"));
     }
     if existing.as_ref().is_some_and(|metadata| !metadata.is_file()) {
-        // Devices and pipes take the bytes as they come.
-        let mut device =
-            std::fs::OpenOptions::new().write(true).open(&target).map_err(|e| failed(&e))?;
-        return device.write_all(bytes).map_err(|e| failed(&e));
+        return Ok(Place::Device(target));
     }
     let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let file = beside(path, folder)?;
+    let permissions = existing.map(|metadata| metadata.permissions());
+    Ok(Place::File { target, permissions, file })
+}
+
+/// A temporary file in a folder, for what will be called `path`.
+fn beside(path: &Path, folder: &Path) -> Result<NamedTempFile, Failure> {
     if !folder.is_dir() {
-        return Err(failed(&format!("there is no folder {}", folder.display())));
+        return Err(unwritable(path, &format!("there is no folder {}", folder.display())));
     }
     // The name of the temporary file, which the error ends in, means nothing to anyone.
-    let refused = |e: io::Error| {
-        let told = e.to_string();
-        failed(&told.split(" at path ").next().unwrap_or_default())
-    };
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(refused)?;
-    file.write_all(bytes).map_err(|e| failed(&e))?;
-    let permissions = existing.map(|metadata| metadata.permissions());
-    set_permissions(file.as_file(), permissions).map_err(|e| failed(&e))?;
-    file.as_file().sync_all().map_err(|e| failed(&e))?;
-    file.persist(&target).map_err(|e| failed(&e.error))?;
-    Ok(())
+    NamedTempFile::new_in(folder).map_err(|error| {
+        let told = error.to_string();
+        unwritable(path, &told.split(" at path ").next().unwrap_or_default())
+    })
+}
+
+/// Makes sure that all files, and the folder of a report, can be written before anything is computed: none is left
+/// behind because another could not be.
+pub fn possible(files: &[Option<&Path>], report: Option<&Path>) -> Result<(), Failure> {
+    for file in files.iter().flatten() {
+        place(file)?;
+    }
+    let Some(report) = report else { return Ok(()) };
+    let there = report.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+    if !there.is_dir() {
+        return Err(unwritable(report, &format!("{} is no folder", there.display())));
+    }
+    beside(report, there).map(drop)
 }
 
 /// Makes a folder that files are to be written into.

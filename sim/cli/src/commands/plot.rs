@@ -101,8 +101,10 @@ impl Format {
 /// Writes a figure, and its data beside it, under a name that no input has by chance.
 pub fn save(path: &Path, format: Format, figure: &Figure) -> Result<(), Failure> {
     let bytes = printed(format, figure)?;
+    let data = path.with_extension("data.csv");
+    output::possible(&[Some(path), Some(&data)], None)?;
     output::write(Some(path), &bytes)?;
-    output::write(Some(&path.with_extension("data.csv")), figure.data.as_bytes())
+    output::write(Some(&data), figure.data.as_bytes())
 }
 
 #[cfg(feature = "plots")]

@@ -19,6 +19,8 @@ use crate::failure::Failure;
 use crate::output;
 
 pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
+    let files = [args.output.output.as_deref(), args.timeline.as_deref()];
+    output::possible(&files, args.report.as_deref())?;
     // Everything that can be wrong with the command line is found before a file is read.
     let (gpus, engine) = super::engines(&args.gpu)?;
     let catalog = Catalog::embedded();

@@ -32,6 +32,9 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         let text = Application::shipped_text(&args.app).ok_or_else(|| unknown_app(&args.app))?;
         return output::write(args.output.output.as_deref(), text.as_bytes());
     }
+    let image = args.field.image.as_deref().filter(|_| args.app == super::tensorf::APP);
+    let files = [args.output.output.as_deref(), args.timeline.as_deref(), image];
+    output::possible(&files, args.report.as_deref())?;
     if args.app == super::tensorf::APP {
         return super::tensorf::run(args);
     }

@@ -11,6 +11,8 @@ use crate::failure::Failure;
 use crate::output::{self, percent, short};
 
 pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
+    let files = [args.output.output.as_deref(), args.rows.as_deref(), args.expected.as_deref()];
+    output::possible(&files, args.report.as_deref())?;
     let catalog = Catalog::embedded();
     for name in &args.gpus {
         super::gpu(&catalog, name)?;
