@@ -404,7 +404,8 @@ mod tests {
         let nan = message("v 0 0 0\nv NaN 0 0\nv 0 1 0\nf 1 2 3\n");
         assert!(nan.what.contains("finite") && nan.line == 2, "{nan:?}");
         assert!(message("v 0 0 0\nv 0 0 0\nv 0 0 0\nf 1 2 3\n").what.contains("one point"));
-        assert!(message("v 0 0 0\nf 1 2 9\n").what.contains("OBJ"));
+        assert!(message("v 0 0 0\nf 1 2 9\n").what.contains("no vertex 2"));
+        assert_eq!(message("v 0 0 0\nf 1 2 9\n").line, 2);
         assert!(message("v a b c\nf 1 1 1\n").line == 1);
     }
 }
