@@ -120,6 +120,16 @@ fn mistakes_in_a_study_are_shown_where_they_stand() {
 }
 
 #[test]
+fn a_wrong_key_of_an_application_is_told_with_the_nearest() {
+    let dir = folder();
+    let text =
+        support::stdout(&run(&["run", "nerf", "--print-app"])).replace("levels =", "levls =");
+    let path = write(&dir, "app.toml", text.as_bytes());
+    let words = ["unknown field `levls`", "app.toml:7:1", "did you mean `levels`?"];
+    refused(&["run", &path, "--gpu", "rtx3090", "--resolution", "64x36"], 3, &words);
+}
+
+#[test]
 fn mistakes_in_the_system_of_a_space_are_shown_where_they_stand() {
     let dir = folder();
     let space = "name = \"a\"\nquestion = \"?\"\n[system]\napp = \"gia\"\naccelerator = \"ngpc-9\"\n[search]\nmethod = \"grid\"\n[[parameter]]\npath = \"accelerator.accelerator.units\"\nvalues = [8, 16]\n[[objective]]\nmetric = \"area_mm2\"\ngoal = \"minimise\"\n";
@@ -239,7 +249,7 @@ fn mistakes_in_tables_and_styles_of_figures() {
     assert!(told(&drawn).contains("1 of 3 rows left out: a number is missing (first in line 3)"));
     std::fs::remove_file(&figure).unwrap();
     for (style, words) in [
-        ("# mine\nfont = 3\n", ["style.toml:2:1", "unknown field `font`"]),
+        ("# mine\nfont = 3\n", ["style.toml:2:1", "did you mean `font_pt`?"]),
         ("# mine\nfont_pt = 3\n", ["style.toml:2:1", "lies outside 5 to 24"]),
         ("# mine\nink = \"blue\"\n", ["style.toml:2:7", "is no colour"]),
     ] {

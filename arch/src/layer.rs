@@ -186,3 +186,11 @@ pub fn nearest<'k>(found: &str, known: impl Iterator<Item = &'k str>) -> Option<
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
 }
+
+/// The nearest known name for what a reader of TOML calls unknown, as a question: its message lists them
+/// ("unknown field `stps`, expected one of `from`, `to`, …": every other part is a name).
+pub fn meant(message: &str) -> Option<String> {
+    let mut names = message.split('`').skip(1).step_by(2);
+    let found = names.next().filter(|_| message.starts_with("unknown "))?;
+    nearest(found, names).map(|near| format!("did you mean `{near}`?"))
+}

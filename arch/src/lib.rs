@@ -20,6 +20,6 @@ pub use accelerator::{Accelerator, TablePolicy};
 pub use budget::{Budget, PartUse};
 pub use catalog::{AcceleratorEntry, Catalog, Entry, Error, SparseEntry};
 pub use gpu::{DramTechnology, Generation, Gpu};
-pub use layer::nearest;
+pub use layer::{meant, nearest};
 pub use section::Key;
 pub use sparse_accelerator::SparseAccelerator;

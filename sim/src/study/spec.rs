@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lumacycle_arch::nearest;
+use lumacycle_arch::{meant, nearest};
 use serde::Deserialize;
 
 use super::Row;
@@ -398,14 +398,7 @@ impl Study {
 /// What a file of another shape is told, with the nearest key where one is unknown.
 pub(crate) fn misread(error: &toml::de::Error, otherwise: &str) -> StudyError {
     let what = error.message().trim_end().to_owned();
-    // "unknown field `stps`, expected one of `from`, `to`, …": every other part is a name.
-    let mut names = what.split('`').skip(1).step_by(2);
-    let near = if what.starts_with("unknown ") {
-        names.next().and_then(|found| nearest(found, names))
-    } else {
-        None
-    };
-    let help = near.map_or_else(|| otherwise.to_owned(), |near| format!("did you mean `{near}`?"));
+    let help = meant(&what).unwrap_or_else(|| otherwise.to_owned());
     StudyError { span: error.span(), ..StudyError::new(what, help) }
 }
 

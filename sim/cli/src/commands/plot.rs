@@ -132,8 +132,8 @@ pub fn style(path: Option<&Path>) -> Result<Theme, Failure> {
     let help = "docs/figures.md lists what a style may say".to_owned();
     Theme::parse(&text).map_err(|error| match error {
         FigureError::Style { what, span: Some(span) } => Failure::BadText {
+            help: lumacycle_arch::meant(&what).unwrap_or(help),
             what,
-            help,
             span: span.into(),
             source_code: Arc::new(NamedSource::new(file, text)),
         },

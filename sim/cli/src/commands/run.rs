@@ -200,8 +200,8 @@ fn application(args: &RunArgs) -> Result<Application, Failure> {
     let mut app = if inputs::is_file(&args.app, "toml") {
         let text = super::description(Path::new(&args.app))?;
         Application::parse(&text).map_err(|error| Failure::BadText {
+            help: lumacycle_arch::meant(&error.what).unwrap_or(error.help),
             what: error.what,
-            help: error.help,
             span: error.span.map_or_else(|| (0..0).into(), Into::into),
             source_code: Arc::new(NamedSource::new(&args.app, text)),
         })?
