@@ -215,6 +215,8 @@ fn all_outputs_are_written_or_none() {
         [&replay[..], &["-o", &bad, "--timeline", &line, "--report", &pages]].concat(),
         [&replay[..], &["-o", &good, "--report", &report]].concat(),
         [&frame[..], &["-o", &bad, "--timeline", &line]].concat(),
+        vec!["study", "sim/studies/banks.toml", "--out", &report],
+        vec!["study", "sim/studies/banks.toml", "--out", &pages, "-o", &bad],
         [&field[..], &["-o", &bad, "--image", &image]].concat(),
         vec!["validate", "ngpc", "-o", &good, "--rows", &bad],
         vec!["plot", "heatmap", &table, "--x", "x", "--by", "by", "--y", "y", "-o", &figure],

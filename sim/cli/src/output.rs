@@ -87,15 +87,18 @@ pub fn possible(files: &[Option<&Path>], report: Option<&Path>) -> Result<(), Fa
     let Some(report) = report else { return Ok(()) };
     let there = report.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
     if !there.is_dir() {
-        return Err(unwritable(report, &format!("{} is no folder", there.display())));
+        let what = if there == report { "it".to_owned() } else { there.display().to_string() };
+        return Err(unwritable(report, &format!("{what} is a file, and a folder is wanted")));
     }
     beside(report, there).map(drop)
 }
 
 /// Makes a folder that files are to be written into.
 pub fn folder(path: &Path) -> Result<(), Failure> {
-    std::fs::create_dir_all(path)
-        .map_err(|error| Failure::Output { path: path.to_owned(), reason: error.to_string() })
+    if path.exists() && !path.is_dir() {
+        return Err(unwritable(path, &"it is a file, and a folder is wanted"));
+    }
+    std::fs::create_dir_all(path).map_err(|error| unwritable(path, &error))
 }
 
 /// The permissions of the file that is replaced; readable for all where there is none, since

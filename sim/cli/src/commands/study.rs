@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::output::{self, short};
 
 pub fn run(args: &StudyArgs) -> Result<(), Failure> {
+    output::possible(&[args.output.output.as_deref()], args.out.as_deref())?;
     let size = match &args.resolution {
         None => None,
         Some(text) => {
