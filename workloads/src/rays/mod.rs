@@ -16,6 +16,7 @@ pub mod counts;
 pub mod delta;
 mod groups;
 pub mod nerf;
+mod seek;
 pub mod sphere;
 
 use std::sync::Arc;
@@ -98,6 +99,8 @@ pub struct Ray {
     pub slot: u32,
     /// The last point asked about.
     pub last: Vec3,
+    /// Distance up to which there is no surface, as far as is known.
+    pub clear: f32,
 }
 
 impl Ray {
@@ -112,6 +115,11 @@ pub trait Walker {
     /// Puts a ray at its first possible query; false if it misses.
     fn start(&self, ray: &mut Ray) -> bool;
 
+    /// The same for several rays.
+    fn start_all(&self, rays: &mut [Ray]) -> Vec<bool> {
+        rays.iter_mut().map(|ray| self.start(ray)).collect()
+    }
+
     /// Whether all queries of a round are chosen before the first is answered. A ray that ends
     /// early in a round has then asked the rest of them in vain.
     fn looks_ahead(&self) -> bool {
@@ -120,6 +128,13 @@ pub trait Walker {
 
     /// Moves on to the next query, if there is one.
     fn query(&self, ray: &mut Ray) -> Option<Vec3>;
+
+    /// The same for several rays; those that are not open stay where they are and have none.
+    fn query_all(&self, rays: &mut [Ray], open: &[bool], found: &mut [Option<Vec3>]) {
+        for ((ray, open), found) in rays.iter_mut().zip(open).zip(found) {
+            *found = if *open { self.query(ray) } else { None };
+        }
+    }
 
     /// Takes the answer (from the scene); false if the ray has ended.
     fn answer(&self, ray: &mut Ray, at: Vec3) -> bool;
@@ -271,14 +286,10 @@ fn trace(
     let mut first = Counted::default();
     for (number, group) in groups.iter_mut().enumerate() {
         let counting = number == 0;
-        let start = |ray: &mut Ray| {
-            let started = walker.start(ray);
-            if counting {
-                first.add(ray.voxels, ray.fine_steps);
-            }
-            started
-        };
-        let alive: Vec<bool> = group.rays.iter_mut().map(start).collect();
+        let alive = walker.start_all(&mut group.rays);
+        if counting {
+            group.rays.iter().for_each(|ray| first.add(ray.voxels, ray.fine_steps));
+        }
         compact(&mut group.rays, &alive, number as u64);
     }
     let walked = groups[0].walked;
@@ -364,35 +375,26 @@ fn one_round(
             group.slots.resize(wanted, [0.5; 3]);
         }
         let mut going_on = Vec::with_capacity(width);
-        for (at, ray) in group.rays.iter_mut().enumerate() {
-            let (voxels, fine) = (ray.voxels, ray.fine_steps);
-            let mut alive = true;
-            for step in 0..steps as usize {
-                let Some(point) = walker.query(ray) else {
-                    alive = false;
-                    break;
-                };
+        let slots = &mut group.slots;
+        for rays in group.rays.chunks_mut(TOGETHER) {
+            let before: Vec<(u32, u32)> = rays.iter().map(|r| (r.voxels, r.fine_steps)).collect();
+            let first = going_on.len();
+            let alive = take_steps(walker, rays, steps, |step, lane, point, counts| {
                 used += u64::from(index == 0);
-                if let Some(slot) = group.slots.get_mut(step * width + at) {
+                useful += u64::from(index == 0 && counts);
+                if let Some(slot) = slots.get_mut(step * width + first + lane) {
                     *slot = scene.to_unit(point);
                 }
-                if alive {
-                    useful += u64::from(index == 0);
-                    ray.queries += 1;
-                    ray.last = point;
+            });
+            for ((ray, (voxels, fine)), alive) in rays.iter().zip(before).zip(&alive) {
+                if index == 0 {
+                    ways.add(ray.voxels - voxels, ray.fine_steps - fine);
                 }
-                alive &= walker.answer(ray, point);
-                if !alive && !walker.looks_ahead() {
-                    break;
+                if !alive {
+                    ended(index, ray);
                 }
             }
-            if index == 0 {
-                ways.add(ray.voxels - voxels, ray.fine_steps - fine);
-            }
-            if !alive {
-                ended(index, ray);
-            }
-            going_on.push(alive);
+            going_on.extend(alive);
         }
         compact(&mut group.rays, &going_on, (number as u64 + 1) << 8 | index as u64);
         if index >= FIRST_PLACE && width > 0 {
@@ -431,6 +433,41 @@ fn one_round(
         samples,
         places: Arc::new(SampleSet { windows: places.into_iter().flatten().collect() }),
     }
+}
+
+/// Rays that take their steps side by side.
+const TOGETHER: usize = 64;
+
+/// Takes rays through the steps of a round; calls back for each query with its step, its ray, its place and whether its
+/// answer counts. Says which rays are still alive.
+fn take_steps(
+    walker: &impl Walker,
+    rays: &mut [Ray],
+    steps: u32,
+    mut each: impl FnMut(usize, usize, Vec3, bool),
+) -> Vec<bool> {
+    let (mut alive, mut open) = (vec![true; rays.len()], vec![true; rays.len()]);
+    let mut points = vec![None; rays.len()];
+    for step in 0..steps as usize {
+        walker.query_all(rays, &open, &mut points);
+        for (lane, ray) in rays.iter_mut().enumerate() {
+            if !open[lane] {
+                continue;
+            }
+            let Some(point) = points[lane] else {
+                (alive[lane], open[lane]) = (false, false);
+                continue;
+            };
+            each(step, lane, point, alive[lane]);
+            if alive[lane] {
+                ray.queries += 1;
+                ray.last = point;
+            }
+            alive[lane] &= walker.answer(ray, point);
+            open[lane] = alive[lane] || walker.looks_ahead();
+        }
+    }
+    alive
 }
 
 /// Rays that a group must still have to be a window of a launch.

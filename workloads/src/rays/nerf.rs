@@ -2,13 +2,15 @@
 //! scenes without bounds, empty cells of the occupancy grid skipped whole, stop where less than a
 //! hundredth of the light is left.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use glam::Vec3;
 
+use super::seek::March;
 use super::{Ray, SampleCounts, Walker, cross};
 use crate::scene::occupancy::{CELLS, SMALLEST_STEP};
-use crate::scene::{Occupancy, Scene};
+use crate::scene::{Noise, Occupancy, Scene};
 
 /// Growth of the step with distance in scenes larger than the unit cube.
 const CONE: f32 = 1.0 / 256.0;
@@ -22,38 +24,56 @@ const STEPS: f32 = 1024.0;
 pub struct RayMarching<'a> {
     scene: &'a Scene,
     occupancy: Arc<Occupancy>,
-    low: Vec3,
-    high: Vec3,
-    cone: f32,
-    longest_step: f32,
+    march: March,
     least_transmittance: f32,
+    /// What neighbouring points share.
+    noise: RefCell<Noise>,
 }
 
 impl<'a> RayMarching<'a> {
     /// A marcher that stops below a transmittance.
     pub fn new(scene: &'a Scene, least_transmittance: f32) -> Self {
         let (low, high) = scene.bounds();
-        let cascades = (1_u32 << (scene.occupancy().cascades() - 1)) as f32;
+        let occupancy = scene.occupancy();
+        let cascades = (1_u32 << (occupancy.cascades() - 1)) as f32;
         Self {
             scene,
-            occupancy: scene.occupancy(),
-            low,
-            high,
-            cone: if scene.aabb_scale > 1 { CONE } else { 0.0 },
-            longest_step: SMALLEST_STEP * cascades * STEPS / CELLS as f32,
+            occupancy,
+            march: March {
+                low,
+                high,
+                cone: if scene.aabb_scale > 1 { CONE } else { 0.0 },
+                shortest: SMALLEST_STEP,
+                longest: SMALLEST_STEP * cascades * STEPS / CELLS as f32,
+            },
             least_transmittance,
+            noise: RefCell::default(),
         }
     }
 
     fn step(&self, t: f32) -> f32 {
-        (t * self.cone).clamp(SMALLEST_STEP, self.longest_step)
+        self.march.step(t)
     }
 
     fn inside(&self, at: Vec3) -> bool {
-        at.cmpge(self.low).all() && at.cmple(self.high).all()
+        at.cmpge(self.march.low).all() && at.cmple(self.march.high).all()
     }
 
-    /// Walks to the first full cell at or after `t`.
+    /// Puts a ray where it enters the scene's cube; false if it misses.
+    fn enter(&self, ray: &mut Ray) -> bool {
+        let (low, high) = (self.march.low, self.march.high);
+        let Some((near, far)) = cross(low, high, ray.origin, ray.direction) else {
+            return false;
+        };
+        // Starts are jittered by a part of a step, so that steps don't show as bands.
+        let jitter = (crate::samples::mix(ray.seed) >> 40) as f32 / 16_777_216.0;
+        ray.t = near + 1e-6;
+        ray.t += jitter * self.step(ray.t);
+        ray.end = far;
+        true
+    }
+
+    /// Walks to the first full cell at or after `t`; [`March::seek`] does the same for several rays.
     fn seek(&self, ray: &mut Ray) -> Option<Vec3> {
         let inverse = ray.direction.recip();
         loop {
@@ -88,21 +108,19 @@ impl<'a> RayMarching<'a> {
 
 impl Walker for RayMarching<'_> {
     fn start(&self, ray: &mut Ray) -> bool {
-        let Some((near, far)) = cross(self.low, self.high, ray.origin, ray.direction) else {
-            return false;
-        };
-        // Starts are jittered by a part of a step, so that steps don't show as bands.
-        let jitter = (crate::samples::mix(ray.seed) >> 40) as f32 / 16_777_216.0;
-        ray.t = near + 1e-6;
-        ray.t += jitter * self.step(ray.t);
-        ray.end = far;
-        match self.seek(ray) {
-            Some(at) => {
-                ray.last = at;
-                true
-            }
-            None => false,
+        let first = if self.enter(ray) { self.seek(ray) } else { None };
+        ray.last = first.unwrap_or(ray.last);
+        first.is_some()
+    }
+
+    fn start_all(&self, rays: &mut [Ray]) -> Vec<bool> {
+        let open: Vec<bool> = rays.iter_mut().map(|ray| self.enter(ray)).collect();
+        let mut first = vec![None; rays.len()];
+        self.query_all(rays, &open, &mut first);
+        for (ray, first) in rays.iter_mut().zip(&first) {
+            ray.last = first.unwrap_or(ray.last);
         }
+        first.iter().map(Option::is_some).collect()
     }
 
     fn looks_ahead(&self) -> bool {
@@ -113,9 +131,23 @@ impl Walker for RayMarching<'_> {
         self.seek(ray)
     }
 
+    fn query_all(&self, rays: &mut [Ray], open: &[bool], found: &mut [Option<Vec3>]) {
+        self.march.seek(&self.occupancy, rays, open, found);
+    }
+
     fn answer(&self, ray: &mut Ray, at: Vec3) -> bool {
         let step = self.step(ray.t);
-        ray.transmittance *= libm::expf(-self.scene.density(at) * step);
+        let density = if ray.t < ray.clear {
+            self.scene.faint(at)
+        } else {
+            let (density, clear) = self.scene.density_around(at, &mut self.noise.borrow_mut());
+            ray.clear = ray.t + clear;
+            density
+        };
+        // The exponential of zero is one.
+        if density != 0.0 {
+            ray.transmittance *= libm::expf(-density * step);
+        }
         ray.t += step;
         ray.transmittance >= self.least_transmittance
     }

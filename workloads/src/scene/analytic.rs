@@ -145,13 +145,29 @@ impl Analytic {
     /// The same, with what is known from the last point asked for; beyond `most` any density beyond it may be given.
     pub fn density_up_to(self, at: Vec3, most: f32, noise: &mut Noise) -> f32 {
         match (self.distance(at), self.softness()) {
-            (Some(distance), Some(softness)) => {
-                let t = (0.5 - distance / (2.0 * softness)).clamp(0.0, 1.0);
-                let solid = self.densest() * t * t * (3.0 - 2.0 * t);
-                if self == Self::Room { solid.max(floaters(at)) } else { solid }
-            }
+            (Some(distance), Some(softness)) => self.shell(distance, softness).max(self.faint(at)),
             _ => cloud(at.into(), most, noise),
         }
+    }
+
+    /// Density at a distance from a surface.
+    fn shell(self, distance: f32, softness: f32) -> f32 {
+        let t = (0.5 - distance / (2.0 * softness)).clamp(0.0, 1.0);
+        self.densest() * t * t * (3.0 - 2.0 * t)
+    }
+
+    /// Density at a point, and how far around it there is no surface, so that only [`Self::faint`] is left there.
+    pub(super) fn density_around(self, at: Vec3, noise: &mut Noise) -> (f32, f32) {
+        let (Some(distance), Some(softness)) = (self.distance(at), self.softness()) else {
+            return (cloud(at.into(), f32::INFINITY, noise), 0.0);
+        };
+        let clear = (distance - softness) / STEEPEST - ROUNDING;
+        (self.shell(distance, softness).max(self.faint(at)), clear)
+    }
+
+    /// Density at a point without surfaces nearby.
+    pub(super) fn faint(self, at: Vec3) -> f32 {
+        if self == Self::Room { floaters(at) } else { 0.0 }
     }
 
     /// The same at four places of a scene without surfaces.
@@ -172,8 +188,10 @@ impl Analytic {
         if self != Self::Room {
             return;
         }
-        let reach = (self.aabb_scale() as f32 / FLOATERS.pitch) as i32;
-        let cells = -reach..reach;
+        // Those that meet the scene's cube.
+        let half = self.aabb_scale() as f32 / 2.0;
+        let cell = |at: f32| libm::floorf(at / FLOATERS.pitch) as i32;
+        let cells = cell(0.5 - half) - 1..cell(0.5 + half) + 2;
         for (x, y) in cells.clone().flat_map(|x| cells.clone().map(move |y| (x, y))) {
             for z in cells.clone() {
                 let cell = Vec3::new(x as f32, y as f32, z as f32);
@@ -224,6 +242,10 @@ impl Analytic {
         }
     }
 }
+
+/// More than a distance changes by over a way of length one, and more than rounding adds.
+pub(super) const STEEPEST: f32 = 1.06;
+pub(super) const ROUNDING: f32 = 1e-4;
 
 fn ball<N: Number>(at: Point<N>, centre: [f32; 3], radius: f32) -> N {
     at.from(centre).length() - radius

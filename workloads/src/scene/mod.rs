@@ -106,6 +106,22 @@ impl Scene {
         }
     }
 
+    /// Density at a point, and how far around it there is no surface, so that only [`Self::faint`] is left there.
+    pub fn density_around(&self, at: Vec3, noise: &mut Noise) -> (f32, f32) {
+        match &self.matter {
+            Matter::Analytic(analytic) => analytic.density_around(at, noise),
+            _ => (self.density_up_to(at, f32::INFINITY, noise), 0.0),
+        }
+    }
+
+    /// Density at a point without surfaces nearby.
+    pub fn faint(&self, at: Vec3) -> f32 {
+        match &self.matter {
+            Matter::Analytic(analytic) => analytic.faint(at),
+            _ => 0.0,
+        }
+    }
+
     /// The same at four places.
     #[inline]
     pub fn densities_up_to(&self, at: Point<Vec4>, most: f32, noise: &mut Noise<Vec4>) -> Vec4 {
@@ -155,7 +171,7 @@ impl Scene {
             Matter::Mesh(mesh) => Arc::new(mesh.occupancy()),
             Matter::Analytic(analytic) => Arc::new(if let Some(reach) = analytic.softness() {
                 let mut grid = Occupancy::near_surface(self.aabb_scale, reach, |at| {
-                    analytic.distance(at).unwrap_or(f32::INFINITY)
+                    analytic.distances(at).unwrap_or(Vec4::INFINITY)
                 });
                 analytic.add_faint(&mut grid);
                 grid

@@ -4,6 +4,7 @@
 
 use glam::{Vec3, Vec4};
 
+use super::analytic::{ROUNDING, STEEPEST};
 use super::number::Point;
 
 /// Cells along an axis.
@@ -20,6 +21,77 @@ const LEAST_THICKNESS: f32 = 0.01;
 pub struct Occupancy {
     cascades: u32,
     bits: Vec<u64>,
+}
+
+/// Half the diagonal of a cube of side one.
+const HALF_DIAGONAL: f32 = 0.866_025_4;
+/// Cells along an edge of what is looked at first, and next.
+const BLOCK: u32 = 8;
+const PART: u32 = 4;
+/// Places of four neighbours.
+const FOUR: Vec4 = Vec4::new(0.0, 1.0, 2.0, 3.0);
+
+/// A surface with its shell, among the cells of a cascade.
+struct Shell<'a, D> {
+    low: Vec3,
+    cell: f32,
+    reach: f32,
+    distances: &'a D,
+}
+
+impl<D: Fn(Point<Vec4>) -> Vec4> Shell<'_, D> {
+    /// Distances at the middles of cubes of `size` cells, counted in such cubes.
+    fn at(&self, [x, y, z]: [Vec4; 3], size: u32) -> Vec4 {
+        let size = size as f32;
+        let along = |axis: usize, at: Vec4| (at * size + size / 2.0) * self.cell + self.low[axis];
+        (self.distances)(Point { x: along(0, x), y: along(1, y), z: along(2, z) })
+    }
+
+    /// What all cells of a cube have in common, by the distance at its middle; nothing if they may differ.
+    fn alike(&self, distance: f32, size: u32) -> Option<bool> {
+        let away = HALF_DIAGONAL * (size - 1) as f32 * self.cell * STEEPEST + ROUNDING;
+        let most = self.reach + HALF_DIAGONAL * self.cell;
+        if distance + away < most { Some(true) } else { (distance - away > most).then_some(false) }
+    }
+
+    /// Calls back for the cells of a block that the shell passes through, from its first cell and the distance at
+    /// its middle.
+    fn block(&self, [x0, y0, z0]: [u32; 3], far: f32, mut full: impl FnMut(u32, u32, u32)) {
+        let mut row = |x: u32, y: u32, z: u32, all: bool| {
+            let mut rest = if all {
+                0b1111
+            } else {
+                let at = [FOUR + x as f32, Vec4::splat(y as f32), Vec4::splat(z as f32)];
+                let most = self.reach + HALF_DIAGONAL * self.cell;
+                self.at(at, 1).cmplt(Vec4::splat(most)).bitmask()
+            };
+            while rest != 0 {
+                full(x + rest.trailing_zeros(), y, z);
+                rest &= rest - 1;
+            }
+        };
+        let known = self.alike(far, BLOCK);
+        // Parts in two layers of four.
+        for z in [z0, z0 + PART] {
+            let [x, y] = [[0, PART, 0, PART], [0, 0, PART, PART]];
+            let (xs, ys) = (x.map(|x| x + x0), y.map(|y| y + y0));
+            let of = |at: [u32; 4]| Vec4::from_array(at.map(|at| (at / PART) as f32));
+            let far = if known.is_some() {
+                Vec4::ZERO
+            } else {
+                self.at([of(xs), of(ys), Vec4::splat((z / PART) as f32)], PART)
+            };
+            for (lane, (x, y)) in xs.into_iter().zip(ys).enumerate() {
+                let known = known.or_else(|| self.alike(far[lane], PART));
+                if known == Some(false) {
+                    continue;
+                }
+                for (z, y) in (z..z + PART).flat_map(|z| (y..y + PART).map(move |y| (z, y))) {
+                    row(x, y, z, known == Some(true));
+                }
+            }
+        }
+    }
 }
 
 impl Occupancy {
@@ -50,34 +122,27 @@ impl Occupancy {
     }
 
     /// The cells that a surface's shell of half-width `reach` passes through, and those behind it,
-    /// from a field of distances. Blocks of cells that are far from it are skipped whole.
-    pub fn near_surface(aabb_scale: u32, reach: f32, distance: impl Fn(Vec3) -> f32) -> Self {
-        /// Half the diagonal of a cube of side one.
-        const HALF_DIAGONAL: f32 = 0.866_025_4;
-        const BLOCK: u32 = 8;
+    /// from a field of distances at four places at once. Blocks of cells that are far from it, or deep behind it, are
+    /// decided whole.
+    pub fn near_surface(
+        aabb_scale: u32,
+        reach: f32,
+        distances: impl Fn(Point<Vec4>) -> Vec4,
+    ) -> Self {
         let mut grid = Self::empty(cascades_for(aabb_scale));
         for cascade in 0..grid.cascades {
-            let side = (1 << cascade) as f32;
-            let low = Vec3::splat(0.5 - side / 2.0);
-            let cell = side / CELLS as f32;
-            let centre = |x: u32, y: u32, z: u32, size: u32| {
-                let size = size as f32;
-                low + (Vec3::new(x as f32, y as f32, z as f32) * size + size / 2.0) * cell
-            };
-            let near =
-                |at: Vec3, size: u32| distance(at) < reach + HALF_DIAGONAL * cell * size as f32;
-            for block in 0..(CELLS / BLOCK).pow(3) {
-                let across = CELLS / BLOCK;
-                let (bx, by, bz) = (block % across, block / across % across, block / across.pow(2));
-                if !near(centre(bx, by, bz, BLOCK), BLOCK) {
-                    continue;
-                }
-                for i in 0..BLOCK.pow(3) {
-                    let x = bx * BLOCK + i % BLOCK;
-                    let y = by * BLOCK + i / BLOCK % BLOCK;
-                    let z = bz * BLOCK + i / BLOCK.pow(2);
-                    if near(centre(x, y, z, 1), 1) {
-                        grid.set(cascade, x, y, z);
+            let (low, cell) = Self::cells(cascade);
+            let shell = Shell { low, cell, reach, distances: &distances };
+            let across = CELLS / BLOCK;
+            for (z, y) in (0..across).flat_map(|z| (0..across).map(move |y| (z, y))) {
+                for first in (0..across).step_by(4) {
+                    let x = FOUR + first as f32;
+                    let far = shell.at([x, Vec4::splat(y as f32), Vec4::splat(z as f32)], BLOCK);
+                    for (x, far) in (first..).zip(far.to_array()) {
+                        if far < reach + HALF_DIAGONAL * cell * BLOCK as f32 {
+                            let full = |x, y, z| grid.set(cascade, x, y, z);
+                            shell.block([x, y, z].map(|at| at * BLOCK), far, full);
+                        }
                     }
                 }
             }
@@ -187,6 +252,13 @@ impl Occupancy {
         }
         let number = Self::number(cascade, cell.x as u32, cell.y as u32, cell.z as u32);
         self.bits[number / 64] >> (number % 64) & 1 == 1
+    }
+
+    /// Whether a cell of a cascade is full, by its number in it: x first, then y, then z.
+    #[inline]
+    pub fn is_full(&self, cascade: u32, number: u32) -> bool {
+        let number = (cascade * CELLS.pow(3) + number) as usize;
+        self.bits.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
     }
 
     /// The cascade on which a point is looked up by a step of this length.

@@ -1,0 +1,238 @@
+//! Rays on their way to the next full cell, four side by side. A ray that has arrived leaves its lane to the
+//! next one. Each lane does what a ray alone does, operation by operation, so that results are the same bits.
+
+use glam::{Vec3, Vec4};
+
+use super::Ray;
+use crate::scene::Occupancy;
+use crate::scene::occupancy::CELLS;
+
+/// Rays side by side.
+const LANES: usize = 4;
+/// More cells than any scene reaches below zero.
+const OFFSET: f32 = 32_768.0;
+/// Adding and taking away makes numbers whole.
+const WHOLE: f32 = 8_388_608.0;
+/// Fraction bits of a number.
+const FRACTION: u32 = 0x007f_ffff;
+
+/// What the marcher knows of steps and of the scene's cube.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct March {
+    pub low: Vec3,
+    pub high: Vec3,
+    /// Growth of a step with distance.
+    pub cone: f32,
+    pub shortest: f32,
+    pub longest: f32,
+}
+
+/// One number of each ray.
+type Lane = [f32; LANES];
+
+/// Rays under way.
+struct Lanes {
+    /// Which ray is in a lane; none if it is the last one.
+    ray: [usize; LANES],
+    origin: [Lane; 3],
+    direction: [Lane; 3],
+    inverse: [Lane; 3],
+    /// One where a ray goes up along an axis.
+    up: [Lane; 3],
+    end: Lane,
+    t: Lane,
+    voxels: Lane,
+    fine_steps: Lane,
+}
+
+impl Lanes {
+    fn put(&mut self, lane: usize, number: usize, ray: &Ray) {
+        self.ray[lane] = number;
+        let inverse = ray.direction.recip();
+        for axis in 0..3 {
+            self.origin[axis][lane] = ray.origin[axis];
+            self.direction[axis][lane] = ray.direction[axis];
+            self.inverse[axis][lane] = inverse[axis];
+            self.up[axis][lane] = if ray.direction[axis] >= 0.0 { 1.0 } else { 0.0 };
+        }
+        (self.t[lane], self.end[lane]) = (ray.t, ray.end);
+        (self.voxels[lane], self.fine_steps[lane]) = (0.0, 0.0);
+    }
+}
+
+/// The next whole number below, for numbers that are not negative and far below 2^23.
+#[inline]
+fn floor(x: Vec4) -> Vec4 {
+    let nearest = (x + WHOLE) - WHOLE;
+    nearest - Vec4::select(nearest.cmpgt(x), Vec4::ONE, Vec4::ZERO)
+}
+
+/// The smallest power of two that is not smaller, for numbers from one on.
+#[inline]
+const fn power(x: f32) -> f32 {
+    f32::from_bits((x.to_bits() + FRACTION) & !FRACTION)
+}
+
+/// One over a power of two.
+#[inline]
+const fn inverted(power: f32) -> f32 {
+    f32::from_bits((254 << 23) - power.to_bits())
+}
+
+#[inline]
+fn each(x: Vec4, of: impl Fn(f32) -> f32) -> Vec4 {
+    Vec4::new(of(x.x), of(x.y), of(x.z), of(x.w))
+}
+
+impl March {
+    /// The step at a distance.
+    #[inline]
+    pub fn step(&self, t: f32) -> f32 {
+        (t * self.cone).clamp(self.shortest, self.longest)
+    }
+
+    #[inline]
+    fn steps(&self, t: Vec4) -> Vec4 {
+        (t * self.cone).max(Vec4::splat(self.shortest)).min(Vec4::splat(self.longest))
+    }
+
+    /// Walks each of some rays to the first full cell at or after its place, and says where that is.
+    pub fn seek(
+        &self,
+        grid: &Occupancy,
+        rays: &mut [Ray],
+        open: &[bool],
+        found: &mut [Option<Vec3>],
+    ) {
+        found.fill(None);
+        let (zero, none) = ([0.0; LANES], [[0.0; LANES]; 3]);
+        let mut lanes = Lanes {
+            ray: [usize::MAX; LANES],
+            origin: none,
+            direction: none,
+            inverse: none,
+            up: none,
+            end: zero,
+            t: zero,
+            voxels: zero,
+            fine_steps: zero,
+        };
+        let mut waiting = (0..rays.len()).filter(|number| open.get(*number) == Some(&true));
+        let mut active = [false; LANES];
+        for (lane, active) in active.iter_mut().enumerate() {
+            if let Some(next) = waiting.next() {
+                lanes.put(lane, next, &rays[next]);
+                *active = true;
+            }
+        }
+        while active != [false; LANES] {
+            let (arrived, at) = self.advance(grid, &mut lanes, active);
+            for lane in 0..LANES {
+                if !active[lane] || arrived[lane] == Arrived::No {
+                    continue;
+                }
+                let number = lanes.ray[lane];
+                let ray = &mut rays[number];
+                ray.t = lanes.t[lane];
+                ray.voxels += lanes.voxels[lane] as u32;
+                ray.fine_steps += lanes.fine_steps[lane] as u32;
+                if arrived[lane] == Arrived::Full {
+                    found[number] = Some(Vec3::new(at[0][lane], at[1][lane], at[2][lane]));
+                }
+                match waiting.next() {
+                    Some(next) => lanes.put(lane, next, &rays[next]),
+                    None => active[lane] = false,
+                }
+            }
+        }
+    }
+
+    /// Takes every ray through the empty cell that it is in, if it is in one; says which are at a full cell or have
+    /// left the scene, and where they were.
+    #[inline]
+    fn advance(
+        &self,
+        grid: &Occupancy,
+        lanes: &mut Lanes,
+        active: [bool; LANES],
+    ) -> ([Arrived; LANES], [Vec4; 3]) {
+        let load = |lane: &Lane| Vec4::from_array(*lane);
+        let (mut t, end) = (load(&lanes.t), load(&lanes.end));
+        let origin = lanes.origin.each_ref().map(load);
+        let direction = lanes.direction.each_ref().map(load);
+        let at = [0, 1, 2].map(|axis| origin[axis] + direction[axis] * t);
+        let mut left = t.cmpgt(end);
+        let mut most = self.steps(t) * 2.0 * CELLS as f32;
+        let mut centred = [Vec4::ZERO; 3];
+        for axis in 0..3 {
+            left |= !(at[axis].cmpge(Vec4::splat(self.low[axis]))
+                & at[axis].cmple(Vec4::splat(self.high[axis])));
+            centred[axis] = at[axis] - 0.5;
+            most = most.max(centred[axis].abs() * 2.0);
+        }
+        // Side of the cascade that place and step ask for.
+        let largest = (1_u32 << (grid.cascades() - 1)) as f32;
+        let side = each(most.max(Vec4::ONE), power).min(Vec4::splat(largest));
+        let inverse_side = each(side, inverted);
+        let mut cell = [Vec4::ZERO; 3];
+        let mut within = t.cmpeq(t);
+        for axis in 0..3 {
+            cell[axis] = (centred[axis] * inverse_side + 0.5) * CELLS as f32;
+            within &= cell[axis].cmpge(Vec4::ZERO) & cell[axis].cmplt(Vec4::splat(CELLS as f32));
+        }
+        let row = CELLS as f32;
+        let number = (floor(cell[2]) * row + floor(cell[1])) * row + floor(cell[0]);
+        let number = Vec4::select(within, number, Vec4::ZERO) + WHOLE;
+        let (number, side_bits) = (number.to_array(), side.to_array());
+        let (left, within) = (left.bitmask(), within.bitmask());
+        let mut arrived = [Arrived::No; LANES];
+        let mut under_way = [false; LANES];
+        for lane in 0..LANES {
+            let cascade = (side_bits[lane].to_bits() >> 23).saturating_sub(127);
+            let full =
+                within >> lane & 1 == 1 && grid.is_full(cascade, number[lane].to_bits() & FRACTION);
+            arrived[lane] = match (left >> lane & 1 == 1, full) {
+                (true, _) => Arrived::Outside,
+                (_, true) => Arrived::Full,
+                _ => Arrived::No,
+            };
+            under_way[lane] = active[lane] && arrived[lane] == Arrived::No;
+        }
+        if under_way == [false; LANES] {
+            return (arrived, at);
+        }
+        // To the far side of the empty cell, in whole steps.
+        let cells = inverse_side * CELLS as f32;
+        let away = [0, 1, 2].map(|axis| {
+            let local = centred[axis] * cells;
+            let far = floor(local + OFFSET) - OFFSET + load(&lanes.up[axis]);
+            (far - local) * load(&lanes.inverse[axis]) * (side * (1.0 / CELLS as f32))
+        });
+        let target = t + away[0].min(away[1].min(away[2])).max(Vec4::ZERO);
+        let one = |under_way: bool| if under_way { 1.0 } else { 0.0 };
+        let mut going = Vec4::from_array(under_way.map(one));
+        let (mut voxels, mut fine_steps) = (load(&lanes.voxels), load(&lanes.fine_steps));
+        voxels += going;
+        loop {
+            let next = t + self.steps(t);
+            let moving = going.cmpgt(Vec4::ZERO);
+            t = Vec4::select(moving, next, t);
+            fine_steps += going;
+            going = Vec4::select(t.cmplt(target), going, Vec4::ZERO);
+            if going == Vec4::ZERO {
+                break;
+            }
+        }
+        (lanes.t, lanes.voxels) = (t.to_array(), voxels.to_array());
+        lanes.fine_steps = fine_steps.to_array();
+        (arrived, at)
+    }
+}
+
+/// Whether a ray is where it was going.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Arrived {
+    No,
+    Outside,
+    Full,
+}
