@@ -146,6 +146,8 @@ struct Simulation<'a> {
     sample: u64,
     line_bytes: u64,
     sector_bytes: u64,
+    /// Both as shifts, if both are powers of two.
+    shifts: Option<(u32, u32)>,
     sms: u64,
     /// SMs that are simulated: all, unless the table is so small that L2 surely holds it.
     simulated_sms: u64,
@@ -159,7 +161,8 @@ struct Simulation<'a> {
     seen: Vec<u64>,
     touched: (f64, f64),
     requests: Requests,
-    found: Vec<(u64, u32)>,
+    /// Sectors of sampled lines that a request asks for: the line times its bytes, and the sector's number in it.
+    found: Vec<u64>,
 }
 
 impl<'a> Simulation<'a> {
@@ -181,12 +184,15 @@ impl<'a> Simulation<'a> {
             sms
         };
         let cache = |bytes: f64, ways| Cache::new(bytes, line_bytes as f64, ways, sample);
+        let sector_bytes = (gpu.l1.sector.bytes() as u64).clamp(1, line_bytes);
+        let powers = line_bytes.is_power_of_two() && sector_bytes.is_power_of_two();
         Self {
             addresses,
             placement,
             sample,
             line_bytes,
-            sector_bytes: (gpu.l1.sector.bytes() as u64).clamp(1, line_bytes),
+            sector_bytes,
+            shifts: powers.then(|| (line_bytes.trailing_zeros(), sector_bytes.trailing_zeros())),
             sms,
             simulated_sms,
             groups_wanted,
@@ -309,25 +315,52 @@ impl<'a> Simulation<'a> {
         measured
     }
 
+    /// Line of an address, and what is left of it in units of `2^shift` bytes or, where lines are no power of two, in
+    /// bytes.
+    #[inline]
+    fn cut(&self, address: u64, shift: u32) -> (u64, u32) {
+        match self.shifts {
+            Some((line, _)) => {
+                (address >> line, ((address & (self.line_bytes - 1)) >> shift) as u32)
+            }
+            None => (address / self.line_bytes, (address % self.line_bytes) as u32),
+        }
+    }
+
+    /// Sectors of sampled lines among the addresses of a request; neighbours mostly share theirs.
+    fn find(&mut self, lanes: &[u64]) {
+        self.found.clear();
+        let (mut last, mut sampled) = (u64::MAX, false);
+        for &address in lanes {
+            let (line, sector) = match self.shifts {
+                Some((_, sector)) => self.cut(address, sector),
+                None => {
+                    let (line, rest) = self.cut(address, 0);
+                    (line, rest / self.sector_bytes as u32)
+                }
+            };
+            if line != last {
+                (last, sampled) = (line, is_sampled(hash_of(line), self.sample));
+            }
+            let found = line * self.line_bytes + u64::from(sector);
+            if sampled && self.found.last() != Some(&found) {
+                self.found.push(found);
+            }
+        }
+    }
+
     fn group(&mut self, segment: usize, group: u64, sm: usize, counts: &mut Counts) {
         self.addresses.group(segment, group, &mut self.requests);
         let sample = self.sample as f64;
         let requests = std::mem::take(&mut self.requests);
         for lanes in &requests {
-            self.found.clear();
-            for &address in lanes {
-                let line = address / self.line_bytes;
-                if is_sampled(hash_of(line), self.sample) {
-                    let sector = (address % self.line_bytes / self.sector_bytes) as u32;
-                    self.found.push((line, sector));
-                }
-            }
+            self.find(lanes);
             counts.requests += 1.0;
             self.found.sort_unstable();
             self.found.dedup();
             let (mut last, mut last_missed) = (u64::MAX, u64::MAX);
             for index in 0..self.found.len() {
-                let (line, sector) = self.found[index];
+                let (line, sector) = self.cut(self.found[index], 0);
                 let hash = hash_of(line);
                 counts.sectors += sample;
                 if line != last {

@@ -283,7 +283,8 @@ impl Grid {
         }
         let mask = level.entries.is_power_of_two().then_some(level.entries - 1);
         for (number, entry) in entries.iter_mut().enumerate().take(1 << dims) {
-            let [x, y, z] = [0, 1, 2].map(|d| parts[d][number >> d & 1]);
+            let (x, y, z) =
+                (parts[0][number & 1], parts[1][number >> 1 & 1], parts[2][number >> 2 & 1]);
             let index = if level.hashed { x ^ y ^ z } else { x.wrapping_add(y).wrapping_add(z) };
             *entry = match mask {
                 Some(mask) => index & mask,

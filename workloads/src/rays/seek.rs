@@ -27,22 +27,19 @@ pub(super) struct March {
     pub longest: f32,
 }
 
-/// One number of each ray.
-type Lane = [f32; LANES];
-
 /// Rays under way.
 struct Lanes {
     /// Which ray is in a lane; none if it is the last one.
     ray: [usize; LANES],
-    origin: [Lane; 3],
-    direction: [Lane; 3],
-    inverse: [Lane; 3],
+    origin: [Vec4; 3],
+    direction: [Vec4; 3],
+    inverse: [Vec4; 3],
     /// One where a ray goes up along an axis.
-    up: [Lane; 3],
-    end: Lane,
-    t: Lane,
-    voxels: Lane,
-    fine_steps: Lane,
+    up: [Vec4; 3],
+    end: Vec4,
+    t: Vec4,
+    voxels: Vec4,
+    fine_steps: Vec4,
 }
 
 impl Lanes {
@@ -105,7 +102,7 @@ impl March {
         found: &mut [Option<Vec3>],
     ) {
         found.fill(None);
-        let (zero, none) = ([0.0; LANES], [[0.0; LANES]; 3]);
+        let (zero, none) = (Vec4::ZERO, [Vec4::ZERO; 3]);
         let mut lanes = Lanes {
             ray: [usize::MAX; LANES],
             origin: none,
@@ -156,15 +153,12 @@ impl March {
         lanes: &mut Lanes,
         active: [bool; LANES],
     ) -> ([Arrived; LANES], [Vec4; 3]) {
-        let load = |lane: &Lane| Vec4::from_array(*lane);
-        let (mut t, end) = (load(&lanes.t), load(&lanes.end));
-        let origin = lanes.origin.each_ref().map(load);
-        let direction = lanes.direction.each_ref().map(load);
-        let at = [0, 1, 2].map(|axis| origin[axis] + direction[axis] * t);
-        let mut left = t.cmpgt(end);
+        let (mut t, mut at) = (lanes.t, [Vec4::ZERO; 3]);
+        let mut left = t.cmpgt(lanes.end);
         let mut most = self.steps(t) * 2.0 * CELLS as f32;
         let mut centred = [Vec4::ZERO; 3];
         for axis in 0..3 {
+            at[axis] = lanes.origin[axis] + lanes.direction[axis] * t;
             left |= !(at[axis].cmpge(Vec4::splat(self.low[axis]))
                 & at[axis].cmple(Vec4::splat(self.high[axis])));
             centred[axis] = at[axis] - 0.5;
@@ -203,28 +197,27 @@ impl March {
         }
         // To the far side of the empty cell, in whole steps.
         let cells = inverse_side * CELLS as f32;
-        let away = [0, 1, 2].map(|axis| {
+        let mut away = [Vec4::ZERO; 3];
+        for axis in 0..3 {
             let local = centred[axis] * cells;
-            let far = floor(local + OFFSET) - OFFSET + load(&lanes.up[axis]);
-            (far - local) * load(&lanes.inverse[axis]) * (side * (1.0 / CELLS as f32))
-        });
+            let far = floor(local + OFFSET) - OFFSET + lanes.up[axis];
+            away[axis] = (far - local) * lanes.inverse[axis] * (side * (1.0 / CELLS as f32));
+        }
         let target = t + away[0].min(away[1].min(away[2])).max(Vec4::ZERO);
-        let one = |under_way: bool| if under_way { 1.0 } else { 0.0 };
-        let mut going = Vec4::from_array(under_way.map(one));
-        let (mut voxels, mut fine_steps) = (load(&lanes.voxels), load(&lanes.fine_steps));
-        voxels += going;
+        let one = |lane: usize| if under_way[lane] { 1.0 } else { 0.0 };
+        let mut going = Vec4::new(one(0), one(1), one(2), one(3));
+        lanes.voxels += going;
         loop {
             let next = t + self.steps(t);
             let moving = going.cmpgt(Vec4::ZERO);
             t = Vec4::select(moving, next, t);
-            fine_steps += going;
+            lanes.fine_steps += going;
             going = Vec4::select(t.cmplt(target), going, Vec4::ZERO);
             if going == Vec4::ZERO {
                 break;
             }
         }
-        (lanes.t, lanes.voxels) = (t.to_array(), voxels.to_array());
-        lanes.fine_steps = fine_steps.to_array();
+        lanes.t = t;
         (arrived, at)
     }
 }
