@@ -81,6 +81,28 @@ fn each(x: Vec4, of: impl Fn(f32) -> f32) -> Vec4 {
     Vec4::new(of(x.x), of(x.y), of(x.z), of(x.w))
 }
 
+/// Rays on their way through cells.
+struct Walk {
+    t: Vec4,
+    target: Vec4,
+    /// One for rays that are not there yet.
+    going: Vec4,
+    taken: Vec4,
+}
+
+impl Walk {
+    /// Takes steps until every ray is there, at least one each.
+    #[inline]
+    fn run(&mut self, step: impl Fn(Vec4) -> Vec4) {
+        while self.going != Vec4::ZERO {
+            let moving = self.going.cmpgt(Vec4::ZERO);
+            self.t = Vec4::select(moving, self.t + step(self.t), self.t);
+            self.taken += self.going;
+            self.going = Vec4::select(self.t.cmplt(self.target), self.going, Vec4::ZERO);
+        }
+    }
+}
+
 impl March {
     /// The step at a distance.
     #[inline]
@@ -153,7 +175,7 @@ impl March {
         lanes: &mut Lanes,
         active: [bool; LANES],
     ) -> ([Arrived; LANES], [Vec4; 3]) {
-        let (mut t, mut at) = (lanes.t, [Vec4::ZERO; 3]);
+        let (t, mut at) = (lanes.t, [Vec4::ZERO; 3]);
         let mut left = t.cmpgt(lanes.end);
         let mut most = self.steps(t) * 2.0 * CELLS as f32;
         let mut centred = [Vec4::ZERO; 3];
@@ -205,19 +227,20 @@ impl March {
         }
         let target = t + away[0].min(away[1].min(away[2])).max(Vec4::ZERO);
         let one = |lane: usize| if under_way[lane] { 1.0 } else { 0.0 };
-        let mut going = Vec4::new(one(0), one(1), one(2), one(3));
+        let going = Vec4::new(one(0), one(1), one(2), one(3));
         lanes.voxels += going;
-        loop {
-            let next = t + self.steps(t);
-            let moving = going.cmpgt(Vec4::ZERO);
-            t = Vec4::select(moving, next, t);
-            lanes.fine_steps += going;
-            going = Vec4::select(t.cmplt(target), going, Vec4::ZERO);
-            if going == Vec4::ZERO {
-                break;
-            }
+        let mut walk = Walk { t, target, going, taken: lanes.fine_steps };
+        let (cone, shortest) = (self.cone, Vec4::splat(self.shortest));
+        // Steps mostly are all of one kind, and are known sooner without a look at their bounds.
+        if cone == 0.0 {
+            walk.run(|_| shortest);
+        } else if (t * cone).cmpge(shortest).all() && (target * cone).max_element() <= self.longest
+        {
+            walk.run(|t| t * cone);
+        } else {
+            walk.run(|t| self.steps(t));
         }
-        lanes.t = t;
+        (lanes.t, lanes.fine_steps) = (walk.t, walk.taken);
         (arrived, at)
     }
 }
