@@ -4,6 +4,8 @@
 //! (cameras at a distance of 4, y up), which instant-ngp scales by 0.33. Left out: what shines or lets
 //! light through.
 
+use std::sync::LazyLock;
+
 use glam::Vec3;
 
 use super::Analytic;
@@ -162,39 +164,71 @@ fn leaves<N: Number>(p: Point<N>) -> N {
     all
 }
 
+/// Cells around the crown: the first one along each axis, and how many.
+const LEAF_CELLS: ([i32; 3], [usize; 3]) = ([-4, -3, -4], [8, 10, 8]);
+
+/// Which way the leaf of each cell faces, x first; none where there is none.
+static LEAVES: LazyLock<Vec<Option<Vec3>>> = LazyLock::new(|| {
+    let ([x0, y0, z0], [nx, ny, nz]) = LEAF_CELLS;
+    let along = |first: i32, count: usize| (0..count).map(move |i| (first + i as i32) as f32);
+    let cells = along(z0, nz).flat_map(|z| {
+        along(y0, ny).flat_map(move |y| along(x0, nx).map(move |x| Vec3::new(x, y, z)))
+    });
+    cells.map(leaf).collect()
+});
+
+/// Which way the leaf of a cell faces, if it has one: most in the crown have.
+fn leaf(cell: Vec3) -> Option<Vec3> {
+    let (middle, half) = (Vec3::from(CROWN.0), Vec3::from(CROWN.1));
+    let centre = (cell + 0.5) * LEAF_PITCH;
+    if ((centre - middle) / half).length_squared() >= 1.0 {
+        return None;
+    }
+    let of = |v: f32| (v as i64 + 4096) as u64;
+    let seed = crate::samples::mix(of(cell.x) | of(cell.y) << 16 | of(cell.z) << 32 | 7 << 48);
+    let random = |shift: u32| (seed >> shift & 0xff) as f32 / 127.5 - 1.0;
+    (random(0) < 0.8).then(|| Vec3::new(random(8), 1.2, random(16)).normalize())
+}
+
+/// The same from the table; there is nothing beyond it.
+#[inline]
+fn known_leaf(leaves: &[Option<Vec3>], cell: Vec3) -> Option<Vec3> {
+    let (first, count) = LEAF_CELLS;
+    let mut number = 0;
+    for axis in [2, 1, 0] {
+        let place = (cell[axis] as i32).wrapping_sub(first[axis]) as usize;
+        if place >= count[axis] {
+            return None;
+        }
+        number = number * count[axis] + place;
+    }
+    leaves.get(number).copied().flatten()
+}
+
 /// The nearest leaf of eight cells.
 fn leaves_of<N: Number>(p: Point<N>, first: Vec3) -> N {
     const RADIUS: f32 = 0.052;
     const THICKNESS: f32 = 0.004;
-    let (middle, half) = (Vec3::from(CROWN.0), Vec3::from(CROWN.1));
+    let leaves = LEAVES.as_slice();
     let mut nearest = N::of(LEAF_PITCH / 2.0 + LEAF_MARGIN);
     for i in 0..8_u32 {
         let offset = Vec3::new((i & 1) as f32, (i >> 1 & 1) as f32, (i >> 2 & 1) as f32);
         let cell = first + offset;
-        let centre = (cell + 0.5) * LEAF_PITCH;
         // Most cells are outside of the crown, or their leaf is further away than another.
-        if ((centre - middle) / half).length_squared() >= 1.0 {
-            continue;
-        }
+        let Some(up) = known_leaf(leaves, cell) else { continue };
+        let centre = (cell + 0.5) * LEAF_PITCH;
         let d = p.from(centre.to_array());
         let least = d.length() - RADIUS - THICKNESS;
         if (0..N::LANES).all(|lane| least.lane(lane) > nearest.lane(lane)) {
             continue;
         }
-        let of = |v: f32| (v as i64 + 4096) as u64;
-        let seed = of(cell.x) | of(cell.y) << 16 | of(cell.z) << 32 | 7 << 48;
-        let seed = crate::samples::mix(seed);
-        let random = |shift: u32| (seed >> shift & 0xff) as f32 / 127.5 - 1.0;
-        if random(0) < 0.8 {
-            let up = Vec3::new(random(8), 1.2, random(16)).normalize();
-            let height = d.x * up.x + d.y * up.y + d.z * up.z;
-            let beside =
-                Point { x: d.x - height * up.x, y: d.y - height * up.y, z: d.z - height * up.z };
-            let (aside, over) = (beside.length() - RADIUS, height.abs() - THICKNESS);
-            let zero = N::of(0.0);
-            let leaf = length(aside.max(zero), over.max(zero)) + aside.max(over).min(zero);
-            nearest = nearest.min(leaf);
-        }
+        let height = d.x * up.x + d.y * up.y + d.z * up.z;
+        let beside =
+            Point { x: d.x - height * up.x, y: d.y - height * up.y, z: d.z - height * up.z };
+        let (aside, over) = (beside.length() - RADIUS, height.abs() - THICKNESS);
+        let zero = N::of(0.0);
+        let leaf = length(aside.max(zero), over.max(zero)) + aside.max(over).min(zero);
+        nearest = nearest.min(leaf);
     }
     nearest
 }

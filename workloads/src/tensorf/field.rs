@@ -202,7 +202,7 @@ impl Lines {
     }
 
     /// The same at several points.
-    fn alphas(&self, factors: &Factors, at: &[Vec3], alphas: &mut Vec<f32>) {
+    pub(super) fn alphas(&self, factors: &Factors, at: &[Vec3], alphas: &mut Vec<f32>) {
         let feature = |at: &Vec3| self.feature(factors, factors.in_box(*at).to_array());
         alphas.clear();
         alphas.extend(at.iter().map(feature));

@@ -218,10 +218,9 @@ pub(super) fn slab(
     mut each: impl FnMut(Range<usize>, Vec4),
 ) {
     let (u_axis, _, w_axis) = AXES[number];
-    let last = (matter.grid[w_axis] - 1) as f32;
     let columns = matter.grid[u_axis];
     let (low, high) = (first as f32 - 0.5, end as f32 - 0.5);
-    let (reach, solid) = (matter.reach(), matter.solid());
+    let reach = matter.reach();
     let mut pieces = Vec::new();
     for square in matter.squares(number) {
         let [u, v] = square.middle();
@@ -236,36 +235,84 @@ pub(super) fn slab(
             }
         }
         pieces.sort_by(|a, b| a.0.total_cmp(&b.0));
-        for v in square.v.0..square.v.1 {
-            let mut nearest = Vec4::INFINITY;
-            let row = matter.in_scene(matter.row(number, square.u.0, v, Vec4::ZERO));
-            for (least, most, from, to) in &pieces {
-                // What is solid somewhere is as dense as can be.
-                let open = nearest.cmpgt(Vec4::splat(solid)) & nearest.cmpgt(Vec4::splat(*least));
-                if !open.any() {
-                    break;
-                }
-                if *most <= solid {
-                    nearest = Vec4::select(open, Vec4::splat(*most), nearest);
-                    break;
-                }
-                let mut w = Vec4::splat(*from);
-                loop {
-                    let under_way =
-                        open & w.cmple(Vec4::splat(*to)) & nearest.cmpgt(Vec4::splat(solid));
-                    if !under_way.any() {
-                        break;
-                    }
-                    let at = matter.moved(row, w_axis, w / last);
-                    let d = matter.distances_in_scene(at).unwrap_or(Vec4::INFINITY);
-                    nearest = Vec4::select(under_way, nearest.min(d), nearest);
-                    // Nothing nearer lies within the difference.
-                    w += (d - nearest.min(Vec4::splat(reach))).max(Vec4::splat(1.5));
-                }
+        if pieces.is_empty() {
+            continue;
+        }
+        let rows = square.v.1 - square.v.0;
+        let mut columns_of = [Column::default(); PITCH];
+        for (row, column) in columns_of[..rows].iter_mut().enumerate() {
+            let at = matter.row(number, square.u.0, square.v.0 + row, Vec4::ZERO);
+            column.at = matter.in_scene(at);
+        }
+        for piece in &pieces {
+            walk(matter, w_axis, *piece, &mut columns_of[..rows]);
+        }
+        for (row, column) in columns_of[..rows].iter().enumerate() {
+            if column.nearest.cmplt(Vec4::splat(reach)).any() {
+                let from = (square.v.0 + row) * columns;
+                each(from + square.u.0..from + square.u.1, column.nearest);
             }
-            if nearest.cmplt(Vec4::splat(reach)).any() {
-                each(v * columns + square.u.0..v * columns + square.u.1, nearest);
+        }
+    }
+}
+
+/// Four columns of a slab.
+#[derive(Clone, Copy)]
+struct Column {
+    /// Their place across the slab.
+    at: Point<Vec4>,
+    /// What has been found so far.
+    nearest: Vec4,
+    /// Nothing further can be nearer.
+    done: bool,
+    /// Those that the piece at hand may have something for, and how far these are in it.
+    open: BVec4A,
+    w: Vec4,
+}
+
+impl Default for Column {
+    fn default() -> Self {
+        let (at, nearest) = (Point::of([0.0; 3]), Vec4::INFINITY);
+        Self { at, nearest, done: false, open: BVec4A::FALSE, w: Vec4::ZERO }
+    }
+}
+
+/// Walks columns through a piece of a slab, given by bounds of its distances and by its ends. A step waits for the one
+/// before it, but not for those of other columns.
+fn walk(
+    matter: &Matter<'_>,
+    w_axis: usize,
+    (least, most, from, to): (f32, f32, f32, f32),
+    columns: &mut [Column],
+) {
+    let last = (matter.grid[w_axis] - 1) as f32;
+    let (solid, reach) = (Vec4::splat(matter.solid()), Vec4::splat(matter.reach()));
+    let mut walking = false;
+    for column in columns.iter_mut().filter(|column| !column.done) {
+        // What is solid somewhere is as dense as can be.
+        column.open = column.nearest.cmpgt(solid) & column.nearest.cmpgt(Vec4::splat(least));
+        column.done = !column.open.any();
+        if !column.done && most <= matter.solid() {
+            column.nearest = Vec4::select(column.open, Vec4::splat(most), column.nearest);
+            column.done = true;
+        }
+        column.w = Vec4::splat(from);
+        walking |= !column.done;
+    }
+    while walking {
+        walking = false;
+        for column in columns.iter_mut().filter(|column| !column.done) {
+            let under_way =
+                column.open & column.w.cmple(Vec4::splat(to)) & column.nearest.cmpgt(solid);
+            if !under_way.any() {
+                continue;
             }
+            walking = true;
+            let at = matter.moved(column.at, w_axis, column.w / last);
+            let d = matter.distances_in_scene(at).unwrap_or(Vec4::INFINITY);
+            column.nearest = Vec4::select(under_way, column.nearest.min(d), column.nearest);
+            // Nothing nearer lies within the difference.
+            column.w += (d - column.nearest.min(reach)).max(Vec4::splat(1.5));
         }
     }
 }

@@ -72,11 +72,14 @@ impl Synthetic {
             Factors { grid, extent, modes, network: Network::drawn(self.seed), rounded: 0 }
         };
         let mut factors = made(Way::Slices);
-        let agrees = if matter.has_surfaces() { agreement(&factors, &matter) } else { 1.0 };
-        if agrees < GOOD {
-            let slabs = made(Way::Slabs);
-            if agreement(&slabs, &matter) > agrees {
-                factors = slabs;
+        if matter.has_surfaces() {
+            let probes = Probes::new(extent, &matter);
+            let agrees = probes.agreement(&factors);
+            if agrees < GOOD {
+                let slabs = made(Way::Slabs);
+                if probes.agreement(&slabs) > agrees {
+                    factors = slabs;
+                }
             }
         }
         for (number, mode) in factors.modes.iter_mut().enumerate() {
@@ -207,27 +210,45 @@ fn density(matter: &Matter<'_>, number: usize, way: Way, mode: &mut Mode) {
     }
 }
 
-/// Overlap of the places that are dense in the field and in the scene, over their union. What lies
-/// just outside of a surface may be dense or not.
-fn agreement(factors: &Factors, matter: &Matter<'_>) -> f64 {
-    let lines = Lines::new(factors);
-    let (mut both, mut either) = (0, 0);
-    for first in (0..PROBES).step_by(4) {
-        let at = [0, 1, 2, 3]
-            .map(|lane| Vec3::from(crate::samples::scattered(first + lane)) * factors.extent.size);
-        let of = |axis: usize| Vec4::from_array(at.map(|at| at[axis]));
-        let four = Point { x: of(0), y: of(1), z: of(2) };
-        let Some(distances) = matter.distances(four) else { continue };
-        for (at, distance) in at.into_iter().zip(distances.to_array()) {
-            if (0.0..NEAR).contains(&distance) {
-                continue;
+/// Places at which a field is compared with its scene. What lies just outside of a surface may be dense or not, and is
+/// left out.
+struct Probes {
+    at: Vec<Vec3>,
+    /// Whether the scene is dense there.
+    dense: Vec<bool>,
+}
+
+impl Probes {
+    fn new(extent: Extent, matter: &Matter<'_>) -> Self {
+        let (mut all, mut dense) = (Vec::new(), Vec::new());
+        for first in (0..PROBES).step_by(4) {
+            let at = [0, 1, 2, 3]
+                .map(|lane| Vec3::from(crate::samples::scattered(first + lane)) * extent.size);
+            let of = |axis: usize| Vec4::from_array(at.map(|at| at[axis]));
+            let four = Point { x: of(0), y: of(1), z: of(2) };
+            let Some(distances) = matter.distances(four) else { continue };
+            for (at, distance) in at.into_iter().zip(distances.to_array()) {
+                if !(0.0..NEAR).contains(&distance) {
+                    all.push(at);
+                    dense.push(distance < 0.0);
+                }
             }
-            let dense = lines.alpha(factors, at) > DENSE;
-            both += i32::from(dense && distance < 0.0);
-            either += i32::from(dense || distance < 0.0);
         }
+        Self { at: all, dense }
     }
-    f64::from(both) / f64::from(either.max(1))
+
+    /// Overlap of the places that are dense in a field and in the scene, over their union.
+    fn agreement(&self, factors: &Factors) -> f64 {
+        let mut alphas = Vec::new();
+        Lines::new(factors).alphas(factors, &self.at, &mut alphas);
+        let (mut both, mut either) = (0, 0);
+        for (alpha, scene) in alphas.into_iter().zip(&self.dense) {
+            let dense = alpha > DENSE;
+            both += i32::from(dense && *scene);
+            either += i32::from(dense || *scene);
+        }
+        f64::from(both) / f64::from(either.max(1))
+    }
 }
 
 /// Texels outside of a surface that count as near it.
@@ -287,7 +308,7 @@ mod tests {
             }
             assert!(f64::from(right) > 0.97 * f64::from(all), "{name} {right} of {all}");
             let matter = Matter::new(&scene, field.factors.extent, field.factors.grid, 4.0);
-            let overlap = agreement(&field.factors, &matter);
+            let overlap = Probes::new(field.factors.extent, &matter).agreement(&field.factors);
             assert!(overlap > 0.6, "{name} {overlap}");
         }
     }
