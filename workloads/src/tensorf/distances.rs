@@ -71,21 +71,34 @@ impl Distances {
         Some(Self { nodes, across, texel })
     }
 
-    /// Bounds of all distances in a box around a place, given by half its sides, as the node nearest to the
-    /// place knows them.
+    /// The node nearest to a place along an axis, for a box around it, given by half its side.
     #[inline]
-    pub fn around(&self, at: [f32; 3], half: [f32; 3]) -> (f32, f32) {
-        let (mut number, mut away2) = (0, 0.0);
-        for axis in [2, 1, 0] {
-            let node = ((at[axis] + 0.5) * (1.0 / PITCH as f32)).max(0.0) as usize;
-            let node = node.min(self.across[axis] - 1);
-            number = number * self.across[axis] + node;
-            let off = ((at[axis] - place(node)).abs() + half[axis]) * self.texel[axis];
-            away2 += off * off;
-        }
-        let (distance, away) = (self.nodes[number], away2.sqrt());
-        (distance - away, distance + away)
+    pub fn along(&self, axis: usize, at: f32, half: f32) -> Along {
+        let node = self.nearest(axis, at);
+        let off = ((at - place(node)).abs() + half) * self.texel[axis];
+        Along { node, off2: off * off }
     }
+
+    /// Bounds of all distances in a box, from its places along the axes, as the node nearest to its middle knows them.
+    #[inline]
+    pub fn within(&self, [x, y, z]: [Along; 3]) -> (f32, f32) {
+        let number = (z.node * self.across[1] + y.node) * self.across[0] + x.node;
+        let away = (z.off2 + y.off2 + x.off2).sqrt();
+        (self.nodes[number] - away, self.nodes[number] + away)
+    }
+
+    #[inline]
+    fn nearest(&self, axis: usize, at: f32) -> usize {
+        let node = ((at + 0.5) * (1.0 / PITCH as f32)).max(0.0) as i32 as usize;
+        node.min(self.across[axis] - 1)
+    }
+}
+
+/// A box's place along an axis: the nearest node, and the square of how far its ends are away from it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Along {
+    node: usize,
+    off2: f32,
 }
 
 impl Distances {
@@ -94,8 +107,7 @@ impl Distances {
     pub fn beside(&self, at: [Vec4; 3]) -> (Vec4, Vec4) {
         let (mut number, mut away2) = (0, Vec4::ZERO);
         for axis in [2, 1, 0] {
-            let node = ((at[axis].x + 0.5) * (1.0 / PITCH as f32)).max(0.0) as usize;
-            let node = node.min(self.across[axis] - 1);
+            let node = self.nearest(axis, at[axis].x);
             number = number * self.across[axis] + node;
             let off = (at[axis] - place(node)).abs() * self.texel[axis];
             away2 += off * off;
@@ -126,7 +138,8 @@ mod tests {
             for y in 0..grid[1] {
                 for x in 0..grid[0] {
                     let at = [x as f32, y as f32, z as f32 + 0.3];
-                    let (own, (low, high)) = (exact(at), bounds.around(at, [0.0; 3]));
+                    let along = [0, 1, 2].map(|axis| bounds.along(axis, at[axis], 0.0));
+                    let (own, (low, high)) = (exact(at), bounds.within(along));
                     let (lows, highs) = bounds.beside(at.map(Vec4::splat));
                     assert_eq!(
                         (lows.w.to_bits(), highs.w.to_bits()),

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use glam::{BVec4A, Vec3, Vec4};
 
-use super::distances::{Distances, PITCH};
+use super::distances::{Along, Distances, PITCH};
 use super::{AXES, DENSITY_SHIFT, Extent, THICKNESS};
 use crate::scene::{Noise, Point, Scene};
 
@@ -69,14 +69,33 @@ impl<'a> Matter<'a> {
         matter
     }
 
-    /// Bounds of distances around a place in a mode, all in texels: half a box along the plane and along the line.
+    /// A box's place along an axis, in texels, with half its side.
     #[inline]
-    fn bounds(&self, number: usize, [u, v, w]: [f32; 3], [plane, line]: [f32; 2]) -> (f32, f32) {
+    fn along(&self, axis: usize, at: f32, half: f32) -> Along {
+        self.known.as_ref().map_or_else(Along::default, |known| known.along(axis, at, half))
+    }
+
+    /// A square's place along both axes of a mode's plane.
+    fn square_along(&self, number: usize, square: Square) -> [Along; 2] {
+        let [u, v] = square.middle();
+        [self.along(AXES[number].0, u, HALF), self.along(AXES[number].1, v, HALF)]
+    }
+
+    /// Bounds of distances in a box of a mode, from its places along plane and line.
+    #[inline]
+    fn bounds(&self, number: usize, [u, v]: [Along; 2], w: Along) -> (f32, f32) {
         let Some(known) = &self.known else { return (f32::NEG_INFINITY, f32::INFINITY) };
         let (u_axis, v_axis, w_axis) = AXES[number];
-        let (mut at, mut half) = ([0.0; 3], [plane; 3]);
-        (at[u_axis], at[v_axis], at[w_axis], half[w_axis]) = (u, v, w, line);
-        known.around(at, half)
+        let mut at = [w; 3];
+        (at[u_axis], at[v_axis], at[w_axis]) = (u, v, w);
+        known.within(at)
+    }
+
+    /// A place on a mode's line, as a share of it.
+    pub fn knot(&self, number: usize, w: f32) -> Knot {
+        let w_axis = AXES[number].2;
+        let place = w * (self.grid[w_axis] - 1) as f32;
+        Knot { w, place, along: self.along(w_axis, place, 0.0) }
     }
 
     /// The same at texels of a square's row each.
@@ -210,48 +229,83 @@ impl Square {
     }
 }
 
-/// The distance of what is nearest in each column of a slab, for columns within reach.
-pub(super) fn slab(
+/// A place on a line.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Knot {
+    /// As a share of the line, and in texels.
+    w: f32,
+    place: f32,
+    along: Along,
+}
+
+/// The distance of what is nearest in each column of each of some slabs, for columns within reach. Slabs of a square
+/// follow each other, as their components lie together.
+pub(super) fn slabs(
     matter: &Matter<'_>,
     number: usize,
-    (first, end): (usize, usize),
+    count: usize,
+    mut each: impl FnMut(usize, Range<usize>, Vec4),
+) {
+    let w_axis = AXES[number].2;
+    let grid = matter.grid[w_axis];
+    // Pieces of slabs that lie around one node each.
+    let cut = |part: usize| {
+        let (first, end) = (part * grid / count, (part + 1) * grid / count);
+        let (low, high) = (first as f32 - 0.5, end as f32 - 0.5);
+        let pieces = (first / PITCH * PITCH..end).step_by(PITCH).map(move |from| {
+            let (from, to) = (from as f32 - 0.5, (from + PITCH) as f32 - 0.5);
+            let along = matter.along(w_axis, f32::midpoint(from, to), PITCH as f32 / 2.0);
+            (along, from.max(low), to.min(high))
+        });
+        pieces.collect()
+    };
+    let parts: Vec<Vec<(Along, f32, f32)>> = (0..count).map(cut).collect();
+    for square in matter.squares(number) {
+        let along = matter.square_along(number, square);
+        for (part, pieces) in parts.iter().enumerate() {
+            slab(matter, number, (square, along), pieces, |places, nearest| {
+                each(part, places, nearest);
+            });
+        }
+    }
+}
+
+/// Goes through a square of a slab.
+fn slab(
+    matter: &Matter<'_>,
+    number: usize,
+    (square, along): (Square, [Along; 2]),
+    all: &[(Along, f32, f32)],
     mut each: impl FnMut(Range<usize>, Vec4),
 ) {
     let (u_axis, _, w_axis) = AXES[number];
     let columns = matter.grid[u_axis];
-    let (low, high) = (first as f32 - 0.5, end as f32 - 0.5);
     let reach = matter.reach();
+    // The most promising piece first.
     let mut pieces = Vec::new();
-    for square in matter.squares(number) {
-        let [u, v] = square.middle();
-        // Pieces of the slab that lie around one node each, the most promising one first.
-        pieces.clear();
-        for from in (first / PITCH * PITCH..end).step_by(PITCH) {
-            let (from, to) = (from as f32 - 0.5, (from + PITCH) as f32 - 0.5);
-            let middle = f32::midpoint(from, to);
-            let (least, most) = matter.bounds(number, [u, v, middle], [HALF, PITCH as f32 / 2.0]);
-            if least < reach {
-                pieces.push((least, most, from.max(low), to.min(high)));
-            }
+    for (w, from, to) in all {
+        let (least, most) = matter.bounds(number, along, *w);
+        if least < reach {
+            pieces.push((least, most, *from, *to));
         }
-        pieces.sort_by(|a, b| a.0.total_cmp(&b.0));
-        if pieces.is_empty() {
-            continue;
-        }
-        let rows = square.v.1 - square.v.0;
-        let mut columns_of = [Column::default(); PITCH];
-        for (row, column) in columns_of[..rows].iter_mut().enumerate() {
-            let at = matter.row(number, square.u.0, square.v.0 + row, Vec4::ZERO);
-            column.at = matter.in_scene(at);
-        }
-        for piece in &pieces {
-            walk(matter, w_axis, *piece, &mut columns_of[..rows]);
-        }
-        for (row, column) in columns_of[..rows].iter().enumerate() {
-            if column.nearest.cmplt(Vec4::splat(reach)).any() {
-                let from = (square.v.0 + row) * columns;
-                each(from + square.u.0..from + square.u.1, column.nearest);
-            }
+    }
+    pieces.sort_by(|a, b| a.0.total_cmp(&b.0));
+    if pieces.is_empty() {
+        return;
+    }
+    let rows = square.v.1 - square.v.0;
+    let mut columns_of = [Column::default(); PITCH];
+    for (row, column) in columns_of[..rows].iter_mut().enumerate() {
+        let at = matter.row(number, square.u.0, square.v.0 + row, Vec4::ZERO);
+        column.at = matter.in_scene(at);
+    }
+    for piece in &pieces {
+        walk(matter, w_axis, *piece, &mut columns_of[..rows]);
+    }
+    for (row, column) in columns_of[..rows].iter().enumerate() {
+        if column.nearest.cmplt(Vec4::splat(reach)).any() {
+            let from = (square.v.0 + row) * columns;
+            each(from + square.u.0..from + square.u.1, column.nearest);
         }
     }
 }
@@ -357,13 +411,15 @@ pub(super) fn slices(
     wanted: Wanted,
     mut each: impl FnMut(usize, Range<usize>, Point<Vec4>, Option<Vec4>),
 ) {
+    let line: Vec<Knot> =
+        (0..knots).map(|knot| matter.knot(number, knot as f32 / (knots - 1) as f32)).collect();
     for square in matter.squares(number) {
-        for knot in 0..knots {
-            let w = knot as f32 / (knots - 1) as f32;
+        let along = matter.square_along(number, square);
+        for (knot, place) in line.iter().enumerate() {
             let each = |places: Range<usize>, at: Point<Vec4>, distances: Option<Vec4>| {
                 each(knot, places, at, distances);
             };
-            slice(matter, number, (square, w), wanted, each);
+            sliced(matter, number, (square, along, *place), wanted, each);
         }
     }
 }
@@ -372,15 +428,24 @@ pub(super) fn slices(
 pub(super) fn slice(
     matter: &Matter<'_>,
     number: usize,
-    (square, w): (Square, f32),
+    (square, knot): (Square, Knot),
+    wanted: Wanted,
+    each: impl FnMut(Range<usize>, Point<Vec4>, Option<Vec4>),
+) {
+    let along = matter.square_along(number, square);
+    sliced(matter, number, (square, along, knot), wanted, each);
+}
+
+fn sliced(
+    matter: &Matter<'_>,
+    number: usize,
+    (square, along, knot): (Square, [Along; 2], Knot),
     wanted: Wanted,
     mut each: impl FnMut(Range<usize>, Point<Vec4>, Option<Vec4>),
 ) {
-    let (u_axis, _, w_axis) = AXES[number];
-    let columns = matter.grid[u_axis];
-    let place_w = w * (matter.grid[w_axis] - 1) as f32;
-    let [u, v] = square.middle();
-    let (least, most) = matter.bounds(number, [u, v, place_w], [HALF, 0.0]);
+    let columns = matter.grid[AXES[number].0];
+    let (w, place_w) = (knot.w, knot.place);
+    let (least, most) = matter.bounds(number, along, knot.along);
     let alike = wanted.told(matter, (Vec4::splat(least), Vec4::splat(most)));
     let unknown = alike.1.any();
     if (!unknown && alike.0.x == f32::INFINITY) || matter.clear(number, square, w) {

@@ -14,7 +14,7 @@ use std::ops::Range;
 use glam::{Vec3, Vec4};
 
 use super::field::Lines;
-use super::matter::{Matter, OFFSET, Wanted, slab, slice, slices};
+use super::matter::{Matter, OFFSET, Wanted, slabs, slice, slices};
 use super::{APPEARANCE, AXES, DENSITY, Extent, Factors, MODES, Mode, Network};
 use crate::samples::mix;
 use crate::scene::{Noise, Point, Scene};
@@ -138,8 +138,9 @@ impl Synthetic {
     /// Small values where training has left some: cubes of a uniform number, so that most are tiny.
     fn residue(&self, matter: &Matter<'_>, number: usize, mode: &mut Mode) {
         let mut fades = vec![1.0_f32; mode.size[0] * mode.size[1]];
+        let middle = matter.knot(number, 0.5);
         for square in matter.squares(number) {
-            slice(matter, number, (square, 0.5), Wanted::All, |places, _, distances| {
+            slice(matter, number, (square, middle), Wanted::All, |places, _, distances| {
                 let d = distances.unwrap_or(Vec4::ZERO).max(Vec4::ZERO).to_array();
                 for (place, d) in places.zip(d) {
                     fades[place] = 1.0 / (1.0 + d / FADE);
@@ -193,11 +194,8 @@ fn density(matter: &Matter<'_>, number: usize, way: Way, mode: &mut Mode) {
                 put(knot, places, matter.ramp(at, distances, &mut noise));
             });
         }
-        Way::Slabs => (0..count).for_each(|part| {
-            let texels = (part * grid / count, (part + 1) * grid / count);
-            slab(matter, number, texels, |places, distances| {
-                put(part, places, matter.ramp(Point::of([0.0; 3]), Some(distances), &mut noise));
-            });
+        Way::Slabs => slabs(matter, number, count, |part, places, distances| {
+            put(part, places, matter.ramp(Point::of([0.0; 3]), Some(distances), &mut noise));
         }),
     }
     if number == 0 {
