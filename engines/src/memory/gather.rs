@@ -315,15 +315,13 @@ impl<'a> Simulation<'a> {
         measured
     }
 
-    /// Line of an address, and what is left of it in units of `2^shift` bytes or, where lines are no power of two, in
-    /// bytes.
+    /// Line of an address, and what is left of it.
     #[inline]
-    fn cut(&self, address: u64, shift: u32) -> (u64, u32) {
-        match self.shifts {
-            Some((line, _)) => {
-                (address >> line, ((address & (self.line_bytes - 1)) >> shift) as u32)
-            }
-            None => (address / self.line_bytes, (address % self.line_bytes) as u32),
+    fn cut(&self, address: u64) -> (u64, u64) {
+        if let Some((line, _)) = self.shifts {
+            (address >> line, address & (self.line_bytes - 1))
+        } else {
+            (address / self.line_bytes, address % self.line_bytes)
         }
     }
 
@@ -332,18 +330,19 @@ impl<'a> Simulation<'a> {
         self.found.clear();
         let (mut last, mut sampled) = (u64::MAX, false);
         for &address in lanes {
-            let (line, sector) = match self.shifts {
-                Some((_, sector)) => self.cut(address, sector),
-                None => {
-                    let (line, rest) = self.cut(address, 0);
-                    (line, rest / self.sector_bytes as u32)
-                }
-            };
+            let (line, rest) = self.cut(address);
             if line != last {
                 (last, sampled) = (line, is_sampled(hash_of(line), self.sample));
             }
-            let found = line * self.line_bytes + u64::from(sector);
-            if sampled && self.found.last() != Some(&found) {
+            if !sampled {
+                continue;
+            }
+            let sector = match self.shifts {
+                Some((_, sector)) => rest >> sector,
+                None => rest / self.sector_bytes,
+            };
+            let found = line * self.line_bytes + sector;
+            if self.found.last() != Some(&found) {
                 self.found.push(found);
             }
         }
@@ -360,7 +359,8 @@ impl<'a> Simulation<'a> {
             self.found.dedup();
             let (mut last, mut last_missed) = (u64::MAX, u64::MAX);
             for index in 0..self.found.len() {
-                let (line, sector) = self.cut(self.found[index], 0);
+                let (line, sector) = self.cut(self.found[index]);
+                let sector = sector as u32;
                 let hash = hash_of(line);
                 counts.sectors += sample;
                 if line != last {

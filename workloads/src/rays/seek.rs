@@ -252,3 +252,48 @@ enum Arrived {
     Outside,
     Full,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rays::{RayMarching, Walker};
+    use crate::scene::Scene;
+
+    /// Rays side by side go where each goes alone, bit by bit, in as many cells and steps.
+    #[test]
+    fn rays_together_go_where_each_goes_alone() {
+        for name in ["room", "lattice", "cloud"] {
+            let scene = Scene::shipped(name).unwrap();
+            let walker = RayMarching::new(&scene, 0.01);
+            let camera = scene.path.at(0.4).unwrap();
+            let ray = |i: u64| {
+                let [x, y, _] = crate::samples::scattered(i);
+                let direction = camera.direction([x * 200.0, y * 100.0], 200, 100);
+                Ray { origin: camera.origin, direction, seed: i, ..Ray::default() }
+            };
+            let mut alone: Vec<Ray> = (0..501).map(ray).collect();
+            let mut together = alone.clone();
+            let mut open: Vec<bool> = alone.iter_mut().map(|ray| walker.start(ray)).collect();
+            assert_eq!(walker.start_all(&mut together), open, "{name}");
+            let mut found = vec![None; alone.len()];
+            let mut seen = 0;
+            for _ in 0..12 {
+                walker.query_all(&mut together, &open, &mut found);
+                for (number, ray) in alone.iter_mut().enumerate() {
+                    let at = if open[number] { walker.query(ray) } else { None };
+                    let other = &mut together[number];
+                    assert_eq!((at, ray.t), (found[number], other.t), "{name} {number}");
+                    let ways = (ray.voxels, ray.fine_steps);
+                    assert_eq!(ways, (other.voxels, other.fine_steps), "{name} {number}");
+                    seen += usize::from(at.is_some());
+                    open[number] = at.is_some();
+                    if let Some(at) = at {
+                        walker.answer(ray, at);
+                        walker.answer(other, at);
+                    }
+                }
+            }
+            assert!(seen > 500, "{name} {seen}");
+        }
+    }
+}

@@ -491,6 +491,25 @@ mod tests {
         assert!(beyond > 1000 && below > 1000, "{beyond} {below}");
     }
 
+    /// Within the distance that is told there is no surface, and the density is what it is.
+    #[test]
+    fn what_is_clear_holds_no_surface() {
+        for scene in Analytic::ALL {
+            let (mut noise, mut told) = (Noise::default(), 0);
+            for i in 0..20_000 {
+                let [a, b] = [0, 1].map(|k| Vec3::from(crate::samples::scattered(2 * i + k)));
+                let (density, clear) = scene.density_around(a, &mut noise);
+                assert_eq!(density, scene.density(a), "{scene:?} {a}");
+                if clear > 0.0 {
+                    let at = a + (b - 0.5).normalize_or(Vec3::X) * clear;
+                    assert_eq!(scene.density(at), scene.faint(at), "{scene:?} {a} {at}");
+                    told += 1;
+                }
+            }
+            assert_eq!(told > 1000, scene != Analytic::Cloud, "{scene:?} {told}");
+        }
+    }
+
     /// Sphere tracing needs a bound: no field may grow faster than the distance walked.
     #[test]
     fn distances_are_bounds() {

@@ -288,7 +288,7 @@ pub const fn cascades_for(aabb_scale: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scene::Number;
+    use crate::scene::{Analytic, Number};
 
     #[test]
     fn a_ball_fills_its_share() {
@@ -316,6 +316,23 @@ mod tests {
             one.bits.iter().zip(&other.bits).map(|(a, b)| (a ^ b).count_ones()).sum();
         // Rounding decides for cells on the very surface.
         assert!(differing < 8 && one.full_share(1) > 0.0, "{differing}");
+    }
+
+    /// Blocks decided whole change nothing: a cell is full if its middle is near enough to a surface.
+    #[test]
+    fn cells_near_surfaces_are_full() {
+        for scene in [Analytic::Statue, Analytic::Digger] {
+            let reach = scene.softness().unwrap();
+            let grid = Occupancy::near_surface(1, reach, |at| scene.distances(at).unwrap());
+            let mut each = Occupancy::empty(1);
+            each.fill(0, |corner, cell| {
+                scene.distance(corner + cell / 2.0).unwrap() < reach + HALF_DIAGONAL * cell
+            });
+            let pairs = grid.bits.iter().zip(&each.bits);
+            let differing: u32 = pairs.map(|(a, b)| (a ^ b).count_ones()).sum();
+            // Rounding of places decides for cells at the very threshold.
+            assert!(differing < 8 && grid.full_share(0) > 0.01, "{scene:?} {differing}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The field at a point, and rays through it.
 
-use glam::{Vec3, Vec4};
+use glam::{Mat4, Vec3, Vec4};
 
 use super::opacity::{opacities, opacity};
 use super::{APPEARANCE, AXES, Cubes, DENSITY, Factors, MODES, Mode};
@@ -203,9 +203,22 @@ impl Lines {
 
     /// The same at several points.
     pub(super) fn alphas(&self, factors: &Factors, at: &[Vec3], alphas: &mut Vec<f32>) {
-        let feature = |at: &Vec3| self.feature(factors, factors.in_box(*at).to_array());
         alphas.clear();
-        alphas.extend(at.iter().map(feature));
+        match Together::new(factors, self) {
+            Some(together) => {
+                let (fours, rest) = at.as_chunks::<LANES>();
+                for four in fours {
+                    alphas.extend(together.features(factors.extent.size, four));
+                }
+                if let Some(last) = rest.last() {
+                    let mut four = [*last; LANES];
+                    four[..rest.len()].copy_from_slice(rest);
+                    alphas.extend(&together.features(factors.extent.size, &four)[..rest.len()]);
+                }
+            }
+            None => alphas
+                .extend(at.iter().map(|at| self.feature(factors, factors.in_box(*at).to_array()))),
+        }
         opacities(alphas, self.length);
     }
 
@@ -258,6 +271,125 @@ fn add(
     touched
 }
 
+/// Points that are looked at together.
+const LANES: usize = 4;
+
+/// Density features of several points at once. Each is what a point alone gives, bit by bit: sums of components that are
+/// zero may be added, as no sum is minus zero.
+struct Together<'a> {
+    grid: [usize; 3],
+    modes: [OfMode<'a>; MODES],
+}
+
+/// What a mode has for them: plane and line by texel, groups of the line that are not zero, texels in a row.
+struct OfMode<'a> {
+    plane: &'a [[f32; DENSITY]],
+    line: &'a [[f32; DENSITY]],
+    groups: &'a [u8],
+    columns: usize,
+}
+
+/// Places of points along an axis: the texel before, and the way to the next one.
+struct Places {
+    first: [usize; LANES],
+    way: Vec4,
+}
+
+impl Places {
+    /// As [`between`] has it, for axes of two texels or more.
+    #[inline]
+    fn new(at: Vec4, size: usize) -> Self {
+        /// Adding and taking away makes numbers whole.
+        const WHOLE: f32 = 8_388_608.0;
+        let at = Vec4::ONE.min(Vec4::ZERO.max(at)) * (size - 1) as f32;
+        let nearest = (at + WHOLE) - WHOLE;
+        let floor = nearest - Vec4::select(nearest.cmpgt(at), Vec4::ONE, Vec4::ZERO);
+        let first = floor.min(Vec4::splat((size - 2) as f32));
+        let bits = first + WHOLE;
+        let whole = |x: f32| ((x.to_bits() & 0x007f_ffff) as usize).min(size - 2);
+        Self {
+            first: [whole(bits.x), whole(bits.y), whole(bits.z), whole(bits.w)],
+            way: at - first,
+        }
+    }
+}
+
+impl<'a> Together<'a> {
+    /// Nothing where an axis has a single texel.
+    fn new(factors: &'a Factors, lines: &'a Lines) -> Option<Self> {
+        let of = |number: usize| {
+            let mode: &Mode = &factors.modes[number];
+            OfMode {
+                plane: mode.density_plane.as_chunks::<DENSITY>().0,
+                line: mode.density_line.as_chunks::<DENSITY>().0,
+                groups: &lines.groups[number],
+                columns: mode.size[0],
+            }
+        };
+        let wide = factors.grid.iter().all(|texels| *texels >= 2);
+        wide.then(|| Self { grid: factors.grid, modes: [of(0), of(1), of(2)] })
+    }
+
+    /// Density features at points of the unit cube.
+    #[inline]
+    fn features(&self, size: Vec3, [a, b, c, d]: &[Vec3; LANES]) -> [f32; LANES] {
+        let places = [
+            Places::new(Vec4::new(a.x, b.x, c.x, d.x) / size.x, self.grid[0]),
+            Places::new(Vec4::new(a.y, b.y, c.y, d.y) / size.y, self.grid[1]),
+            Places::new(Vec4::new(a.z, b.z, c.z, d.z) / size.z, self.grid[2]),
+        ];
+        let mut sums = [[Vec4::ZERO; DENSITY / GROUP]; LANES];
+        let mut touched = 0;
+        for (mode, (u, v, w)) in self.modes.iter().zip(AXES) {
+            touched |= mode.add([&places[u], &places[v], &places[w]], &mut sums);
+        }
+        let mut sum = Vec4::ZERO;
+        for group in 0..DENSITY / GROUP {
+            if touched >> group & 1 == 1 {
+                let [a, b, c, d] = &sums;
+                let parts = Mat4::from_cols(a[group], b[group], c[group], d[group]).transpose();
+                sum = sum + parts.x_axis + parts.y_axis + parts.z_axis + parts.w_axis;
+            }
+        }
+        sum.to_array()
+    }
+}
+
+impl OfMode<'_> {
+    /// Adds what there is around places, group by group of components; says which groups that are.
+    #[inline]
+    fn add(&self, [u, v, w]: [&Places; 3], sums: &mut [[Vec4; DENSITY / GROUP]; LANES]) -> u8 {
+        let (u_rest, v_rest, w_rest) = (1.0 - u.way, 1.0 - v.way, 1.0 - w.way);
+        let (wa, wb, wc, wd) = (u_rest * v_rest, u.way * v_rest, u_rest * v.way, u.way * v.way);
+        let mut all = 0;
+        for (lane, sums) in sums.iter_mut().enumerate() {
+            let place = w.first[lane];
+            let touched = self.groups[place] | self.groups[place + 1];
+            if touched == 0 {
+                continue;
+            }
+            all |= touched;
+            let upper = v.first[lane] * self.columns + u.first[lane];
+            let lower = upper + self.columns;
+            let (upper, lower) = (&self.plane[upper..upper + 2], &self.plane[lower..lower + 2]);
+            let line = &self.line[place..place + 2];
+            let (wa, wb, wc, wd) = (wa[lane], wb[lane], wc[lane], wd[lane]);
+            let (w_rest, w) = (w_rest[lane], w.way[lane]);
+            for (group, sum) in sums.iter_mut().enumerate() {
+                if touched >> group & 1 == 1 {
+                    let at = |texel: &[f32; DENSITY]| {
+                        Vec4::from_array(texel.as_chunks::<GROUP>().0[group])
+                    };
+                    let over = (at(&upper[0]) * wa + at(&upper[1]) * wb)
+                        + (at(&lower[0]) * wc + at(&lower[1]) * wd);
+                    *sum += over * (at(&line[0]) * w_rest + at(&line[1]) * w);
+                }
+            }
+        }
+        all
+    }
+}
+
 impl Field {
     /// With cubes of its own: `per_axis` along an axis.
     pub fn new(factors: Factors, per_axis: u32) -> Self {
@@ -308,6 +440,31 @@ mod tests {
         assert_eq!(between(0.5, 5), (2, 3, 0.0));
         assert_eq!(between(0.3, 1), (0, 0, 0.0));
         assert!(between(f32::NAN, 5).0 < 5);
+    }
+
+    /// Points together are what each is alone, bit by bit, also at the box's faces and beyond them.
+    #[test]
+    fn points_together_are_those_alone() {
+        let scene = Scene::shipped("statue").unwrap();
+        for grid in [17, 48] {
+            let synthetic = super::super::Synthetic { grid, ..Default::default() };
+            let factors = synthetic.factors(&scene);
+            let size = factors.extent.size;
+            let field = Field::new(factors, 16);
+            let mut points: Vec<Vec3> = (0..4_001)
+                .map(|i| (Vec3::from(crate::samples::scattered(i)) * 1.2 - 0.1) * size)
+                .collect();
+            points.extend([Vec3::ZERO, size, Vec3::NAN, size / 2.0]);
+            let mut together = Vec::new();
+            field.alphas(&points, &mut together);
+            let mut dense = 0;
+            for (at, together) in points.iter().zip(together) {
+                let alone = field.alpha(*at);
+                assert!(alone.to_bits() == together.to_bits() || alone.is_nan(), "{at}");
+                dense += i32::from(alone > 0.01);
+            }
+            assert!(dense > 20, "{dense}");
+        }
     }
 
     #[test]
