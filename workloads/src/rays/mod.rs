@@ -409,20 +409,7 @@ fn one_round(
             }
         }
     }
-    // The last few rays say little about where a launch looks: an earlier round says more.
-    let known: usize = windows.iter().map(|window: &Window| window.positions.len()).sum();
-    let mut earlier = before.rounds.iter().rev().map(|round| &round.samples);
-    let samples = match earlier.find(|samples| samples.known() >= LEAST_WINDOW) {
-        Some(earlier) if known < LEAST_WINDOW => Arc::new(earlier.rescaled(elements as f64)),
-        _ => {
-            // Windows stand for the launch by their sizes.
-            for window in &mut windows {
-                window.stands_for =
-                    elements as f64 * window.positions.len() as f64 / known.max(1) as f64;
-            }
-            Arc::new(SampleSet { windows })
-        }
-    };
+    let samples = launched(before, windows, elements);
     Round {
         alive,
         steps,
@@ -432,6 +419,24 @@ fn one_round(
         ways: ways.ways(),
         samples,
         places: Arc::new(SampleSet { windows: places.into_iter().flatten().collect() }),
+    }
+}
+
+/// Samples of a launch of so many slots, from windows of it.
+fn launched(before: &Walk, mut windows: Vec<Window>, elements: u64) -> Arc<SampleSet> {
+    // The last few rays say little about where a launch looks: an earlier round says more.
+    let known: usize = windows.iter().map(|window: &Window| window.positions.len()).sum();
+    let mut earlier = before.rounds.iter().rev().map(|round| &round.samples);
+    match earlier.find(|samples| samples.known() >= LEAST_WINDOW) {
+        Some(earlier) if known < LEAST_WINDOW => Arc::new(earlier.rescaled(elements as f64)),
+        _ => {
+            // Windows stand for the launch by their sizes.
+            for window in &mut windows {
+                window.stands_for =
+                    elements as f64 * window.positions.len() as f64 / known.max(1) as f64;
+            }
+            Arc::new(SampleSet { windows })
+        }
     }
 }
 
