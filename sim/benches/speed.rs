@@ -1,5 +1,6 @@
 //! How fast the simulator is: one kernel, one gather through the cache model, a trace of 10,000
-//! kernels read and replayed, an instruction trace read, frames of radiance fields and their encodings. Figures are in `BENCHMARKS.md`; none is asserted.
+//! kernels read and replayed, an instruction trace read, frames of radiance fields, their encodings, and
+//! frames of decomposed fields. Figures are in `BENCHMARKS.md`; none is asserted.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -9,6 +10,7 @@ use lumacycle_arch::Catalog;
 use lumacycle_engines::{Engine, GpuEngine, Options};
 use lumacycle_sim::frame::{GpuFrame, price};
 use lumacycle_sim::replay::{ReplayOptions, replay};
+use lumacycle_sim::tensorf::{Pixels, Prepared, accelerated};
 use lumacycle_traces::{ReadOptions, read};
 use lumacycle_workloads::DType;
 use lumacycle_workloads::apps::{Application, frame};
@@ -16,6 +18,7 @@ use lumacycle_workloads::ops::gemm::{Math, Tile};
 use lumacycle_workloads::ops::{Embedding, Gemm, Operation};
 use lumacycle_workloads::rays::View;
 use lumacycle_workloads::scene::Scene;
+use lumacycle_workloads::tensorf::Synthetic;
 
 /// A Kineto trace of `kernels` launches with operators and shapes, many of them distinct.
 fn synthetic(kernels: usize) -> String {
@@ -176,6 +179,30 @@ fn neural_graphics(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Frames of decomposed fields on one core, fields made from their scenes.
+fn decomposed_fields(criterion: &mut Criterion) {
+    let catalog = Catalog::embedded();
+    let Ok(entry) = catalog.sparse_accelerator("rt-nerf-edge") else { return };
+    let one_core = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+    let Ok(one_core) = one_core else { return };
+    let mut group = criterion.benchmark_group("decomposed fields");
+    group.sample_size(10);
+    for name in ["digger", "lattice", "cloud"] {
+        let Some(scene) = Scene::shipped(name) else { continue };
+        let Some(camera) = scene.path.at(0.5) else { continue };
+        let view = View { camera, width: 800, height: 800 };
+        group.bench_function(format!("TensoRF frame at 800x800 on RT-NeRF-Edge, {name}"), |b| {
+            b.iter(|| {
+                one_core.install(|| {
+                    let prepared = Prepared::new(Synthetic::default().factors(&scene), &entry);
+                    accelerated(&entry, &scene, &view, &prepared, Pixels::Sampled).ok()
+                })
+            });
+        });
+    }
+    group.finish();
+}
+
 /// Design points of an accelerator on one core, once the frame's samples are known.
 fn accelerators(criterion: &mut Criterion) {
     let catalog = Catalog::embedded();
@@ -199,5 +226,12 @@ fn accelerators(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, speed, instruction_trace, neural_graphics, accelerators);
+criterion_group!(
+    benches,
+    speed,
+    instruction_trace,
+    neural_graphics,
+    decomposed_fields,
+    accelerators
+);
 criterion_main!(benches);

@@ -170,9 +170,10 @@ impl Scene {
             Matter::Grid(grid) => Arc::clone(grid),
             Matter::Mesh(mesh) => Arc::new(mesh.occupancy()),
             Matter::Analytic(analytic) => Arc::new(if let Some(reach) = analytic.softness() {
-                let mut grid = Occupancy::near_surface(self.aabb_scale, reach, |at| {
-                    analytic.distances(at).unwrap_or(Vec4::INFINITY)
-                });
+                let mut grid =
+                    Occupancy::near_surface(self.aabb_scale, reach, analytic.slack(), |at| {
+                        analytic.distances(at).unwrap_or(Vec4::INFINITY)
+                    });
                 analytic.add_faint(&mut grid);
                 grid
             } else {

@@ -243,9 +243,12 @@ fn dish<N: Number>(p: Point<N>) -> N {
     plate.min(rim).min(rolls).min(sausages)
 }
 
+/// Distance between the digger's studs.
+pub(super) const STUD_PITCH: f32 = 0.12;
+
 /// A digger of bricks on a studded plate.
 fn digger<N: Number>(p: Point<N>) -> N {
-    const PITCH: f32 = 0.12;
+    const PITCH: f32 = STUD_PITCH;
     let plate = block(p, [0.0, -0.42, 0.0], [1.14, 0.04, 0.62]);
     let m = mirrored_z(p);
     // Studs every pitch, as far as the plate goes.

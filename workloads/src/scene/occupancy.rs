@@ -4,7 +4,7 @@
 
 use glam::{Vec3, Vec4};
 
-use super::analytic::{ROUNDING, STEEPEST};
+use super::analytic::STEEPEST;
 use super::number::Point;
 
 /// Cells along an axis.
@@ -36,6 +36,8 @@ struct Shell<'a, D> {
     low: Vec3,
     cell: f32,
     reach: f32,
+    /// What a distance may be off by.
+    slack: f32,
     distances: &'a D,
 }
 
@@ -49,7 +51,7 @@ impl<D: Fn(Point<Vec4>) -> Vec4> Shell<'_, D> {
 
     /// What all cells of a cube have in common, by the distance at its middle; nothing if they may differ.
     fn alike(&self, distance: f32, size: u32) -> Option<bool> {
-        let away = HALF_DIAGONAL * (size - 1) as f32 * self.cell * STEEPEST + ROUNDING;
+        let away = HALF_DIAGONAL * (size - 1) as f32 * self.cell * STEEPEST + self.slack;
         let most = self.reach + HALF_DIAGONAL * self.cell;
         if distance + away < most { Some(true) } else { (distance - away > most).then_some(false) }
     }
@@ -123,16 +125,17 @@ impl Occupancy {
 
     /// The cells that a surface's shell of half-width `reach` passes through, and those behind it,
     /// from a field of distances at four places at once. Blocks of cells that are far from it, or deep behind it, are
-    /// decided whole.
+    /// decided whole; `slack` is what a distance may be off by.
     pub fn near_surface(
         aabb_scale: u32,
         reach: f32,
+        slack: f32,
         distances: impl Fn(Point<Vec4>) -> Vec4,
     ) -> Self {
         let mut grid = Self::empty(cascades_for(aabb_scale));
         for cascade in 0..grid.cascades {
             let (low, cell) = Self::cells(cascade);
-            let shell = Shell { low, cell, reach, distances: &distances };
+            let shell = Shell { low, cell, reach, slack, distances: &distances };
             let across = CELLS / BLOCK;
             for (z, y) in (0..across).flat_map(|z| (0..across).map(move |y| (z, y))) {
                 for first in (0..across).step_by(4) {
@@ -184,6 +187,10 @@ impl Occupancy {
         // In units of cells, middles at whole numbers.
         let centre = (centre - (0.5 - side / 2.0)) / cell - 0.5;
         let radius = radius / cell;
+        if (centre + radius).min_element() < -1.0 || (centre - radius).max_element() > CELLS as f32
+        {
+            return;
+        }
         let axis = |c: f32| {
             let first = libm::ceilf(c - radius).max(0.0) as u32;
             let end = (libm::floorf(c + radius) + 1.0).clamp(0.0, CELLS as f32) as u32;
@@ -323,7 +330,8 @@ mod tests {
     fn cells_near_surfaces_are_full() {
         for scene in [Analytic::Statue, Analytic::Digger] {
             let reach = scene.softness().unwrap();
-            let grid = Occupancy::near_surface(1, reach, |at| scene.distances(at).unwrap());
+            let grid =
+                Occupancy::near_surface(1, reach, scene.slack(), |at| scene.distances(at).unwrap());
             let mut each = Occupancy::empty(1);
             each.fill(0, |corner, cell| {
                 scene.distance(corner + cell / 2.0).unwrap() < reach + HALF_DIAGONAL * cell

@@ -136,9 +136,12 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         results.gpus = on_gpus(&gpus, (options, explained), &field, &scene, &views)?;
     }
     let pixels = if args.field.every_pixel { Pixels::All } else { Pixels::Sampled };
-    let mut drawn = None;
-    for entry in &accelerators {
-        let prepared = Prepared::new(factors.clone(), entry);
+    let (mut drawn, mut factors) = (None, Some(factors));
+    for (number, entry) in accelerators.iter().enumerate() {
+        // The last one needs no copy of its own.
+        let last = number + 1 == accelerators.len();
+        let Some(own) = (if last { factors.take() } else { factors.clone() }) else { break };
+        let prepared = Prepared::new(own, entry);
         if gpus.is_empty() && drawn.is_none() {
             none_seen(prepared.field());
         }
@@ -155,21 +158,21 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         }
     }
     if let (Some(path), Some(view)) = (&args.field.image, views.first()) {
-        let (prepared, entry) = if let Some(known) = drawn {
-            known
-        } else {
+        if let Some(factors) = factors {
             let entry = catalog.sparse_accelerator("rt-nerf-edge")?;
-            (Prepared::new(factors, &entry), entry)
-        };
+            drawn = Some((Prepared::new(factors, &entry), entry));
+        }
         if u64::from(width) * u64::from(height) > MOST_PIXELS {
             return Err(Failure::usage(
                 "--image is for images up to 4 M pixels",
                 "choose a smaller --resolution",
             ));
         }
-        let rendered = tensorf::image(&entry, &scene, view, &prepared);
-        output::write(Some(path), &png(&rendered.image)?)?;
-        results.image = Some((path.display().to_string(), rendered.psnr_db));
+        if let Some((prepared, entry)) = drawn {
+            let rendered = tensorf::image(&entry, &scene, view, &prepared);
+            output::write(Some(path), &png(&rendered.image)?)?;
+            results.image = Some((path.display().to_string(), rendered.psnr_db));
+        }
     }
     let heading = format!("tensorf, scene {}, {width} x {height}", scene.name);
     if let Some(folder) = &args.report {
