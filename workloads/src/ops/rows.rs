@@ -241,7 +241,7 @@ impl Reduction {
             }
             _ => {
                 let useful = libm::ceil(self.inputs / (512.0 * 16.0)).max(1.0);
-                let full = f64::from(target.sm_count) * 2.0;
+                let full = f64::from(target.sm_count) * 4.0;
                 Launch::linear(useful.min(full) as u64, 512, 32, 2048)
             }
         };
