@@ -500,7 +500,9 @@ fn attention(row: &Row, dtype: DType) -> Result<Operation, String> {
 
 /// Which library's kernel a row names.
 fn implementation_of(name: &str) -> Option<Implementation> {
-    if name.starts_with("FlashAttention-3") {
+    if name.starts_with("FlashAttention-4") {
+        Some(Implementation::Flash4)
+    } else if name.starts_with("FlashAttention-3") {
         Some(Implementation::Flash3)
     } else if ["FlashAttention-2", "FA2"].iter().any(|start| name.starts_with(start)) {
         Some(Implementation::Flash2)

@@ -121,11 +121,10 @@ impl Attention {
         if self.head_dim > LONGEST_HEAD {
             return vec![self.memory_efficient(target).into()];
         }
-        match self.implementation.unwrap_or(Implementation::Flash3) {
-            Implementation::Flash3 if Implementation::runs_flash3(target) => {
-                vec![self.warp_specialised(target).into()]
-            }
-            _ => {
+        match Implementation::on(target, self.implementation) {
+            Implementation::Flash4 => vec![self.tensor_memory(target).into()],
+            Implementation::Flash3 => vec![self.warp_specialised(target).into()],
+            Implementation::Flash2 => {
                 let (rows, columns, warps) = self.flash2_tile(target);
                 vec![self.fused(rows, columns, warps, target).into()]
             }

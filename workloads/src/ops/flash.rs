@@ -5,10 +5,9 @@
 //! all keys and values from shared memory, and their queries again for each tile. Its tiles follow
 //! the public source's rule (versions 2.3 to 2.6). Instructions of a turn of its loops were counted
 //! in its public source, compiled for `sm_80`, `sm_86` and `sm_90` (12 variants) and disassembled,
-//! spilled registers among them. Version 3 (Hopper) has a warp group that copies and others that
-//! multiply with `wgmma` from shared memory, which reads a tile once for 64 rows (Shah et al. 2024).
-//! Heads that are too long for either take CUTLASS's memory-efficient kernel.
-//! Left out: dropout, sliding windows, variable lengths, and what a compiler's version changes.
+//! spilled registers among them. Versions 3 and 4 have a module of their own; heads that are too long
+//! for any of them take CUTLASS's memory-efficient kernel. Left out: dropout, sliding windows,
+//! variable lengths, and what a compiler's version changes.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +23,8 @@ pub enum Implementation {
     Flash2,
     /// FlashAttention 3, and what multiplies the same way (cuDNN on Hopper).
     Flash3,
+    /// FlashAttention 4, and what multiplies the same way (cuDNN on B200-class chips).
+    Flash4,
 }
 
 /// Instructions of a warp that no loop repeats, and how many of them wait for each other.
@@ -34,16 +35,21 @@ struct Once {
 }
 
 impl Implementation {
-    /// Whether a target has the products of warp groups that version 3 needs.
-    pub(super) fn runs_flash3(target: &Target) -> bool {
-        target.compute_capability / 10 == 9
+    /// The newest version that a target can run, up to the one asked for: 3 needs the products of
+    /// Hopper's warp groups, 4 tensor memory.
+    pub(super) fn on(target: &Target, asked: Option<Self>) -> Self {
+        match (target.compute_capability / 10, asked) {
+            (9, None | Some(Self::Flash3 | Self::Flash4)) => Self::Flash3,
+            (10, None | Some(Self::Flash4)) => Self::Flash4,
+            _ => Self::Flash2,
+        }
     }
 }
 
 /// Instructions of a masked score: compare, select.
 const MASK: f64 = 2.0;
 /// Addresses, loop and barriers of a warp in a turn.
-const TURN: f64 = 44.0;
+pub(super) const TURN: f64 = 44.0;
 /// Look-ups in the page table and addresses that follow from them, of a warp in a turn.
 const PAGES: f64 = 100.0;
 /// Before the loop, of a warp.
@@ -54,10 +60,6 @@ const END: Once = Once { int32: 150.0, control: 60.0, chain: 100.0 };
 const BESIDE: f64 = 90.0;
 /// Registers that a thread can have.
 const MOST_REGISTERS: f64 = 255.0;
-/// Rows of a warp group's product.
-const GROUP_ROWS: u32 = 64;
-/// Warps of a warp group.
-const GROUP_WARPS: u32 = 4;
 /// Beyond so many tiles of queries the longest hardly matters.
 const MOST_TILES: u64 = 4096;
 
@@ -80,19 +82,8 @@ impl Attention {
         }
     }
 
-    /// Query rows and key columns of FlashAttention 3's forward kernel.
-    fn flash3_tile(&self) -> (u32, u32) {
-        match (self.head_dim, self.causal) {
-            (..=96, _) => (192, 128),
-            (97..=128, false) => (128, 176),
-            (97..=128, true) => (128, 128),
-            (129..=192, _) => (128, 96),
-            _ => (128, 80),
-        }
-    }
-
     /// Demand of one (rows × columns) score tile, without copies and products.
-    fn softmax(&self, rows: f64, columns: f64) -> Demand {
+    pub(super) fn softmax(&self, rows: f64, columns: f64) -> Demand {
         let scores = rows * columns / 32.0;
         Demand {
             // Scale and add; once for a tile, sums so far are scaled anew.
@@ -144,7 +135,7 @@ impl Attention {
     }
 
     /// Instructions that masks add to an average turn of `turns`.
-    fn masks(&self, rows: f64, columns: f64, turns: f64) -> f64 {
+    pub(super) fn masks(&self, rows: f64, columns: f64, turns: f64) -> f64 {
         MASK * self.masked_tiles(rows, columns).min(turns) / turns * (rows * columns / 32.0)
     }
 
@@ -159,7 +150,7 @@ impl Attention {
     }
 
     /// The loop over tiles of keys and values, without what it asks of the SM.
-    fn walk(&self, rows: u32, columns: u32) -> Stage {
+    pub(super) fn walk(&self, rows: u32, columns: u32) -> Stage {
         // Backward walks queries for each tile of keys.
         let inner = if self.backward { self.seq_q } else { self.seq_kv };
         let whole = inner as f64 / f64::from(columns);
@@ -189,7 +180,7 @@ impl Attention {
     }
 
     /// Loads of a CTA's own tile, before the loop.
-    fn outer_tile(&self, rows: f64, warps: f64) -> Stage {
+    pub(super) fn outer_tile(&self, rows: f64, warps: f64) -> Stage {
         let mut prologue = Stage::once("load outer tile");
         let tile = rows * self.head_dim as f64 * self.dtype.bytes();
         prologue.demand.int32 = warps * if self.paged { 570.0 } else { START.int32 };
@@ -205,7 +196,7 @@ impl Attention {
     }
 
     /// Results of a CTA, through shared memory to the result (twice as many backward).
-    fn results(&self, rows: f64, warps: f64) -> Stage {
+    pub(super) fn results(&self, rows: f64, warps: f64) -> Stage {
         let (d, bytes) = (self.head_dim as f64, self.dtype.bytes());
         let mut epilogue = Stage::once("epilogue");
         let written = if self.backward { 2.0 } else { 1.0 };
@@ -275,46 +266,6 @@ impl Attention {
         }
     }
 
-    /// FlashAttention 3's forward kernel.
-    pub(super) fn warp_specialised(&self, target: &Target) -> Kernel {
-        let (tile_rows, tile_columns) = self.flash3_tile();
-        let (rows, columns) = (f64::from(tile_rows), f64::from(tile_columns));
-        let (d, bytes) = (self.head_dim as f64, self.dtype.bytes());
-        let groups = tile_rows / GROUP_ROWS;
-        let outer_tiles = self.seq_q.div_ceil(tile_rows.into());
-        // Keys and values twice: one tile is filled while another is read.
-        let shared_bytes = (rows + 4.0 * columns) * d * bytes;
-        let mut main = self.walk(tile_rows, tile_columns);
-        // The longest start first.
-        main.lengths.reverse();
-        let turns = main.iterations;
-        main.demand = self.softmax(rows, columns);
-        main.demand.int32 += self.masks(rows, columns, turns);
-        main.demand.control = f64::from(groups * GROUP_WARPS) * TURN;
-        main.demand.tensor_macs = 2.0 * rows * columns * d;
-        // A product of 64 rows, all columns and 16 along the sum is one instruction of four warps.
-        main.demand.tensor_instructions =
-            f64::from(groups * GROUP_WARPS) * (d / 16.0 + columns / 16.0);
-        // Each group reads keys and values once and its queries again; copies write them once.
-        let read = (2.0 * columns * f64::from(groups) + rows) * d * bytes;
-        main.demand.shared_wavefronts = (read + 2.0 * columns * d * bytes) / 128.0;
-        main.in_sequence_warps = groups * GROUP_WARPS;
-        main.dependent_instructions = 60.0;
-        let warps = (groups + 1) * GROUP_WARPS;
-        // All registers of an SM, which the groups share out anew.
-        let registers = (65_536 / (warps * 32) / 8 * 8).min(168);
-        let launch = self.launched(outer_tiles, warps, registers, shared_bytes, target);
-        Kernel {
-            variant: format!("warp-specialised {tile_rows}x{tile_columns}"),
-            stages: vec![
-                self.outer_tile(rows, f64::from(GROUP_WARPS)),
-                main,
-                self.results(rows, f64::from(warps)),
-            ],
-            ..self.kernel(outer_tiles, launch, target)
-        }
-    }
-
     /// CUTLASS's memory-efficient kernel, which frameworks fall back to for long heads: tiles of 32
     /// queries by 128 keys, whose sums are too long for registers and stay in memory, 128 columns at
     /// a time. Each of its products fills its pipeline anew.
@@ -365,7 +316,7 @@ impl Attention {
     }
 
     /// The launch as recorded, or a CTA for each tile and head.
-    fn launched(
+    pub(super) fn launched(
         &self,
         tiles: u64,
         warps: u32,
@@ -390,7 +341,7 @@ impl Attention {
     }
 
     /// A fused kernel without its stages.
-    fn kernel(&self, tiles: u64, launch: Launch, target: &Target) -> Kernel {
+    pub(super) fn kernel(&self, tiles: u64, launch: Launch, target: &Target) -> Kernel {
         let written = if self.backward { 2.0 } else { 1.0 };
         Kernel {
             class: KernelClass::Attention,
@@ -463,6 +414,22 @@ mod tests {
         ] {
             let tiles = [&a100, &a40, &h100].map(|gpu| call(head_dim, causal).flash2_tile(gpu));
             assert_eq!(tiles, expected, "{head_dim} {causal}");
+        }
+    }
+
+    #[test]
+    fn a_target_runs_the_newest_version_it_can() {
+        use Implementation::{Flash2, Flash3, Flash4};
+        for (capability, asked, expected) in [
+            (80, None, Flash2),
+            (80, Some(Flash4), Flash2),
+            (90, None, Flash3),
+            (90, Some(Flash2), Flash2),
+            (100, None, Flash4),
+            (103, Some(Flash3), Flash2),
+            (120, None, Flash2),
+        ] {
+            assert_eq!(Implementation::on(&target(capability, 227), asked), expected);
         }
     }
 

@@ -9,6 +9,7 @@ pub mod convolution;
 pub mod counters;
 pub mod counts;
 mod flash;
+mod flash_async;
 pub mod fused_mlp;
 pub mod gather;
 pub mod gemm;

@@ -53,9 +53,9 @@ pub enum KernelShape {
         /// sequence (the longest that the server takes)
         #[arg(long, value_name = "KEYS")]
         paged: Option<u64>,
-        /// Whose fused kernel runs (default: `FlashAttention` 3 on Hopper, 2 elsewhere); 3 needs Hopper
-        /// and is priced as 2 elsewhere
-        #[arg(long, value_name = "NAME", value_parser = ["flash2", "flash3"])]
+        /// Whose fused kernel runs (default: `FlashAttention` 3 on Hopper, 4 on B200-class chips, 2
+        /// elsewhere); where a GPU cannot run it, the newest that it can
+        #[arg(long, value_name = "NAME", value_parser = ["flash2", "flash3", "flash4"])]
         implementation: Option<String>,
         #[command(flatten)]
         common: KernelCommon,

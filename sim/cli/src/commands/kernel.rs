@@ -86,6 +86,7 @@ fn operation(shape: &KernelShape) -> Result<(Operation, &KernelCommon, DType), F
                 tile: None,
                 implementation: implementation.as_deref().map(|name| match name {
                     "flash3" => Implementation::Flash3,
+                    "flash4" => Implementation::Flash4,
                     _ => Implementation::Flash2,
                 }),
                 recorded: None,
