@@ -110,13 +110,7 @@ impl Attention {
             return self.decode_candidates(target);
         }
         if self.backward {
-            let tiles: &[(u32, u32, u32)] = if self.head_dim > 128 {
-                &[(64, 64, 4), (128, 64, 8)]
-            } else {
-                &[(128, 64, 4), (128, 128, 8), (64, 64, 4)]
-            };
-            let one = |&(rows, columns, warps)| self.fused(rows, columns, warps, target).into();
-            return tiles.iter().map(one).collect();
+            return self.backward_candidates(target);
         }
         if self.head_dim > LONGEST_HEAD {
             return vec![self.memory_efficient(target).into()];

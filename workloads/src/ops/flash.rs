@@ -243,15 +243,6 @@ impl Attention {
         main.shared_round_trips = 2.0;
         main.dependent_tensor = 2.0 * d / 16.0;
         main.dependent_instructions = 60.0;
-        if self.backward {
-            // dQ accumulates in fp32 at L2.
-            main.streams.push(Stream {
-                label: "dQ",
-                direction: Direction::Atomic,
-                bytes: columns * d * 4.0,
-                pattern: Pattern::L2Resident,
-            });
-        }
         let launch = self.launched(outer_tiles, warps, 255, shared_bytes, target);
         Kernel {
             variant: format!("fused {tile_rows}x{tile_columns}"),

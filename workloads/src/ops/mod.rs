@@ -10,6 +10,7 @@ pub mod counters;
 pub mod counts;
 mod flash;
 mod flash_async;
+mod flash_backward;
 pub mod fused_mlp;
 pub mod gather;
 pub mod gemm;
