@@ -115,7 +115,10 @@ impl Attention {
         if self.head_dim > LONGEST_HEAD {
             return vec![self.memory_efficient(target).into()];
         }
-        match Implementation::on(target, self.implementation) {
+        // Newer versions take types of 16 bits and fewer alone.
+        let narrow = self.dtype.bytes() <= 2.0;
+        let asked = if narrow { self.implementation } else { Some(Implementation::Flash2) };
+        match Implementation::on(target, asked) {
             Implementation::Flash4 => vec![self.tensor_memory(target).into()],
             Implementation::Flash3 => vec![self.warp_specialised(target).into()],
             Implementation::Flash2 => {
@@ -297,6 +300,25 @@ mod tests {
         assert!((call().visible_share() - 1.0).abs() < 1e-12);
         let prefill = Attention { seq_q: 4096, ..call() };
         assert!((prefill.visible_share() - 0.5).abs() < 1e-3);
+    }
+
+    #[test]
+    fn wide_types_take_the_oldest_kernel() {
+        let hopper = Target {
+            compute_capability: 90,
+            sm_count: 132,
+            shared_bytes_per_cta: 227 * 1024,
+            tensor_fp16: true,
+            tensor_bf16: true,
+            tensor_tf32: true,
+            tensor_int8: true,
+            tensor_fp8: true,
+        };
+        for (dtype, start) in [(DType::Fp16, "warp-specialised"), (DType::Fp32, "fused")] {
+            let call = Attention { seq_q: 4096, dtype, ..call() };
+            let kernels = call.lower(&hopper).remove(0).kernels;
+            assert!(kernels[0].variant.starts_with(start), "{}", kernels[0].variant);
+        }
     }
 
     #[test]
