@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use lumacycle_workloads::DType;
+use lumacycle_workloads::ops::Implementation;
 use lumacycle_workloads::ops::gemm::{Math, Tile};
 use regex::Regex;
 
@@ -138,6 +139,19 @@ pub fn flash_tile(name: &str) -> Option<[u32; 3]> {
     let possible = |value: u32, most| (1..=most).contains(&value);
     let [rows, columns, warps] = tile;
     (possible(rows, 1024) && possible(columns, 1024) && possible(warps, 32)).then_some(tile)
+}
+
+/// Whose fused attention a kernel is, where its name tells that it is newer than version 2: kernels
+/// whose warps divide the work (FlashAttention 3 and 4, and cuDNN's for the same chips).
+pub fn flash_version(name: &str) -> Option<Implementation> {
+    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
+    if has(&["Sm100", "sm100_flash"]) {
+        Some(Implementation::Flash4)
+    } else if has(&["compute_attn_ws", "FlashAttnFwdSm90", "Sm90", "sm90_flash"]) {
+        Some(Implementation::Flash3)
+    } else {
+        None
+    }
 }
 
 /// Warps that tiles of this size usually have; a recorded block overrides it.
@@ -312,6 +326,17 @@ mod tests {
         let name = "void pytorch_flash::flash_fwd_kernel<pytorch_flash::Flash_fwd_kernel_traits<64, 128, 128, 4, false> >";
         assert_eq!(flash_tile(name), Some([128, 128, 4]));
         assert_eq!(flash_tile("Flash_fwd_kernel_traits<64, 0, 128, 4"), None);
+        assert_eq!(flash_version(name), None);
+        for (name, version) in [
+            ("void flash::compute_attn_ws<Flash_fwd_kernel_traits<192, 128, 128, 12, 2>", 3),
+            ("cudnn_generated_fort_native_sdpa_sm90_flash_fprop_wgmma_f16_knob_7_64x128x128", 3),
+            ("cudnn_generated_fort_native_sdpa_sm100_flash_fprop_f16_knob_7_8x128x128_4x1x1", 4),
+            ("kernel_cutlass_kernel_flash_attncuteflash_fwd_sm100FlashAttentionForwardSm100", 4),
+        ] {
+            let expected =
+                if version == 3 { Implementation::Flash3 } else { Implementation::Flash4 };
+            assert_eq!(flash_version(name), Some(expected), "{name}");
+        }
     }
 
     #[test]

@@ -172,8 +172,11 @@ pub(super) fn attention(launched: &Launched<'_>) -> Option<Classified> {
     let (s, h) = if heads_first { (2, 1) } else { (1, 2) };
     let dtype = operator.types.iter().find_map(|text| DType::parse(text)).unwrap_or(DType::Fp16);
     let causal = is_causal(operator, backward);
-    // Forward only: backward kernels walk the other operand.
-    let tile = if backward { None } else { names::flash_tile(launched.name) };
+    // Forward only: backward kernels walk the other operand. Newer kernels choose tiles by
+    // themselves.
+    let implementation = if backward { None } else { names::flash_version(launched.name) };
+    let tile =
+        if backward || implementation.is_some() { None } else { names::flash_tile(launched.name) };
     let attention = Attention {
         batch: size(query[0]),
         heads_q: size(query[h]),
@@ -188,7 +191,7 @@ pub(super) fn attention(launched: &Launched<'_>) -> Option<Classified> {
         paged: false,
         table_keys: None,
         tile,
-        implementation: None,
+        implementation,
         recorded: tile.map(|_| launched.recorded),
     };
     let known = if tile.is_some() { Known::Kernel } else { Known::Shape };
