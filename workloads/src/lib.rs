@@ -41,3 +41,16 @@ pub struct Target {
     /// Whether they multiply 8-bit floats.
     pub tensor_fp8: bool,
 }
+
+/// An A100, for tests.
+#[cfg(test)]
+pub(crate) const A100: Target = Target {
+    compute_capability: 80,
+    sm_count: 108,
+    shared_bytes_per_cta: 163 * 1024,
+    tensor_fp16: true,
+    tensor_bf16: true,
+    tensor_tf32: true,
+    tensor_int8: true,
+    tensor_fp8: false,
+};

@@ -65,21 +65,9 @@ fn operations() -> impl Strategy<Value = Operation> {
         })),
         (1u64..16, 1u64..9, 1u64..5, 1u64..4096, 1u64..4096, any::<bool>()).prop_map(
             |(batch, heads_kv, group, seq_q, seq_kv, causal)| Operation::Attention(Attention {
-                batch,
-                heads_q: heads_kv * group,
                 heads_kv,
-                head_dim: 64,
-                seq_q,
-                seq_kv,
                 causal,
-                dtype: DType::Fp16,
-                backward: false,
-                unfused: false,
-                paged: false,
-                table_keys: None,
-                tile: None,
-                implementation: None,
-                recorded: None,
+                ..Attention::new([batch, heads_kv * group, seq_q, seq_kv, 64], DType::Fp16)
             })
         ),
         (1000u64..2_000_000, 1u64..256, 1u64..4000).prop_map(|(table_rows, width, lookups)| {

@@ -62,6 +62,29 @@ pub struct Attention {
 const LONGEST_HEAD: u64 = 256;
 
 impl Attention {
+    /// A forward call without a mask, of as many KV heads as query heads, of (batch, heads, query rows,
+    /// key rows, elements of a head), by the target's usual fused kernel.
+    pub fn new(shape: [u64; 5], dtype: DType) -> Self {
+        let [batch, heads, seq_q, seq_kv, head_dim] = shape;
+        Self {
+            batch,
+            heads_q: heads,
+            heads_kv: heads,
+            head_dim,
+            seq_q,
+            seq_kv,
+            causal: false,
+            dtype,
+            backward: false,
+            unfused: false,
+            paged: false,
+            table_keys: None,
+            tile: None,
+            implementation: None,
+            recorded: None,
+        }
+    }
+
     /// Share of the score matrix that a causal mask leaves (queries are the last rows).
     pub(super) fn visible_share(&self) -> f64 {
         if !self.causal {
@@ -274,25 +297,11 @@ impl Attention {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::A100;
 
     fn call() -> Attention {
-        Attention {
-            batch: 4,
-            heads_q: 32,
-            heads_kv: 8,
-            head_dim: 128,
-            seq_q: 1,
-            seq_kv: 4096,
-            causal: true,
-            dtype: DType::Fp16,
-            backward: false,
-            unfused: false,
-            paged: false,
-            table_keys: None,
-            tile: None,
-            implementation: None,
-            recorded: None,
-        }
+        let shape = [4, 32, 1, 4096, 128];
+        Attention { heads_kv: 8, causal: true, ..Attention::new(shape, DType::Fp16) }
     }
 
     #[test]
@@ -304,16 +313,7 @@ mod tests {
 
     #[test]
     fn wide_types_take_the_oldest_kernel() {
-        let hopper = Target {
-            compute_capability: 90,
-            sm_count: 132,
-            shared_bytes_per_cta: 227 * 1024,
-            tensor_fp16: true,
-            tensor_bf16: true,
-            tensor_tf32: true,
-            tensor_int8: true,
-            tensor_fp8: true,
-        };
+        let hopper = Target { compute_capability: 90, ..A100 };
         for (dtype, start) in [(DType::Fp16, "warp-specialised"), (DType::Fp32, "fused")] {
             let call = Attention { seq_q: 4096, dtype, ..call() };
             let kernels = call.lower(&hopper).remove(0).kernels;
@@ -323,17 +323,7 @@ mod tests {
 
     #[test]
     fn decode_reads_the_cache_once() {
-        let target = Target {
-            compute_capability: 80,
-            sm_count: 108,
-            shared_bytes_per_cta: 163 * 1024,
-            tensor_fp16: true,
-            tensor_bf16: true,
-            tensor_tf32: true,
-            tensor_int8: true,
-            tensor_fp8: false,
-        };
-        for candidate in call().lower(&target) {
+        for candidate in call().lower(&A100) {
             let kernel = &candidate.kernels[0];
             let read = kernel.per_cta(|s| {
                 s.streams.iter().filter(|s| s.label == "KV cache").map(|s| s.bytes).sum()

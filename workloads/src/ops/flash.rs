@@ -358,39 +358,14 @@ impl Attention {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::DType;
+    use crate::{A100, DType};
 
     fn target(compute_capability: u32, shared_kib: u32) -> Target {
-        Target {
-            compute_capability,
-            sm_count: 108,
-            shared_bytes_per_cta: shared_kib * 1024,
-            tensor_fp16: true,
-            tensor_bf16: true,
-            tensor_tf32: true,
-            tensor_int8: true,
-            tensor_fp8: false,
-        }
+        Target { compute_capability, shared_bytes_per_cta: shared_kib * 1024, ..A100 }
     }
 
     fn call(head_dim: u64, causal: bool) -> Attention {
-        Attention {
-            batch: 2,
-            heads_q: 16,
-            heads_kv: 16,
-            head_dim,
-            seq_q: 1024,
-            seq_kv: 1024,
-            causal,
-            dtype: DType::Fp16,
-            backward: false,
-            unfused: false,
-            paged: false,
-            table_keys: None,
-            tile: None,
-            implementation: None,
-            recorded: None,
-        }
+        Attention { causal, ..Attention::new([2, 16, 1024, 1024, head_dim], DType::Fp16) }
     }
 
     #[test]

@@ -133,40 +133,13 @@ impl Attention {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn target(shared_kib: u32) -> Target {
-        Target {
-            compute_capability: 80,
-            sm_count: 108,
-            shared_bytes_per_cta: shared_kib * 1024,
-            tensor_fp16: true,
-            tensor_bf16: true,
-            tensor_tf32: true,
-            tensor_int8: true,
-            tensor_fp8: false,
-        }
-    }
+    use crate::{A100, DType};
 
     #[test]
     fn operands_pass_shared_memory_as_disassembled() {
-        let call = Attention {
-            batch: 1,
-            heads_q: 1,
-            heads_kv: 1,
-            head_dim: 64,
-            seq_q: 1024,
-            seq_kv: 1024,
-            causal: false,
-            dtype: crate::DType::Fp16,
-            backward: true,
-            unfused: false,
-            paged: false,
-            table_keys: None,
-            tile: None,
-            implementation: None,
-            recorded: None,
-        };
-        let kernels = call.backward_candidates(&target(163)).remove(0).kernels;
+        let forward = Attention::new([1, 1, 1024, 1024, 64], DType::Fp16);
+        let call = Attention { backward: true, ..forward };
+        let kernels = call.backward_candidates(&A100).remove(0).kernels;
         assert_eq!(kernels.len(), 3);
         let main = &kernels[1].stages[1];
         // 150 loads of matrices of a warp (4 wavefronts each), 64 stores, 2 copies: 8 warps.

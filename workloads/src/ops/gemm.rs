@@ -489,17 +489,7 @@ fn inside(size: u64, tile: u32) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const A100: Target = Target {
-        compute_capability: 80,
-        sm_count: 108,
-        shared_bytes_per_cta: 163 * 1024,
-        tensor_fp16: true,
-        tensor_bf16: true,
-        tensor_tf32: true,
-        tensor_int8: true,
-        tensor_fp8: false,
-    };
+    use crate::A100;
 
     #[test]
     fn tensor_work_is_the_padded_product() {

@@ -239,22 +239,13 @@ mod tests {
     }
 
     fn call(seq_q: u64, cached: u64) -> Attention {
+        let shape = [1, 32, seq_q, cached + seq_q, 128];
         Attention {
-            batch: 1,
-            heads_q: 32,
             heads_kv: 4,
-            head_dim: 128,
-            seq_q,
-            seq_kv: cached + seq_q,
             causal: true,
-            dtype: DType::Fp16,
-            backward: false,
-            unfused: false,
             paged: true,
             table_keys: Some(4096),
-            tile: None,
-            implementation: None,
-            recorded: None,
+            ..Attention::new(shape, DType::Fp16)
         }
     }
 
