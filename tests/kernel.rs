@@ -192,3 +192,19 @@ fn shapes_of_kernels_are_work_of_traces() {
         assert!((replayed / us - 1.0).abs() < 0.02, "{shape}: {us} and {replayed} us");
     }
 }
+
+/// Published times of attention ship with the program; what belongs to another suite is refused.
+#[test]
+fn attention_is_compared_without_data() {
+    let output = run(&["validate", "attention", "--format", "json"]);
+    assert_eq!(code(&output), 0, "{}", support::told(&output));
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(value["rows_used"].as_u64().unwrap() >= 100, "{}", value["rows_used"]);
+    assert_eq!(value["rows_left_out"], serde_json::json!({}));
+    let gpus: std::collections::BTreeSet<_> =
+        value["groups"].as_array().unwrap().iter().map(|group| group["gpu"].as_str()).collect();
+    assert!(gpus.len() >= 6, "{gpus:?}");
+    let output = run(&["validate", "attention", "--leave-one-out"]);
+    assert_eq!(code(&output), 2);
+    assert!(support::told(&output).contains("is for the suite power"));
+}

@@ -33,6 +33,12 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
     if args.suite == lumacycle_validate::rtnerf::SUITE {
         return super::validate_rtnerf::run(args);
     }
+    if args.leave_one_out && args.suite != lumacycle_validate::power::SUITE {
+        return Err(Failure::usage(
+            format!("--leave-one-out is for the suite power, not {}", args.suite),
+            "for constants of times, see lumacycle calibrate",
+        ));
+    }
     if args.data.is_none()
         && let Some(report) = lumacycle_validate::run_shipped(&args.suite, &args.gpus)?
     {
@@ -49,12 +55,6 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
     }
     if args.suite == lumacycle_validate::power::SUITE {
         return super::validate_power::run(args, data);
-    }
-    if args.leave_one_out {
-        return Err(Failure::usage(
-            format!("--leave-one-out is for the suite power, not {}", args.suite),
-            "for constants of times, see lumacycle calibrate",
-        ));
     }
     let everything = args.suite == "all";
     let mut reports = Vec::new();
