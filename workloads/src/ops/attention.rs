@@ -4,8 +4,8 @@
 //! The fused kernel gives each CTA a tile of queries of one head and walks the keys and values;
 //! the scores never leave the SM. With a causal mask, tiles above the diagonal are skipped.
 //! Decode (one query row per sequence) reads the whole cache once and is bound by memory; query
-//! heads that share a KV head are packed into one tile. Left out: dropout, variable-length
-//! packing, and the block table's own reads.
+//! heads that share a KV head are packed into one tile. Fused kernels have modules of their own
+//! (`flash`, `flash_async`, `flash_backward`, `paged`). Left out: dropout and variable-length packing.
 
 use serde::{Deserialize, Serialize};
 
