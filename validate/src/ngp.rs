@@ -2,8 +2,7 @@
 //! and compared with its own duration, by kind of kernel.
 //!
 //! Sizes come from the recording, addresses from a scene of our own at the same point of the frame
-//! or training step. Lookups of nearly equal size in the same place are priced once and carried
-//! over by size. Left out of the comparison: launches that overlap another stream, builds that
+//! or training step. Left out of the comparison: launches that overlap another stream, builds that
 //! their author edited, and kernels that are not modelled, each counted with its reason.
 
 use std::collections::BTreeMap;
@@ -11,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use lumacycle_arch::{Catalog, Entry};
 use lumacycle_engines::gpu::roofline;
+use lumacycle_engines::memory::lookups::Lookups;
 use lumacycle_engines::{Engine, GpuEngine, Options};
 use lumacycle_traces::{ReadOptions, Recording, Signature, read};
 use lumacycle_workloads::DType;
@@ -24,8 +24,6 @@ use crate::suite::Baselines;
 
 /// Name of the suite.
 pub const SUITE: &str = "instant-ngp";
-/// Sizes closer than this are priced once.
-const CLOSE: f64 = 1.06;
 /// Registers by which builds are known that their author edited (4 to 10 times slower).
 const EDITED_GRID: [u32; 1] = [33];
 const EDITED_MLP: [u32; 2] = [36, 39];
@@ -267,57 +265,17 @@ fn overlapped(recording: &Recording) -> Vec<bool> {
 /// Prediction and roofline of each distinct launch, in us.
 fn price(recording: &Recording, entry: &Entry) -> Vec<Option<(f64, f64)>> {
     // Each launch is one of many of which the board holds the average power.
-    let engine = GpuEngine::new(&entry.gpu).with(Options::default().unlimited());
+    let lookups = Lookups::default();
+    let engine = GpuEngine::new(&entry.gpu).with(Options::default().unlimited()).carrying(&lookups);
     let one = |work: &Operation| {
         let roofline = roofline::time_ns(&entry.gpu, work, DType::Fp16) / 1e3;
         engine.price(work).ok().map(|cost| (cost.time_ns / 1e3, roofline))
     };
-    let signatures = &recording.signatures;
-    // Lookups in the same place, by size.
-    let mut places: BTreeMap<String, Vec<(u64, usize)>> = BTreeMap::new();
-    for (index, signature) in signatures.iter().enumerate() {
-        if let Some(Operation::GridEncoding(encoding)) = &signature.work {
-            let place = signature.operator.as_ref().map_or("", |operator| &operator.name);
-            let kind = format!("{place} {} {:?}", encoding.backward, encoding.grid.levels);
-            places.entry(kind).or_default().push((encoding.samples, index));
-        }
-    }
-    let mut exact: Vec<bool> = signatures
-        .iter()
-        .map(|s| s.work.is_some() && !matches!(s.work, Some(Operation::GridEncoding(_))))
-        .collect();
-    for list in places.values_mut() {
-        list.sort_unstable();
-        let mut last = 0.0;
-        let end = list.len() - 1;
-        for (at, &(samples, index)) in list.iter().enumerate() {
-            if at == end || samples as f64 > last * CLOSE {
-                exact[index] = true;
-                last = samples as f64;
-            }
-        }
-    }
-    let mut prices: Vec<Option<(f64, f64)>> = signatures
+    recording
+        .signatures
         .par_iter()
-        .zip(&exact)
-        .map(|(signature, exact)| signature.work.as_ref().filter(|_| *exact).and_then(&one))
-        .collect();
-    for list in places.values() {
-        for (at, &(samples, index)) in list.iter().enumerate() {
-            if exact[index] {
-                continue;
-            }
-            let below = list[..at].iter().rev().find(|(_, i)| exact[*i]);
-            let above = list[at..].iter().find(|(_, i)| exact[*i]);
-            if let (Some(&(n0, i0)), Some(&(n1, i1))) = (below.or(above), above.or(below))
-                && let (Some((t0, r0)), Some((t1, r1))) = (prices[i0], prices[i1])
-            {
-                let way = if n1 > n0 { (samples - n0) as f64 / (n1 - n0) as f64 } else { 0.0 };
-                prices[index] = Some((t0 + (t1 - t0) * way, r0 + (r1 - r0) * way));
-            }
-        }
-    }
-    prices
+        .map(|signature| signature.work.as_ref().and_then(&one))
+        .collect()
 }
 
 fn report(rows: Vec<NgpRow>, rows_left_out: BTreeMap<String, usize>) -> NgpReport {

@@ -68,7 +68,9 @@ fn correlation(pairs: &[(f64, f64)]) -> f64 {
         xx += (x - mx) * (x - mx);
         yy += (y - my) * (y - my);
     }
-    if xx > 0.0 && yy > 0.0 { xy / libm::sqrt(xx * yy) } else { 0.0 }
+    // Equal values differ from their mean by rounding.
+    let varies = |sum: f64| sum > 1e-18 * n;
+    if varies(xx) && varies(yy) { xy / libm::sqrt(xx * yy) } else { 0.0 }
 }
 
 /// Size bucket by measured time.
@@ -97,6 +99,9 @@ mod tests {
     fn perfect_predictions_correlate() {
         let figures = Figures::of((1..10).map(|i| (f64::from(i), f64::from(i))));
         assert!((figures.correlation - 1.0).abs() < 1e-12);
+        // One prediction for all says nothing of which is longer.
+        let same = (1..1000).map(|i| (1155.7, 1000.0 + f64::from(i)));
+        assert_eq!(Figures::of(same).correlation, 0.0);
         assert_eq!(figures.mape_pct, 0.0);
     }
 }

@@ -330,6 +330,25 @@ pub trait Addresses: fmt::Debug + Send + Sync {
     fn reuse_bytes(&self) -> u64 {
         self.span_bytes()
     }
+
+    /// What these lookups share with those of larger and smaller launches, where they share anything.
+    fn place(&self) -> Option<Place> {
+        None
+    }
+
+    /// The lookups of a launch of so many samples in the same place; `None` where there is no [`Self::place`].
+    fn resized(&self, _samples: u64) -> Option<Box<dyn Addresses>> {
+        None
+    }
+}
+
+/// Where a launch looks up, whatever its size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Equal for lookups that differ in their number only, for as long as one of them lives.
+    pub name: String,
+    /// Samples of the launch.
+    pub samples: u64,
 }
 
 /// Pieces of consecutive bytes that are asked for at one time, each far from the next.

@@ -4,7 +4,7 @@
 //! standing for its share of the launch, because what caches do depends on neighbours in launch
 //! order and not on the whole.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -132,6 +132,54 @@ impl Positions {
                 })
             }
         }
+    }
+}
+
+/// The samples of a launch of so many, brought to that size when first asked for.
+#[derive(Debug)]
+pub struct Launched {
+    positions: Positions,
+    count: u64,
+    set: OnceLock<Arc<SampleSet>>,
+}
+
+impl Launched {
+    /// So many samples of these positions.
+    pub fn new(positions: &Positions, count: u64) -> Self {
+        Self { positions: positions.clone(), count, set: OnceLock::new() }
+    }
+
+    /// Samples of the launch.
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Their places.
+    pub fn set(&self) -> &SampleSet {
+        self.set.get_or_init(|| {
+            let known = self.positions.resolve(self.count);
+            if (known.total() - self.count as f64).abs() < 0.5 {
+                return known;
+            }
+            Arc::new(known.rescaled(self.count as f64))
+        })
+    }
+
+    /// Where they lie, if launches of other sizes can be of the same place: the pixels of an image lie elsewhere when
+    /// there are more. Known samples are told apart by where they are kept, so a name serves for as long as one
+    /// of its place lives.
+    pub fn place(&self) -> Option<String> {
+        match &self.positions {
+            Positions::Scattered => Some("scattered".to_owned()),
+            Positions::Image { .. } => None,
+            Positions::Known(samples) => Some(format!("{:p}", Arc::as_ptr(samples))),
+        }
+    }
+
+    /// The same place at another size.
+    #[must_use]
+    pub fn resized(&self, count: u64) -> Self {
+        Self::new(&self.positions, count)
     }
 }
 

@@ -135,8 +135,7 @@ fn place_group(engine: &GpuEngine<'_>, kernel: &Kernel) -> Result<Group, EngineE
     let ctas = traffic::kernel_ctas(kernel).max(1) as f64;
     let resident = f64::from(occupancy.ctas_per_sm) * f64::from(gpu.sm.count);
     let concurrent = resident.min(ctas).max(1.0) as u64;
-    let l2 = engine.options.l2;
-    let movement = traffic::movement(gpu, kernel, occupancy.ctas_per_sm, concurrent, l2);
+    let movement = traffic::movement(engine, kernel, occupancy.ctas_per_sm, concurrent);
     let imbalance = uneven::imbalance(engine, kernel, &movement, occupancy.ctas_per_sm, ctas);
     Ok(Group { occupancy, room, ctas, movement, imbalance })
 }

@@ -27,6 +27,7 @@ use lumacycle_workloads::ops::Operation;
 use lumacycle_workloads::{Kernel, Target};
 
 use crate::cost::{Cost, KernelCost, Resource, SharedUse};
+use crate::memory::lookups::Lookups;
 use crate::{Engine, EngineError};
 
 pub use clock::within_limit;
@@ -86,18 +87,29 @@ pub struct GpuEngine<'a> {
     pub gpu: &'a Gpu,
     /// How to simulate.
     pub options: Options,
+    /// What lookups of many launches are known to find, where it is carried over from one to the next; it has to be of
+    /// the same GPU.
+    pub lookups: Option<&'a Lookups>,
 }
 
 impl<'a> GpuEngine<'a> {
     /// An engine with default options.
     pub fn new(gpu: &'a Gpu) -> Self {
-        Self { gpu, options: Options::default() }
+        Self { gpu, options: Options::default(), lookups: None }
     }
 
     /// The same engine with other options.
     #[must_use]
     pub const fn with(mut self, options: Options) -> Self {
         self.options = options;
+        self
+    }
+
+    /// The same engine, carrying over what lookups find. For recordings: what a launch takes then changes by as much
+    /// as lies between two steps of [`Lookups`].
+    #[must_use]
+    pub const fn carrying(mut self, lookups: &'a Lookups) -> Self {
+        self.lookups = Some(lookups);
         self
     }
 

@@ -9,7 +9,7 @@ use lumacycle_workloads::kernel::{Addresses, Direction, Pattern, Shared};
 use lumacycle_workloads::{Kernel, Raster, Stream};
 
 use crate::cost::Traffic;
-use crate::gpu::L2Start;
+use crate::gpu::{GpuEngine, L2Start};
 use crate::memory::dram;
 use crate::memory::gather::{self, Placement};
 
@@ -74,12 +74,12 @@ struct Levels {
 
 /// Closed forms and samples for all streams of a kernel with `concurrent` CTAs at once.
 pub fn movement(
-    gpu: &Gpu,
+    engine: &GpuEngine<'_>,
     kernel: &Kernel,
     ctas_per_sm: u32,
     concurrent: u64,
-    l2: L2Start,
 ) -> Movement {
+    let (gpu, l2) = (engine.gpu, engine.options.l2);
     let ctas = kernel_ctas(kernel).max(1) as f64;
     let warm = match l2 {
         L2Start::Warm | L2Start::InSequence => kept_in_l2(gpu, kernel.footprint_bytes()),
@@ -101,7 +101,7 @@ pub fn movement(
             if requested <= 0.0 {
                 continue;
             }
-            let levels = levels(gpu, kernel, stream, requested, ctas_per_sm, concurrent);
+            let levels = levels(engine, kernel, stream, requested, ctas_per_sm, concurrent);
             let Levels { l2_bytes, dram_bytes: dram, activations, .. } = levels;
             demand.l1_cycles +=
                 levels.l1_cycles.map_or(stream.bytes / gpu.l1.bytes_per_clock, |c| c / times);
@@ -219,13 +219,14 @@ pub fn kernel_ctas(kernel: &Kernel) -> u64 {
 
 /// What one stream moves at each level.
 fn levels(
-    gpu: &Gpu,
+    engine: &GpuEngine<'_>,
     kernel: &Kernel,
     stream: &Stream,
     requested: f64,
     ctas_per_sm: u32,
     concurrent: u64,
 ) -> Levels {
+    let gpu = engine.gpu;
     let plain = |l2_bytes, dram_bytes| Levels { l2_bytes, dram_bytes, ..Levels::default() };
     match &stream.pattern {
         Pattern::Streaming => plain(requested, requested),
@@ -273,19 +274,20 @@ fn levels(
             Levels { step_activations, ..plain(requested, dram_bytes) }
         }
         Pattern::Gathered(addresses) => {
-            gathered(gpu, kernel, stream, addresses.as_ref(), ctas_per_sm)
+            gathered(engine, kernel, stream, addresses.as_ref(), ctas_per_sm)
         }
     }
 }
 
 /// A stream of true addresses, through the cache model.
 fn gathered(
-    gpu: &Gpu,
+    engine: &GpuEngine<'_>,
     kernel: &Kernel,
     stream: &Stream,
     addresses: &dyn Addresses,
     ctas_per_sm: u32,
 ) -> Levels {
+    let gpu = engine.gpu;
     let groups = addresses.groups_per_cta(kernel.launch.warps().max(1)).max(1);
     // What the same CTA streams passes through L2 as well.
     let streamed: f64 = kernel.per_cta(|stage| {
@@ -298,7 +300,10 @@ fn gathered(
         l1_bytes: l1_bytes(gpu, kernel, ctas_per_sm),
         streamed_per_group_bytes: streamed / groups as f64,
     };
-    let found = gather::run(gpu, addresses, placement);
+    let found = match engine.lookups {
+        Some(lookups) => lookups.find(gpu, addresses, placement),
+        None => gather::run(gpu, addresses, placement),
+    };
     // Atomics are performed at L2, and writes pass L1 on their way there.
     let l1_hits = if stream.direction == Direction::Read { found.l1 } else { 0.0 };
     let sector = gpu.l1.sector.bytes();
@@ -335,6 +340,7 @@ fn l1_bytes(gpu: &Gpu, kernel: &Kernel, ctas_per_sm: u32) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Options;
     use lumacycle_arch::Catalog;
     use lumacycle_workloads::DType;
     use lumacycle_workloads::ops::Gemm;
@@ -357,10 +363,12 @@ mod tests {
         #[test]
         fn bytes_shrink_from_level_to_level(m in 1u64..6000, n in 1u64..6000, k in 1u64..6000) {
             let gpu = gpu();
-            let target = crate::GpuEngine::new(&gpu).target();
+            let cold = Options { l2: L2Start::Cold, ..Options::default() };
+            let engine = GpuEngine::new(&gpu).with(cold);
+            let target = engine.target();
             for candidate in Gemm::new(m, n, k, DType::Fp16).lower(&target) {
                 for kernel in &candidate.kernels {
-                    let moved = movement(&gpu, kernel, 1, 108, L2Start::Cold).traffic;
+                    let moved = movement(&engine, kernel, 1, 108).traffic;
                     prop_assert!(moved.l1_bytes >= moved.l2_bytes * (1.0 - 1e-9));
                     let dram = moved.dram_read_bytes + moved.dram_write_bytes;
                     prop_assert!(moved.l2_bytes >= dram * (1.0 - 1e-9));

@@ -64,6 +64,23 @@ pub struct Gathered {
     pub l2_standard_error: f64,
 }
 
+impl Gathered {
+    /// What lies `way` (0 to 1) of the way to another.
+    pub(super) fn towards(&self, other: &Self, way: f64) -> Self {
+        let between = |of: fn(&Self) -> f64| of(self) + (of(other) - of(self)) * way;
+        Self {
+            requests: between(|g| g.requests),
+            sectors_per_request: between(|g| g.sectors_per_request),
+            lines_per_request: between(|g| g.lines_per_request),
+            l1: between(|g| g.l1),
+            l2: between(|g| g.l2),
+            lines_per_miss: between(|g| g.lines_per_miss),
+            l1_standard_error: between(|g| g.l1_standard_error),
+            l2_standard_error: between(|g| g.l2_standard_error),
+        }
+    }
+}
+
 /// Sums over sampled lines.
 #[derive(Debug, Clone, Copy, Default)]
 struct Counts {

@@ -5,3 +5,4 @@ pub mod cache;
 pub mod dram;
 pub mod fair_share;
 pub mod gather;
+pub mod lookups;

@@ -14,6 +14,7 @@ pub mod select;
 
 use lumacycle_arch::Entry;
 use lumacycle_engines::gpu::{Prepared, energy, roofline, within_limit};
+use lumacycle_engines::memory::lookups::Lookups;
 use lumacycle_engines::{Cost, Engine, EngineError, GpuEngine, L2Start, Options};
 use lumacycle_traces::{Classified, Known, Recording, Signature, classify};
 use lumacycle_workloads::KernelClass;
@@ -146,9 +147,10 @@ pub fn replay_with_spans(
         options.engine.l2 = L2Start::InSequence;
     }
     options.engine.neighbours_copy |= recording.ranks.is_some_and(|ranks| ranks > 1);
-    let (works, floors) = works(recording, options);
-    let free = GpuEngine::new(&entry.gpu).with(options.engine.unlimited());
-    let own = own_engine(recording, options);
+    let (lookups, own_lookups) = (Lookups::default(), Lookups::default());
+    let own = own_engine(recording, options).map(|own| own.carrying(&own_lookups));
+    let (works, floors) = works(recording, options, own.as_ref());
+    let free = GpuEngine::new(&entry.gpu).with(options.engine.unlimited()).carrying(&lookups);
     let priced = price_all(&works, &free, own.as_ref());
     let limit_w = free.with(options.engine).power_limit_w();
     if options.engine.clock_hz.is_some() || Sums::of(&works, &priced).mean_w() <= limit_w {
@@ -184,7 +186,11 @@ fn own_engine<'a>(recording: &Recording, options: ReplayOptions<'a>) -> Option<G
 
 /// Classifies and infers, and reads the floor of launches off. Only what is run: a selection may have left launches
 /// without events.
-fn works(recording: &Recording, options: ReplayOptions<'_>) -> (Vec<Option<Work>>, Floors) {
+fn works(
+    recording: &Recording,
+    options: ReplayOptions<'_>,
+    own: Option<&GpuEngine<'_>>,
+) -> (Vec<Option<Work>>, Floors) {
     let mut recorded: Vec<(u64, f64)> = vec![(0, 0.0); recording.signatures.len()];
     for event in &recording.events {
         let (count, total_ns) = &mut recorded[event.signature as usize];
@@ -198,7 +204,6 @@ fn works(recording: &Recording, options: ReplayOptions<'_>) -> (Vec<Option<Work>
         || recording.main_device().map_or(0, |device| device.compute_capability),
         |own| own.gpu.gpu.compute_capability,
     );
-    let own = own_engine(recording, options);
     let of = |(signature, (count, _)): (&Signature, &(u64, f64))| {
         (*count > 0).then(|| classify(signature, capability))
     };
@@ -206,7 +211,7 @@ fn works(recording: &Recording, options: ReplayOptions<'_>) -> (Vec<Option<Work>
         recording.signatures.par_iter().zip(&recorded).map(of).collect();
     // Durations of counter runs are at a clock of their own.
     let plain = recording.profiled.is_none() && options.launch_floor == LaunchFloor::Recorded;
-    let floors = match &own {
+    let floors = match own {
         Some(own) if plain => Floors::of(recording, &recorded, &classified, own),
         _ => Floors::default(),
     };
@@ -215,7 +220,7 @@ fn works(recording: &Recording, options: ReplayOptions<'_>) -> (Vec<Option<Work>
         let (count, mean_ns) = recorded[index];
         let floor_ns = floors.ns(recording.signatures[index].kind, classified.class);
         if classified.known == Known::Assumed
-            && let (Some(own), Some(work)) = (&own, &classified.operation)
+            && let (Some(own), Some(work)) = (own, &classified.operation)
         {
             let inferred = infer(own, work, mean_ns - floor_ns);
             classified.known = if inferred.is_some() { Known::Inferred } else { Known::Kept };
@@ -337,9 +342,10 @@ fn price(engine: &GpuEngine<'_>, own: Option<&GpuEngine<'_>>, work: &Work) -> Pr
         priced.roofline_ns =
             Some(roofline::time_ns(engine.gpu, operation, priced.classified.dtype));
     }
-    match engine.price(operation) {
-        Ok(cost) => {
-            priced.relief = resources::saved(engine, operation, &cost, cost.binding);
+    let prepared = Prepared::new(engine, operation);
+    match prepared.and_then(|prepared| Ok((prepared.price(engine)?, prepared))) {
+        Ok((cost, prepared)) => {
+            priced.relief = resources::saved(engine, &prepared, &cost, cost.binding);
             // One rank's recording of a collective holds the wait for the slowest rank: what
             // the link does not explain stays.
             if priced.classified.class == KernelClass::Collective

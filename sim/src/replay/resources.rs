@@ -3,8 +3,8 @@
 //! Each distinct launch is priced again for each resource that it uses, at the clock of the replay. Left out: gaps and
 //! waits, which no resource shortens, and launches that keep their recorded duration.
 
-use lumacycle_engines::{Cost, Engine, GpuEngine, Options, Resource};
-use lumacycle_workloads::ops::Operation;
+use lumacycle_engines::gpu::Prepared;
+use lumacycle_engines::{Cost, GpuEngine, Options, Resource};
 use rayon::prelude::*;
 
 use super::Priced;
@@ -14,20 +14,13 @@ use super::result::BoundRow;
 const MORE: f64 = 1.1;
 
 /// What a tenth more of a resource saves of a launch, as a share of its time.
-pub(super) fn saved(
-    engine: &GpuEngine<'_>,
-    operation: &Operation,
-    cost: &Cost,
-    of: Resource,
-) -> f64 {
+pub(super) fn saved(engine: &GpuEngine<'_>, work: &Prepared, cost: &Cost, of: Resource) -> f64 {
     // Launching takes as long on any device of the kind.
     if of == Resource::KernelLaunch {
         return 0.0;
     }
     let relieved = engine.with(Options { relief: Some((of, MORE)), ..engine.options });
-    relieved
-        .price(operation)
-        .map_or(0.0, |relieved| (1.0 - relieved.time_ns / cost.time_ns).max(0.0))
+    work.price(&relieved).map_or(0.0, |relieved| (1.0 - relieved.time_ns / cost.time_ns).max(0.0))
 }
 
 /// The resources that a launch uses. Latency shows in no unit that is busy.
@@ -62,9 +55,10 @@ pub(super) fn rows(
             let (Some(operation), Some(cost)) = (&priced.classified.operation, &priced.cost) else {
                 return Vec::new();
             };
+            let Ok(work) = Prepared::new(engine, operation) else { return Vec::new() };
             let time = cost.time_ns * 1e3 * *count as f64;
             let share = |of: Resource| {
-                if of == cost.binding { priced.relief } else { saved(engine, operation, cost, of) }
+                if of == cost.binding { priced.relief } else { saved(engine, &work, cost, of) }
             };
             used(cost).into_iter().map(|of| (of, time * share(of))).collect()
         })

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::grid::{Grid, Level};
-use crate::kernel::{Addresses, Requests, Segment};
-use crate::samples::SampleSet;
+use crate::kernel::{Addresses, Place, Requests, Segment};
+use crate::samples::Launched;
 
 /// Threads of a warp.
 const WARP: usize = 32;
@@ -15,7 +15,7 @@ const WARP: usize = 32;
 pub struct GridAddresses {
     grid: Grid,
     levels: Vec<Level>,
-    samples: Arc<SampleSet>,
+    samples: Arc<Launched>,
     /// Threads that work on one sample side by side (the backward pass has one per feature pair).
     threads_per_sample: usize,
 }
@@ -25,7 +25,7 @@ impl GridAddresses {
     pub fn new(
         grid: &Grid,
         levels: Vec<Level>,
-        samples: Arc<SampleSet>,
+        samples: Arc<Launched>,
         threads_per_sample: usize,
     ) -> Self {
         let threads_per_sample = threads_per_sample.clamp(1, WARP);
@@ -44,12 +44,12 @@ impl Addresses for GridAddresses {
             groups: window.positions.len().div_ceil(per_warp) as u64,
             stands_for: window.stands_for / per_warp as f64,
         };
-        self.samples.windows.iter().map(segment).collect()
+        self.samples.set().windows.iter().map(segment).collect()
     }
 
     fn group(&self, segment: usize, index: u64, out: &mut Requests) {
         let per_warp = self.samples_per_warp();
-        let Some(window) = self.samples.windows.get(segment) else { return };
+        let Some(window) = self.samples.set().windows.get(segment) else { return };
         let start = index as usize * per_warp;
         let end = (start + per_warp).min(window.positions.len());
         let Some(positions) = window.positions.get(start..end) else { return };
@@ -84,5 +84,19 @@ impl Addresses for GridAddresses {
 
     fn access_bytes(&self) -> u64 {
         self.grid.entry_bytes() * WARP as u64 / self.threads_per_sample as u64
+    }
+
+    fn place(&self) -> Option<Place> {
+        let Self { grid, levels, samples, threads_per_sample } = self;
+        let place = samples.place()?;
+        let name = format!("{place} {grid:?} {levels:?} {threads_per_sample}");
+        Some(Place { name, samples: samples.count() })
+    }
+
+    fn resized(&self, samples: u64) -> Option<Box<dyn Addresses>> {
+        self.samples.place()?;
+        let samples = Arc::new(self.samples.resized(samples));
+        let Self { grid, levels, threads_per_sample, .. } = self;
+        Some(Box::new(Self::new(grid, levels.clone(), samples, *threads_per_sample)))
     }
 }

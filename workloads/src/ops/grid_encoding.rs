@@ -12,7 +12,7 @@ use super::Recorded;
 use super::counts;
 use crate::encoding::{Grid, GridAddresses, Level};
 use crate::kernel::{Demand, Direction, Pattern};
-use crate::samples::{Positions, SampleSet};
+use crate::samples::{Launched, Positions};
 use crate::{Kernel, KernelClass, Launch, Raster, Stage, Stream, Target};
 
 /// Threads of a forward CTA.
@@ -68,12 +68,7 @@ impl GridEncoding {
 
     /// The launch: one group of CTAs per level.
     pub fn kernel(&self, _: &Target) -> Kernel {
-        let known = self.positions.resolve(self.samples);
-        let samples = if (known.total() - self.samples as f64).abs() < 0.5 {
-            known
-        } else {
-            Arc::new(known.rescaled(self.samples as f64))
-        };
+        let samples = Arc::new(Launched::new(&self.positions, self.samples));
         let mut groups: Vec<Kernel> =
             self.grid.tables().into_iter().rev().fold(Vec::new(), |mut groups, level| {
                 groups.push(self.level(level, &samples));
@@ -85,7 +80,7 @@ impl GridEncoding {
         first
     }
 
-    fn level(&self, level: Level, samples: &Arc<SampleSet>) -> Kernel {
+    fn level(&self, level: Level, samples: &Arc<Launched>) -> Kernel {
         let features = self.grid.features;
         let (threads, per_sample) = if self.backward {
             (BACKWARD_THREADS, features.div_ceil(BACKWARD_FEATURES))

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{FusedMlp, Recorded, counts};
 use crate::encoding::{Grid, GridAddresses};
 use crate::kernel::{Demand, Direction, Pattern};
-use crate::samples::Positions;
+use crate::samples::{Launched, Positions};
 use crate::{Kernel, KernelClass, Launch, Raster, Stage, Stream, Target, TensorType};
 
 /// Threads of a CTA.
@@ -101,7 +101,7 @@ impl FusedRenderer {
         encode.demand.sfu += fixed.sfu;
         encode.dependent_instructions = counts::grid(&self.grid, false).chain * 2.0;
         encode.memory_round_trips = 2.0;
-        let samples = self.positions.resolve(self.queries() as u64);
+        let samples = Arc::new(Launched::new(&self.positions, self.queries() as u64));
         let table = GridAddresses::new(&self.grid, self.grid.tables(), samples, 1);
         let lookup_bytes = self.grid.corners() as f64 * levels * self.grid.entry_bytes() as f64;
         encode.streams = vec![Stream {
