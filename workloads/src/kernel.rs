@@ -463,6 +463,9 @@ pub struct Stage {
     /// Whether CTAs that run together come to it at the same time, as at the start and the end of those that all take
     /// as long: it then moves its bytes while nobody computes.
     pub in_step: bool,
+    /// Whether CTAs that run together are all in it, or all in another: those that begin together, are alike and share
+    /// a pipe in turn reach its end together, so that their next stage's pipes stand idle until then.
+    pub apart: bool,
 }
 
 impl Stage {
@@ -484,6 +487,7 @@ impl Stage {
             barriers: 0.0,
             in_sequence_warps: 0,
             in_step: false,
+            apart: false,
         }
     }
 }

@@ -212,7 +212,7 @@ fn of_waves(
             alone += own.cycles * ctas / all;
             // The first wait is covered by the predecessors' last work.
             waiting += (own.waits - loaded).max(0.0) * ctas / all;
-            working += set(engine, group, resident, 0.0).cycles * ctas / all;
+            working += (set(engine, group, resident, 0.0).cycles + own.apart_waits) * ctas / all;
             moved += group.movement.traffic.times(ctas / group.ctas);
             bursts_ns += bursts(engine, group, ctas);
         }

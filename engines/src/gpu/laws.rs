@@ -267,3 +267,38 @@ proptest! {
         prop_assert!(of(2) <= 2.0 * of(1) * 1.10, "{} {}", of(2), of(1));
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Stages that nothing covers are paid for one by one, down to a layer's.
+    #[test]
+    fn a_layer_of_a_perceptron_costs_no_less_than_its_busiest_pipe(
+        index in 2usize..8, samples in 1u64..1 << 21, rows in prop_oneof![Just(32u32), Just(64), Just(128)]
+    ) {
+        let gpu = gpu(index);
+        let engine = GpuEngine::new(&gpu).with(Options::default().unlimited());
+        let of = |hidden_layers| {
+            let mlp = FusedMlp {
+                width: 64,
+                hidden_layers,
+                inputs: 32,
+                outputs: 16,
+                samples,
+                rows_per_cta: rows,
+                inputs_by_row: false,
+                training: false,
+                backward: false,
+                recorded: None,
+            };
+            engine.price(&Operation::FusedMlp(mlp)).unwrap()
+        };
+        let (less, more) = (of(2), of(3));
+        let busy = |cost: &Cost, wanted: Resource| {
+            cost.kernels[0].busy_ns.iter().find(|(of, _)| *of == wanted).map_or(0.0, |(_, ns)| *ns)
+        };
+        // Fewer waves are full than begun, so the law holds for the tensor cores of whole ones.
+        let products = busy(&more, Resource::Tensor) - busy(&less, Resource::Tensor);
+        prop_assert!(more.time_ns - less.time_ns >= 0.8 * products, "{} {}", more.time_ns - less.time_ns, products);
+    }
+}

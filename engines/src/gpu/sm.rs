@@ -149,6 +149,8 @@ pub struct SmTime {
     pub chain: f64,
     /// Cycles of it in which it waits for memory, beyond what is loaded ahead.
     pub waits: f64,
+    /// Cycles by which waiting lengthens the stages that all CTAs are in together; in `cycles`, but not in `waits`.
+    pub apart_waits: f64,
     /// The same for the warp with the longest program, alone.
     pub longest_chain: f64,
 }
@@ -207,6 +209,8 @@ pub fn resident_set(
     let warps = resident * kernel.launch.warps() as f64;
     let schedulers = (warps / gpu.sm.issue_per_clock).min(1.0);
     let mut busy = [0.0; PIPES.len()];
+    // Of stages that cover each other, and the time of those that don't.
+    let (mut mixed, mut apart) = (busy, Apart::default());
     let (mut chain, mut longest_chain, mut in_step, mut waits) = (0.0, 0.0, 0.0, 0.0);
     // Work that follows the busiest pipe's in a warp, and how many warps of a CTA share a scheduler
     // there.
@@ -214,14 +218,22 @@ pub fn resident_set(
     let mut all_waits = 0.0;
     for (stage, moved) in kernel.stages.iter().zip(&movement.stages) {
         let cycles = pipe_cycles(engine, kernel, stage, movement, *moved);
-        let mut longest = 0.0_f64;
-        for (index, (total, cycles)) in busy.iter_mut().zip(cycles).enumerate() {
+        let mut set = cycles;
+        for (index, (set, total)) in set.iter_mut().zip(&mut busy).enumerate() {
             // The first nine are per scheduler; shared memory, L1 and L2 port are not.
             let scale = if index < SCHEDULED { schedulers } else { 1.0 };
-            let set = cycles * resident / scale;
-            *total += set * stage.iterations;
-            longest = longest.max(set);
+            *set *= resident / scale;
+            *total += *set * stage.iterations;
         }
+        if stage.apart {
+            let pipes = throughput_of(engine, kernel, &set);
+            apart.add(engine, stage, (pipes, resident), latency, (movement, moved));
+            continue;
+        }
+        for (total, set) in mixed.iter_mut().zip(set) {
+            *total += set * stage.iterations;
+        }
+        let longest = set.iter().copied().fold(0.0, f64::max);
         let own = longest / resident;
         // What one CTA needs when it has the SM to itself.
         let in_sequence = stage.in_sequence_warps > 0;
@@ -267,16 +279,67 @@ pub fn resident_set(
             * if in_sequence { per_iteration } else { memory + (dependent + bubble) / relief };
         in_step += stage.iterations * per_iteration.max(longest);
     }
-    // Partitions wait for the memory pipes that they share, and the other way round; tensor cores
-    // that read shared memory by themselves wait for nobody's instructions.
-    let own_operands = kernel.tensor.is_some() && !kernel.tensor_from_registers;
-    let own = busy[..SCHEDULED].iter().copied().fold(0.0, f64::max);
-    let shared = busy[SCHEDULED..].iter().copied().fold(0.0, f64::max);
-    let throughput =
-        if own_operands { own.max(shared) } else { norm(own, shared, gpu.sm.pipe_order) };
+    let throughput = throughput_of(engine, kernel, &mixed);
     let customers = resident * sharing;
     let turns = Turns { service: throughput / customers, after: after / sharing, waits };
     let overlapped = throughput.max(chain).max(queued(customers, &turns));
-    let cycles = overlapped + (in_step - overlapped).max(0.0) / resident.max(1.0);
-    SmTime { cycles, busy, chain, waits: all_waits, longest_chain }
+    let mixed = overlapped + (in_step - overlapped).max(0.0) / resident.max(1.0);
+    SmTime {
+        cycles: mixed + apart.working + apart.waiting,
+        busy,
+        chain,
+        waits: all_waits,
+        apart_waits: apart.waiting,
+        longest_chain,
+    }
+}
+
+/// Cycles for which a set of CTAs keeps the busiest pipes. Partitions wait for the memory pipes that they share, and the
+/// other way round; tensor cores that read shared memory by themselves wait for nobody's instructions.
+fn throughput_of(engine: &GpuEngine<'_>, kernel: &Kernel, busy: &[f64; PIPES.len()]) -> f64 {
+    let own_operands = kernel.tensor.is_some() && !kernel.tensor_from_registers;
+    let own = busy[..SCHEDULED].iter().copied().fold(0.0, f64::max);
+    let shared = busy[SCHEDULED..].iter().copied().fold(0.0, f64::max);
+    if own_operands { own.max(shared) } else { norm(own, shared, engine.gpu.sm.pipe_order) }
+}
+
+/// Cycles of the stages that all CTAs of a set are in together.
+#[derive(Debug, Default)]
+struct Apart {
+    /// While pipes work, or one warp's chain runs.
+    working: f64,
+    /// By how much waiting for memory lengthens that.
+    waiting: f64,
+}
+
+impl Apart {
+    /// Adds a stage whose pipes so many CTAs together keep busy for so many cycles. `latency` is that of the kernel's
+    /// reads on average; the stage waits for its own.
+    fn add(
+        &mut self,
+        engine: &GpuEngine<'_>,
+        stage: &Stage,
+        (pipes, resident): (f64, f64),
+        latency: f64,
+        (movement, moved): (&Movement, &StageMovement),
+    ) {
+        let gpu = engine.gpu;
+        let chain = stage.dependent_instructions * gpu.pipes.alu_latency_cycles
+            + stage.dependent_tensor * gpu.tensor.latency_cycles
+            + stage.shared_round_trips * gpu.shared.latency_cycles
+            + stage.barriers * gpu.pipes.barrier_cycles;
+        let read_dram = (moved.dram_read_bytes / moved.below_l1_bytes.max(1.0)).min(1.0);
+        let own = Movement { read_dram, ..Movement::default() };
+        let unloaded = |movement| read_latency_cycles(engine, movement, 0.0);
+        let latency = latency * unloaded(&own) / unloaded(movement).max(1.0);
+        let memory =
+            stage.memory_round_trips * latency / stage.in_flight.min(stage.iterations).max(1.0);
+        let chain = chain / engine.relief(Resource::Latency);
+        let working = pipes.max(chain);
+        // One CTA waits first and then works.
+        let one = memory + chain.max(pipes / resident);
+        let all = norm(working, memory, gpu.sm.overlap_order).max(one);
+        self.working += stage.iterations * working;
+        self.waiting += stage.iterations * (all - working);
+    }
 }

@@ -166,10 +166,11 @@ impl FusedMlp {
             stages.push(self.weights(last, self.width));
             stages.push(self.last_layer(last, iterations, warps));
         }
-        let filled = self.samples as f64 / (ctas as f64 * rows);
+        for stage in &mut stages {
+            stage.apart = true;
+        }
         let io = |n: u32| self.samples as f64 * f64::from(n) * HALF;
         let all_kept = self.samples as f64 * self.kept_bytes_per_sample();
-        let _ = filled;
         Kernel {
             class: if self.backward {
                 KernelClass::FusedMlpBackward
@@ -260,7 +261,14 @@ impl FusedMlp {
         stage.memory_round_trips = fragments;
         stage.dependent_tensor = fragments;
         let bytes = f64::from(FRAGMENT) * inputs * HALF;
-        stage.streams = vec![Stream::streaming("inputs", Direction::Read, bytes)];
+        // The first warp fetches what the others find in L1.
+        let again = Stream {
+            label: "inputs again",
+            direction: Direction::Read,
+            bytes: bytes * (warps - 1.0),
+            pattern: Pattern::Repeated { distance_bytes: bytes },
+        };
+        stage.streams = vec![Stream::streaming("inputs", Direction::Read, bytes), again];
         stage
     }
 
