@@ -198,6 +198,9 @@ section! {
         line: Bytes,
         /// Achievable read bandwidth of all slices together, in bytes per SM clock.
         bytes_per_clock: f64,
+        /// How many SMs one read of the slices serves, at most, where several ask for the same lines at about the same
+        /// time (1: each is served by itself).
+        shared_reads: f64,
         /// Most that one SM can take from the crossbar, in bytes per SM clock.
         sm_bytes_per_clock: f64,
         /// Share of the capacity up to which data that a kernel reads again is all found there

@@ -90,6 +90,9 @@ pub struct Traffic {
     pub l1_bytes: f64,
     /// Between SMs and L2.
     pub l2_bytes: f64,
+    /// Of these, what slices need not read again, as SMs that want the same lines are served together.
+    #[serde(skip)]
+    pub l2_coalesced_bytes: f64,
     /// Atomics that L2 performs, counted by thread, where addresses were simulated.
     pub l2_atomics: f64,
     /// Read from DRAM.
@@ -110,6 +113,7 @@ impl Traffic {
         Self {
             l1_bytes: self.l1_bytes * factor,
             l2_bytes: self.l2_bytes * factor,
+            l2_coalesced_bytes: self.l2_coalesced_bytes * factor,
             l2_atomics: self.l2_atomics * factor,
             dram_read_bytes: self.dram_read_bytes * factor,
             dram_write_bytes: self.dram_write_bytes * factor,
@@ -138,6 +142,7 @@ impl std::ops::AddAssign for Traffic {
     fn add_assign(&mut self, other: Self) {
         self.l1_bytes += other.l1_bytes;
         self.l2_bytes += other.l2_bytes;
+        self.l2_coalesced_bytes += other.l2_coalesced_bytes;
         self.l2_atomics += other.l2_atomics;
         self.dram_read_bytes += other.dram_read_bytes;
         self.dram_write_bytes += other.dram_write_bytes;

@@ -50,6 +50,7 @@ impl Gpu {
             ("l2.ways", f64::from(self.l2.ways)),
             ("l2.line", self.l2.line.bytes()),
             ("l2.bytes_per_clock", self.l2.bytes_per_clock),
+            ("l2.shared_reads", self.l2.shared_reads),
             ("l2.sm_bytes_per_clock", self.l2.sm_bytes_per_clock),
             ("l2.atomic_clocks", self.l2.atomic_clocks),
             ("dram.capacity", self.dram.capacity.bytes()),

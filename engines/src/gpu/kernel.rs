@@ -25,7 +25,7 @@ impl SharedTime {
         let gpu = engine.gpu;
         let clock = engine.clock_hz();
         Self {
-            l2: (traffic.l2_bytes / gpu.l2.bytes_per_clock)
+            l2: ((traffic.l2_bytes - traffic.l2_coalesced_bytes) / gpu.l2.bytes_per_clock)
                 .max(traffic.l2_atomics * gpu.l2.atomic_clocks / f64::from(gpu.l2.slices.max(1)))
                 / clock
                 * 1e9

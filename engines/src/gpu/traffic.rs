@@ -58,6 +58,8 @@ pub struct StageMovement {
 struct Levels {
     /// Between SMs and L2.
     l2_bytes: f64,
+    /// Of these, what slices need not read again.
+    coalesced_bytes: f64,
     /// At DRAM, from a cold start.
     dram_bytes: f64,
     /// Row activations beyond those of streaming.
@@ -115,6 +117,7 @@ pub fn movement(
             demand.below_l1_bytes += crossing / times * crowding(gpu, &stream.pattern, concurrent);
             total.traffic.l1_bytes += requested.max(l2_bytes);
             total.traffic.l2_bytes += l2_bytes;
+            total.traffic.l2_coalesced_bytes += levels.coalesced_bytes;
             let resident = matches!(stream.pattern, Pattern::L2Resident | Pattern::Crowded { .. });
             let warm = match (&stream.pattern, l2) {
                 (Pattern::Gathered(addresses), L2Start::Warm | L2Start::InSequence) => {
@@ -271,7 +274,9 @@ fn levels(
                 let pieces = dram_bytes / run_bytes;
                 pieces * dram::activations_per_run(gpu, runs.pitch_bytes, at_once)
             });
-            Levels { step_activations, ..plain(requested, dram_bytes) }
+            let together = sharers.clamp(1.0, gpu.l2.shared_reads.max(1.0));
+            let coalesced_bytes = requested * (1.0 - 1.0 / together);
+            Levels { coalesced_bytes, step_activations, ..plain(requested, dram_bytes) }
         }
         Pattern::Gathered(addresses) => {
             gathered(engine, kernel, stream, addresses.as_ref(), ctas_per_sm)
@@ -321,6 +326,7 @@ fn gathered(
         dram_bytes,
         activations: missed_lines * dram::activations_per_request(gpu, rows),
         step_activations: 0.0,
+        coalesced_bytes: 0.0,
         l1_cycles: Some(found.requests * lookups.max(delivery)),
         l1_hits: Some((l1_hits, found.requests * found.sectors_per_request)),
         error: libm::hypot(
@@ -357,6 +363,24 @@ mod tests {
             let found = fullest(balls, 80.0);
             assert!((found / expected - 1.0).abs() < 0.05, "{balls}: {found}");
         }
+    }
+
+    #[test]
+    fn neighbours_that_want_the_same_tiles_are_served_together() {
+        let mut gpu = gpu();
+        let coalesced = |gpu: &Gpu, m| {
+            let engine = GpuEngine::new(gpu);
+            let candidates = Gemm::new(m, 4096, 4096, DType::Fp16).lower(&engine.target());
+            let moved = movement(&engine, &candidates[0].kernels[0], 1, 108).traffic;
+            moved.l2_coalesced_bytes / moved.l2_bytes
+        };
+        gpu.l2.shared_reads = 1.0;
+        assert_eq!(coalesced(&gpu, 4096), 0.0);
+        gpu.l2.shared_reads = 2.0;
+        let share = coalesced(&gpu, 4096);
+        assert!(share > 0.4 && share <= 0.5, "{share}");
+        // One row of tiles: only its own operand is shared.
+        assert!(coalesced(&gpu, 64) < 0.9 * share);
     }
 
     proptest! {
