@@ -453,7 +453,7 @@ mod tests {
             let macs = kernel.per_cta(|stage| stage.demand.tensor_macs);
             assert_eq!(macs / 128.0, mlp.macs_per_sample());
             let moved: f64 = kernel.per_cta(|stage| {
-                let own = stage.streams.iter().filter(|s| s.label != "weights");
+                let own = stage.streams.iter().filter(|s| ["inputs", "outputs"].contains(&s.label));
                 own.map(|stream| stream.bytes).sum()
             });
             assert_eq!(moved / 128.0, 96.0);
