@@ -140,6 +140,9 @@ section! {
         register_fed_share: f64,
         /// Share of what is left that the main loops of vendor libraries reach.
         achieved_share: f64,
+        /// How well tensor cores and the memory pipes that partitions share cover each other, as `sm.pipe_order` says of
+        /// the other pipes.
+        pipe_order: f64,
         /// Rate multiplier of 2:4 structured sparsity (1 = none).
         sparsity: f64,
         /// Dependent-issue latency of one warp-level MMA, in SM cycles.

@@ -49,6 +49,7 @@ pub const CONSTANTS: &[Constant] = &[
     },
     Constant { path: "sm.overlap_order", range: (1.0, 16.0), start: 3.0, unit: "" },
     Constant { path: "sm.pipe_order", range: (1.0, 16.0), start: 3.0, unit: "" },
+    Constant { path: "tensor.pipe_order", range: (1.0, 16.0), start: 3.0, unit: "" },
     Constant { path: "launch.fetch_bytes_per_clock", range: (0.2, 60.0), start: 3.0, unit: "" },
     Constant { path: "l2.shared_reads", range: (1.0, 8.0), start: 2.0, unit: "" },
     Constant { path: "dram.loaded_latency", range: (1.0, 8.0), start: 2.0, unit: "" },

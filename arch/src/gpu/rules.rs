@@ -114,7 +114,7 @@ impl Gpu {
     }
 
     fn contradicting(&self) -> Option<(&'static str, String)> {
-        let rules: [(bool, &'static str, String); 18] = [
+        let rules: [(bool, &'static str, String); 19] = [
             (
                 self.dram.mixed_efficiency > self.dram.efficiency,
                 "dram.mixed_efficiency",
@@ -192,6 +192,11 @@ impl Gpu {
             ),
             (!(1.0..=100.0).contains(&self.sm.overlap_order), "sm.overlap_order", ORDER.to_owned()),
             (!(1.0..=100.0).contains(&self.sm.pipe_order), "sm.pipe_order", ORDER.to_owned()),
+            (
+                !(1.0..=100.0).contains(&self.tensor.pipe_order),
+                "tensor.pipe_order",
+                ORDER.to_owned(),
+            ),
             (
                 self.tensor.sparsity < 1.0,
                 "tensor.sparsity",

@@ -300,7 +300,12 @@ fn throughput_of(engine: &GpuEngine<'_>, kernel: &Kernel, busy: &[f64; PIPES.len
     let own_operands = kernel.tensor.is_some() && !kernel.tensor_from_registers;
     let own = busy[..SCHEDULED].iter().copied().fold(0.0, f64::max);
     let shared = busy[SCHEDULED..].iter().copied().fold(0.0, f64::max);
-    if own_operands { own.max(shared) } else { norm(own, shared, engine.gpu.sm.pipe_order) }
+    if own_operands {
+        return own.max(shared);
+    }
+    let gpu = engine.gpu;
+    let order = if kernel.tensor.is_some() { gpu.tensor.pipe_order } else { gpu.sm.pipe_order };
+    norm(own, shared, order)
 }
 
 /// Cycles of the stages that all CTAs of a set are in together.
