@@ -226,7 +226,7 @@ impl Accelerator {
         positive
             .iter()
             .find(|(_, value)| *value < 1e-6)
-            .map(|(path, value)| (*path, format!("must be greater than zero, is {value}")))
+            .map(|(path, value)| (*path, crate::layer::not_positive(*value)))
     }
 
     /// Counts that no accelerator has, and that sums and products could not hold.

@@ -287,6 +287,9 @@ impl Catalog {
                 return Ok(id.clone());
             }
         }
+        if let Some(help) = self.of_another_kind(&wanted) {
+            return Err(Error::Unknown { what: D::WHAT, name: name.to_owned(), help });
+        }
         let mut near: Vec<_> = ids
             .iter()
             .map(|id| (strsim::jaro_winkler(&normalise(id), &wanted), id.as_str()))
@@ -302,6 +305,25 @@ impl Catalog {
                 if D::WHAT == "GPU" { "" } else { " --accelerators" }
             ),
         })
+    }
+
+    /// What a name is that the catalogue knows as something else.
+    fn of_another_kind(&self, wanted: &str) -> Option<String> {
+        let among = |ids: &[String]| ids.iter().any(|id| normalise(id) == wanted);
+        if among(&self.gpus) {
+            return Some("it is a GPU: give it with --gpu".to_owned());
+        }
+        if among(&self.accelerators) || among(&self.sparse) {
+            return Some("it is an accelerator: give it with --accelerator".to_owned());
+        }
+        let layer = self.layers.keys().find(|id| normalise(id) == wanted)?;
+        let users = self.built_on(layer);
+        let all = if users.is_empty() { &self.accelerators } else { &users };
+        let some: Vec<&str> = all.iter().take(3).map(String::as_str).collect();
+        Some(format!(
+            "it is a layer that descriptions start from (base = \"{layer}\"); whole ones are {}, …",
+            some.join(", ")
+        ))
     }
 
     fn shipped(&self, id: &str) -> Result<Entry, Error> {

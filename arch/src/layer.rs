@@ -180,11 +180,21 @@ impl<'a> Layer<'a> {
 
 /// The most similar of the known names, if any is similar at all.
 pub fn nearest<'k>(found: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    // `[L2]` is meant as `[l2]`.
+    let found = found.to_lowercase();
     known
-        .map(|name| (strsim::jaro_winkler(name, found), name))
+        .map(|name| (strsim::jaro_winkler(name, &found), name))
         .filter(|(score, _)| *score > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
+}
+
+/// What a value is told that must be positive; next to nothing is written short.
+pub(crate) fn not_positive(value: f64) -> String {
+    if value != 0.0 && value.abs() < 1e-6 {
+        return format!("must be greater than zero, is {value:e}");
+    }
+    format!("must be greater than zero, is {value}")
 }
 
 /// The nearest known name for what a reader of TOML calls unknown, as a question: its message lists them

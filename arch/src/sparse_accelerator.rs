@@ -238,7 +238,7 @@ impl SparseAccelerator {
             ("memory.latency", self.memory.latency.ns()),
         ];
         let found = positive.iter().find(|(_, value)| *value < 1e-6);
-        found.map(|(path, value)| (*path, format!("must be greater than zero, is {value}")))
+        found.map(|(path, value)| (*path, crate::layer::not_positive(*value)))
     }
 
     fn out_of_range(&self) -> Option<(&'static str, String)> {

@@ -6,6 +6,7 @@
 //! mutations of these with nothing but the toolchain; `.ci/fuzz` runs them guided by coverage. Left out:
 //! the command line itself, which clap parses.
 
+mod checkpoint;
 mod hardware;
 pub mod mutate;
 mod results;
@@ -57,7 +58,7 @@ pub const TARGETS: &[Target] = &[
     target("mesh", &[], 4096, work::mesh),
     target("array", &[], 4096, work::array),
     target("occupancy", &[], 4096, work::occupancy),
-    target("factors", &[], 4096, work::factors),
+    target("factors", &[], 4096, checkpoint::factors),
     target("cameras", &[], 4096, work::cameras),
     target("kineto", &[], 16384, traces::kineto),
     target("own-trace", &[], 8192, traces::own),

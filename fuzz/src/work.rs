@@ -12,7 +12,6 @@ use lumacycle_workloads::apps::Application;
 use lumacycle_workloads::rays::SampleCounts;
 use lumacycle_workloads::scene::npy::Array;
 use lumacycle_workloads::scene::{CameraPath, Mesh, Occupancy, Vec3};
-use lumacycle_workloads::tensorf::import;
 
 use crate::text;
 
@@ -101,18 +100,6 @@ pub fn occupancy(bytes: &[u8]) {
             black_box(grid.occupied_at(at, cascade));
         }
     }
-}
-
-/// The same bytes for every array of a checkpoint, cut into as many pieces as its first byte says.
-pub fn factors(bytes: &[u8]) {
-    let Some((pieces, rest)) = bytes.split_first() else { return };
-    let pieces: Vec<&[u8]> = rest.chunks(rest.len() / usize::from(pieces % 12 + 1) + 1).collect();
-    let mut asked = 0;
-    let read = import::factors(|_| {
-        asked += 1;
-        pieces.get(asked % (pieces.len() + 1)).map(|piece| piece.to_vec())
-    });
-    let _ = black_box(read);
 }
 
 pub fn cameras(bytes: &[u8]) {

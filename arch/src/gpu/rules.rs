@@ -75,7 +75,7 @@ impl Gpu {
         positive
             .iter()
             .find(|(_, value)| *value < 1e-6)
-            .map(|(path, value)| (*path, format!("must be greater than zero, is {value}")))
+            .map(|(path, value)| (*path, crate::layer::not_positive(*value)))
     }
 
     fn impossible_power(&self) -> Option<(&'static str, String)> {

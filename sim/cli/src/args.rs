@@ -1,5 +1,6 @@
 //! What can be written on the command line.
 
+mod apart;
 mod explore;
 mod figures;
 mod kernel;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use lumacycle_sim::replay::LaunchFloor;
 
+pub use apart::{apart, same, twice};
 pub use explore::{Dispatch, ExploreAction, ExploreArgs, StudyArgs};
 pub use figures::{ExplainArgs, FiguresArgs, PlotArgs, PlotKind};
 pub use kernel::{

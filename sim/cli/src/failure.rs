@@ -63,7 +63,7 @@ pub enum Failure {
     #[diagnostic(help("check that the path names a readable file"))]
     Input { path: PathBuf, reason: String },
     #[error("cannot write {}: {reason}", path.display())]
-    #[diagnostic(help("nothing was left behind; choose another place with --output"))]
+    #[diagnostic(help("nothing was left behind; choose another place for it"))]
     Output { path: PathBuf, reason: String },
     #[error("{what}")]
     Kept {

@@ -11,19 +11,37 @@ mod output;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 
 use crate::args::{Cli, Command};
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
     // clap exits with 2 for wrong usage and prints help to stdout with 0, as documented.
-    let cli = Cli::try_parse().unwrap_or_else(|error| {
+    let mut command = Cli::command();
+    let parsed = command.try_get_matches_from_mut(std::env::args_os()).and_then(|matches| {
+        let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        Ok((cli, matches))
+    });
+    let (cli, matches) = parsed.unwrap_or_else(|error| {
         let words: Vec<_> = std::env::args_os().skip(1).collect();
         args::hinted(error, &Cli::command(), &words).exit()
     });
     failure::install_hooks();
-    let result = match cli.command {
+    let result = args::apart(&command, &matches).and_then(|()| run(cli.command));
+    match result {
+        // Somebody closed the pipe (`| head`): nothing is wrong.
+        Ok(()) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let code = failure.exit_code();
+            failure.print();
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
         Command::Replay(args) => commands::replay::run(&args),
         Command::Kernel(args) => commands::kernel::run(&args),
         Command::Run(args) => commands::run::run(&args),
@@ -40,14 +58,5 @@ fn main() -> ExitCode {
         Command::Completions(args) => commands::completions::run(&args),
         Command::Man(args) => commands::man::run(&args),
         Command::Reference(args) => commands::reference::run(&args),
-    };
-    match result {
-        // Somebody closed the pipe (`| head`): nothing is wrong.
-        Ok(()) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
-        Err(failure) => {
-            let code = failure.exit_code();
-            failure.print();
-            ExitCode::from(code)
-        }
     }
 }

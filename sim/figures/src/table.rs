@@ -40,7 +40,7 @@ impl Table {
     }
 
     fn from_csv(bytes: &[u8]) -> Result<Self, FigureError> {
-        let bad = |error: csv::Error| FigureError::Unreadable(format!("this is no CSV: {error}"));
+        let bad = |error: csv::Error| FigureError::Unreadable(no_csv(&error));
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
         let header = reader.headers().map_err(bad)?.iter().map(ToOwned::to_owned).collect();
         let mut rows = Vec::new();
@@ -138,6 +138,17 @@ impl Table {
             line: self.rows.get(first).map_or(0, |row| row.0),
             text: shortened(self.text(first, column)),
         })
+    }
+}
+
+/// What is wrong with a table, by its line.
+fn no_csv(error: &csv::Error) -> String {
+    match error.kind() {
+        csv::ErrorKind::UnequalLengths { pos: Some(pos), expected_len, len } => format!(
+            "this is no CSV: line {} has {len} cells, the lines above have {expected_len}",
+            pos.line()
+        ),
+        _ => format!("this is no CSV: {error}"),
     }
 }
 

@@ -5,6 +5,7 @@
 //! of a GPU or an accelerator), the metrics to list, and named values for the sentences of the
 //! finding. Left out: search, sampling and constraints; the grid is run in full.
 
+mod check;
 pub(crate) mod kit;
 mod lookups;
 pub(crate) mod point;
@@ -74,8 +75,11 @@ impl Study {
             }
             systems.push((settings, system));
         }
-        // Systems that share a frame and a GPU share its price as well.
         let catalog = Catalog::embedded();
+        // Hardware first: a mistyped path of an axis is told there, not where a value is taken at it.
+        systems.iter().try_for_each(|(_, system)| system.check(&catalog))?;
+        check::check(self, &self.text)?;
+        // Systems that share a frame and a GPU share its price as well.
         let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (index, (_, system)) in systems.iter().enumerate() {
             groups.entry(system.frame_key(&catalog)).or_default().push(index);

@@ -68,9 +68,9 @@ pub(crate) struct Base {
     pub scene: Option<String>,
     #[serde(default = "kernels")]
     pub rest: String,
-    #[serde(default = "middle")]
+    #[serde(default = "middle", deserialize_with = "super::check::share")]
     pub at: f64,
-    #[serde(default = "fhd")]
+    #[serde(default = "fhd", deserialize_with = "super::check::sides")]
     pub resolution: [u32; 2],
     /// Further settings, as axes have them.
     #[serde(default)]
@@ -186,6 +186,11 @@ fn only() -> String {
 }
 
 impl Value {
+    /// Settings of the systems that it is of, and of those that it is divided by.
+    pub(super) fn settings(&self) -> impl Iterator<Item = &BTreeMap<String, toml::Value>> {
+        std::iter::once(&self.at).chain(&self.over)
+    }
+
     /// The number.
     pub(super) fn of(&self, rows: &[Row]) -> Result<f64, StudyError> {
         let above = self.taken(rows, &self.at, &self.metric, &self.take)?;

@@ -66,9 +66,12 @@ impl Mesh {
             if let Some(place) = impossible_index(text, listed(text)).filter(|_| line == 0) {
                 return no_vertex(place);
             }
+            let short = |line: &str| line.trim().chars().take(60).collect::<String>();
+            let there = line.checked_sub(1).and_then(|above| text.lines().nth(above));
+            let quoted = there.map(|line| format!(" in \"{}\"", short(line)));
             SceneError::new(
                 line,
-                format!("not an OBJ mesh: {error}"),
+                format!("not an OBJ mesh: {error}{}", quoted.unwrap_or_default()),
                 "write `v x y z` for vertices and `f i j k` for faces, numbered from 1",
             )
         })?;

@@ -4,7 +4,9 @@
 //! swapped (`rnu`). Here the distance is the number of typing slips (a letter too many, too few, wrong, or two
 //! swapped), at most a third of the word. Only errors that clap has no hint for are touched.
 
+use std::error::Error as _;
 use std::ffi::{OsStr, OsString};
+use std::num::ParseIntError;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, Error};
@@ -41,6 +43,14 @@ fn text(error: &Error, kind: ContextKind) -> Option<&str> {
     }
 }
 
+fn is_negative(typed: &str) -> bool {
+    typed.starts_with('-') && typed.parse::<f64>().is_ok()
+}
+
+fn tip(error: &mut Error, text: &'static str) {
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![text.into()]));
+}
+
 /// Adds a hint to an error of the command line `words` (program's name left out) that has none.
 pub fn hinted(mut error: Error, root: &Command, words: &[OsString]) -> Error {
     match error.kind() {
@@ -53,6 +63,17 @@ pub fn hinted(mut error: Error, root: &Command, words: &[OsString]) -> Error {
                 let near = ContextValue::Strings(vec![near]);
                 error.insert(ContextKind::SuggestedSubcommand, near);
             }
+        }
+        // Not that it can be passed behind `--`, where it is no number of anything either.
+        ErrorKind::UnknownArgument
+            if text(&error, ContextKind::InvalidArg).is_some_and(is_negative) =>
+        {
+            tip(&mut error, "numbers here are not negative");
+        }
+        ErrorKind::ValueValidation
+            if error.source().is_some_and(|source| source.is::<ParseIntError>()) =>
+        {
+            tip(&mut error, "write a whole number, such as 4096");
         }
         ErrorKind::UnknownArgument if error.get(ContextKind::SuggestedArg).is_none() => {
             let Some(typed) = text(&error, ContextKind::InvalidArg) else { return error };

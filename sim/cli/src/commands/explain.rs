@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::catalog::{csv, json_out};
 use super::figures::said;
 use super::plot::read;
-use crate::args::{ExplainArgs, Format, OutputArgs};
+use crate::args::{ExplainArgs, Format, OutputArgs, same, twice};
 use crate::failure::Failure;
 use crate::output;
 
@@ -56,7 +56,13 @@ pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
             let asked = words.join(" ");
             (asked, said(&[&words[..], &["--format", "json"]].concat())?)
         }
-        [file] => ((*file).to_owned(), read(Path::new(file))?),
+        [file] => {
+            let written = args.output.output.as_deref();
+            if let Some(path) = written.filter(|path| same(path, Path::new(file))) {
+                return Err(twice(path, "--output", "the command line"));
+            }
+            ((*file).to_owned(), read(Path::new(file))?)
+        }
         _ => {
             return Err(Failure::usage(
                 "one file, or a command line of kernel, replay or run",

@@ -63,7 +63,8 @@ pub fn run(args: &PlotArgs) -> Result<(), Failure> {
         labels: args.labels,
         roofs,
     };
-    let figure = lumacycle_figures::draw(kind, &table, &options, &theme).map_err(wrong)?;
+    let figure = lumacycle_figures::draw(kind, &table, &options, &theme)
+        .map_err(|error| undrawn(args, &file, &table, &error))?;
     for note in &figure.notes {
         output::say(&format!("{file}: {note}"));
     }
@@ -157,10 +158,33 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     super::text::utf8(path, bytes)
 }
 
+/// A table that cannot be drawn as asked; for a column of the command line with the nearest that is there.
+fn undrawn(args: &PlotArgs, file: &str, table: &Table, error: &FigureError) -> Failure {
+    let what = error.to_string();
+    let asked = [&args.x, &args.y, &args.by].into_iter().flatten();
+    let help = match error {
+        FigureError::NoColumn { wanted, .. } => {
+            let one = table.header.first().filter(|_| table.header.len() == 1);
+            let mark = one.and_then(|name| name.find([';', '\t']).map(|at| &name[at..=at]));
+            let asked = asked.into_iter().find(|name| *wanted == format!("\"{name}\""));
+            let near = asked.and_then(|name| {
+                lumacycle_arch::nearest(name, table.header.iter().map(String::as_str))
+            });
+            match (mark, asked, near) {
+                (Some(mark), ..) => format!("separate columns by a comma, not by {mark:?}"),
+                (None, _, Some(near)) => format!("did you mean \"{near}\"?"),
+                (None, Some(_), None) => "choose columns with --x, --y and --by".to_owned(),
+                (None, None, None) => return refused(file, error),
+            }
+        }
+        _ => return refused(file, error),
+    };
+    Failure::BadScene { file: file.to_owned(), what, help }
+}
+
 /// A file that cannot be drawn.
 pub fn refused(file: &str, error: &FigureError) -> Failure {
     let help = match error {
-        FigureError::NoColumn { .. } => "choose columns with --x, --y and --by",
         FigureError::Print(_) | FigureError::Style { .. } => "change the style",
         _ => "`lumacycle plot --help` says which command writes what each kind reads",
     };

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use lumacycle_figures::words::worded;
 use lumacycle_figures::{FigureError, Kind, Options, Table, Theme, titled};
 use lumacycle_sim::study::{self, Outcome, Study, StudyError};
 use miette::NamedSource;
@@ -114,6 +115,15 @@ fn keep(folder: &Path, file: &str, study: &Study, outcome: &Outcome) -> Result<(
     output::write(Some(&at("md")), page.as_bytes())
 }
 
+/// A step of an axis as a legend has it: a bare number among others says nothing without its key.
+fn named(axis: &str, step: &str, several: bool) -> String {
+    let key = axis.rsplit('.').next().unwrap_or(axis);
+    if several && step.parse::<f64>().is_ok() {
+        return format!("{} {step}", worded(key));
+    }
+    step.to_owned()
+}
+
 /// The figure of a study: a curve, or bars, for each combination of its series over the steps of its x.
 fn svg(outcome: &Outcome, figure: &study::Figure) -> Result<String, FigureError> {
     let header = ["step", "series", "value"].map(ToOwned::to_owned).to_vec();
@@ -122,7 +132,12 @@ fn svg(outcome: &Outcome, figure: &study::Figure) -> Result<String, FigureError>
         let (Some(step), Some(value)) = (row.setting(&figure.x), row.metrics.get(&figure.y)) else {
             continue;
         };
-        let names: Vec<&str> = figure.series.iter().filter_map(|axis| row.setting(axis)).collect();
+        let several = figure.series.len() > 1;
+        let names: Vec<String> = figure
+            .series
+            .iter()
+            .filter_map(|axis| row.setting(axis).map(|step| named(axis, step, several)))
+            .collect();
         let names = match &figure.series_label {
             Some(before) => format!("{before} {}", names.join(", ")),
             None => names.join(", "),
@@ -188,4 +203,17 @@ fn rows(outcome: &Outcome) -> Result<Vec<u8>, Failure> {
         name.chain(settings).chain(metrics.iter().map(number)).collect()
     });
     csv(&header, rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named;
+
+    #[test]
+    fn bare_numbers_among_several_series_carry_their_key() {
+        assert_eq!(named("accelerator.policy.shared_by", "8", true), "shared by 8");
+        assert_eq!(named("accelerator.policy.shared_by", "8", false), "8");
+        assert_eq!(named("accelerator.grid_sram.interleave", "fold", true), "fold");
+        assert_eq!(named("gpu.l2.capacity", "6 MiB", true), "6 MiB");
+    }
 }

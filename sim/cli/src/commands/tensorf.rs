@@ -70,7 +70,11 @@ fn factors(args: &RunArgs, scene: &Scene) -> Result<Factors, Failure> {
         );
     };
     if !folder.is_dir() {
-        return Err(Failure::Input { path: folder.clone(), reason: "it is no folder".to_owned() });
+        return Err(Failure::BadScene {
+            file: folder.display().to_string(),
+            what: "there is no such folder".to_owned(),
+            help: "give the folder that holds an .npy of each array of the checkpoint".to_owned(),
+        });
     }
     let mut broken = None;
     let read = |name: &str| {
@@ -107,6 +111,22 @@ pub struct Results {
     pub image: Option<(String, f64)>,
 }
 
+/// Whether a picture can be made, told before anything is computed.
+fn drawable(path: &Path, pixels: u64) -> Result<(), Failure> {
+    if pixels > MOST_PIXELS {
+        return Err(Failure::usage(
+            "--image is for images up to 4 M pixels",
+            "choose a smaller --resolution",
+        ));
+    }
+    let other = path.extension().filter(|end| !end.eq_ignore_ascii_case("png"));
+    let Some(other) = other else { return Ok(()) };
+    Err(Failure::usage(
+        format!("--image writes PNG, not {}", other.to_string_lossy()),
+        "end the name in .png",
+    ))
+}
+
 pub fn run(args: &RunArgs) -> Result<(), Failure> {
     let (width, height, eyes) = inputs::resolution(args.size())?;
     if eyes > 1 || args.train || args.as_published || args.samples.is_some() {
@@ -114,6 +134,9 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
             "tensorf renders single images of its own samples",
             "leave eyes, --train, --as-published and --samples out",
         ));
+    }
+    if let Some(path) = &args.field.image {
+        drawable(path, u64::from(width) * u64::from(height))?;
     }
     inputs::tell_ignored_by_field(args);
     let catalog = Catalog::embedded();
@@ -161,12 +184,6 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         if let Some(factors) = factors {
             let entry = catalog.sparse_accelerator("rt-nerf-edge")?;
             drawn = Some((Prepared::new(factors, &entry), entry));
-        }
-        if u64::from(width) * u64::from(height) > MOST_PIXELS {
-            return Err(Failure::usage(
-                "--image is for images up to 4 M pixels",
-                "choose a smaller --resolution",
-            ));
         }
         if let Some((prepared, entry)) = drawn {
             let rendered = tensorf::image(&entry, &scene, view, &prepared);
