@@ -96,7 +96,7 @@ fn a_study_is_checked_before_it_runs() {
         ("[64, 36]", "[64, 40000]", ["s.toml:8:14", "sides of 1 to 32768 pixels"]),
         ("0.25", "nan", ["s.toml:9:6", "no share of the camera path"]),
         ("0.25", "1.0", ["s.toml:9:6", "from 0 to below 1"]),
-        ("\"40 MiB\"]", "\"40 MiB\", \"6 MiB\"]", ["s.toml:13:31", "has 6 MiB twice"]),
+        ("\"40 MiB\"]", "\"40 MiB\", \"6 MiB\"]", ["s.toml:13:30", "has 6 MiB twice"]),
         ("= \"6 MiB\" }", "= \"8 MiB\" }", ["s.toml:18:28", "its steps are 6 MiB, 40 MiB"]),
         ("{ \"gpu.l2.capacity", "{ \"gpu.l2.capcity", ["s.toml:18:8", "did you mean \"gpu.l2.cap"]),
         ("at = {}", "at = { app = \"gia\" }", ["s.toml:24:8", "which is no axis"]),

@@ -82,7 +82,8 @@ fn checkpoint(network: bool) -> Files {
 
 /// A whole file of that shape, with ones.
 fn npy(shape: &[usize]) -> Vec<u8> {
-    let sides: String = shape.iter().map(|side| format!("{side}, ")).collect();
+    let sides: Vec<String> = shape.iter().map(|side| format!("{side},")).collect();
+    let sides = sides.join(" ");
     let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({sides}), }}\n");
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend((header.len() as u16).to_le_bytes());

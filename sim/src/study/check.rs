@@ -8,7 +8,7 @@ use std::ops::Range;
 use lumacycle_arch::nearest;
 use serde::de::{Deserialize, Deserializer, Error};
 
-use super::spec::{Study, StudyError, plain};
+use super::spec::{Axis, Study, StudyError, plain};
 
 /// Longest side of an image, in pixels; the command line has the same.
 const LONGEST_SIDE: u32 = 32_768;
@@ -34,24 +34,34 @@ pub(super) fn share<'de, D: Deserializer<'de>>(source: D) -> Result<f64, D::Erro
     Err(D::Error::custom(format!("at = {share} is no share of the camera path, from 0 to below 1")))
 }
 
-/// Values, their settings, and the names in the finding.
-pub(super) fn check(study: &Study, text: &str) -> Result<(), StudyError> {
-    let mut known: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for axis in &study.axis {
-        let labels: Vec<String> = axis.steps().into_iter().map(|step| step.label).collect();
+/// Axes and their steps are told apart by their names.
+pub(super) fn axes(study: &Study, text: &str) -> Result<(), StudyError> {
+    for (at, axis) in study.axis.iter().enumerate() {
+        let name = axis.name();
+        if study.axis[..at].iter().any(|other| other.name() == name) {
+            let what = format!("axis \"{name}\" is there twice");
+            let help = "give all its values in one [[axis]]".to_owned();
+            return Err(told(second(text, name, 0), what, help));
+        }
+        let labels = labels(axis);
         let mut pairs = labels.iter().enumerate();
         if let Some((_, twice)) = pairs.find(|(at, label)| labels[..*at].contains(label)) {
-            let what = format!("axis \"{}\" has {twice} twice", axis.name());
-            let from = quoted(text, axis.name(), 0).map_or(0, |span| span.end);
-            let span = second(text, twice, from);
-            return Err(told(span, what, "leave one of them out".to_owned()));
-        }
-        if known.insert(axis.name(), labels).is_some() {
-            let what = format!("axis \"{}\" is there twice", axis.name());
-            let help = "give all its values in one [[axis]]".to_owned();
-            return Err(told(second(text, axis.name(), 0), what, help));
+            let what = format!("axis \"{name}\" has {twice} twice");
+            let from = quoted(text, name, 0).map_or(0, |span| span.end);
+            return Err(told(second(text, twice, from), what, "leave one of them out".to_owned()));
         }
     }
+    Ok(())
+}
+
+fn labels(axis: &Axis) -> Vec<String> {
+    axis.steps().into_iter().map(|step| step.label).collect()
+}
+
+/// Settings that values are taken at, and the names in the finding.
+pub(super) fn values(study: &Study, text: &str) -> Result<(), StudyError> {
+    let known: BTreeMap<&str, Vec<String>> =
+        study.axis.iter().map(|axis| (axis.name(), labels(axis))).collect();
     for value in &study.value {
         for at in value.settings() {
             settings(&format!("value \"{}\" is taken", value.name), at, &known, text)?;

@@ -78,7 +78,7 @@ impl Study {
         let catalog = Catalog::embedded();
         // Hardware first: a mistyped path of an axis is told there, not where a value is taken at it.
         systems.iter().try_for_each(|(_, system)| system.check(&catalog))?;
-        check::check(self, &self.text)?;
+        check::values(self, &self.text)?;
         // Systems that share a frame and a GPU share its price as well.
         let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (index, (_, system)) in systems.iter().enumerate() {

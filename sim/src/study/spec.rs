@@ -379,6 +379,7 @@ impl Study {
                 format!("up to {MOST_POINTS} are run in full"),
             ));
         }
+        super::check::axes(&study, text)?;
         Ok(study)
     }
 
