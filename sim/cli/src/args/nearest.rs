@@ -71,7 +71,7 @@ pub fn hinted(mut error: Error, root: &Command, words: &[OsString]) -> Error {
             tip(&mut error, "numbers here are not negative");
         }
         ErrorKind::ValueValidation
-            if error.source().is_some_and(|source| source.is::<ParseIntError>()) =>
+            if error.source().is_some_and(<dyn std::error::Error>::is::<ParseIntError>) =>
         {
             tip(&mut error, "write a whole number, such as 4096");
         }
