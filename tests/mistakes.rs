@@ -5,9 +5,7 @@
 
 mod support;
 
-use support::{code, folder, run, told, write};
-
-const GPU: &str = "base = \"rtx3090\"\n[sources]\ndefault = \"estimate: what if\"\n[gpu]\nname = \"mine\"\n[l2]\ncapacity = \"48 MiB\"\n";
+use support::{GPU, code, folder, refused, run, told, write};
 
 /// The study of the tutorial, smaller.
 const STUDY: &str = r#"name = "l2-or-ngpc"
@@ -38,18 +36,6 @@ name = "large"
 metric = "frame_ms"
 at = { "gpu.l2.capacity" = "40 MiB", accelerator = "none" }
 "#;
-
-/// Refused with this exit code and all of these words, and nothing on stdout.
-#[track_caller]
-fn refused(args: &[&str], status: i32, words: &[&str]) {
-    let output = run(args);
-    let said = told(&output);
-    assert_eq!(code(&output), status, "{args:?}: {said}");
-    assert!(output.stdout.is_empty(), "{args:?}");
-    for word in words {
-        assert!(said.contains(word), "{args:?} lacks {word:?}: {said}");
-    }
-}
 
 fn wide(text: &str, mark: &str) -> Vec<u8> {
     mark.encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()

@@ -4,9 +4,7 @@
 
 mod support;
 
-use support::{code, folder, run, told, write};
-
-const GPU: &str = "base = \"rtx3090\"\n[sources]\ndefault = \"estimate: what if\"\n[gpu]\nname = \"mine\"\n[l2]\ncapacity = \"48 MiB\"\n";
+use support::{GPU, code, folder, refused, run, write};
 
 const STUDY: &str = r#"name = "l2"
 question = "How much L2?"
@@ -33,18 +31,6 @@ y = "frame_ms"
 label = "frame, ms"
 at = {}
 "#;
-
-/// Refused with this exit code and all of these words, and nothing on stdout.
-#[track_caller]
-fn refused(args: &[&str], status: i32, words: &[&str]) {
-    let output = run(args);
-    let said = told(&output);
-    assert_eq!(code(&output), status, "{args:?}: {said}");
-    assert!(output.stdout.is_empty(), "{args:?}");
-    for word in words {
-        assert!(said.contains(word), "{args:?} lacks {word:?}: {said}");
-    }
-}
 
 /// A recording cannot be made again.
 #[test]

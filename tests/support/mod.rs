@@ -41,6 +41,21 @@ pub fn code(output: &Output) -> i32 {
     output.status.code().unwrap_or(-1)
 }
 
+/// Refused with this exit code and all of these words, and nothing on stdout.
+#[track_caller]
+pub fn refused(args: &[&str], status: i32, words: &[&str]) {
+    let output = run(args);
+    let said = told(&output);
+    assert_eq!(code(&output), status, "{args:?}: {said}");
+    assert!(output.stdout.is_empty(), "{args:?}");
+    for word in words {
+        assert!(said.contains(word), "{args:?} lacks {word:?}: {said}");
+    }
+}
+
+/// A GPU of one's own.
+pub const GPU: &str = "base = \"rtx3090\"\n[sources]\ndefault = \"estimate: what if\"\n[gpu]\nname = \"mine\"\n[l2]\ncapacity = \"48 MiB\"\n";
+
 /// The spellings of one schema generation.
 pub struct Schema {
     pub kernel: &'static str,

@@ -50,7 +50,6 @@ impl Gpu {
             ("l2.ways", f64::from(self.l2.ways)),
             ("l2.line", self.l2.line.bytes()),
             ("l2.bytes_per_clock", self.l2.bytes_per_clock),
-            ("l2.shared_reads", self.l2.shared_reads),
             ("l2.sm_bytes_per_clock", self.l2.sm_bytes_per_clock),
             ("l2.atomic_clocks", self.l2.atomic_clocks),
             ("dram.capacity", self.dram.capacity.bytes()),
@@ -114,7 +113,7 @@ impl Gpu {
     }
 
     fn contradicting(&self) -> Option<(&'static str, String)> {
-        let rules: [(bool, &'static str, String); 19] = [
+        let rules: [(bool, &'static str, String); 20] = [
             (
                 self.dram.mixed_efficiency > self.dram.efficiency,
                 "dram.mixed_efficiency",
@@ -192,6 +191,11 @@ impl Gpu {
             ),
             (!(1.0..=100.0).contains(&self.sm.overlap_order), "sm.overlap_order", ORDER.to_owned()),
             (!(1.0..=100.0).contains(&self.sm.pipe_order), "sm.pipe_order", ORDER.to_owned()),
+            (
+                !(1.0..=1024.0).contains(&self.l2.shared_reads),
+                "l2.shared_reads",
+                "counts SMs that one read serves and must lie between 1 and 1024".to_owned(),
+            ),
             (
                 !(1.0..=100.0).contains(&self.tensor.pipe_order),
                 "tensor.pipe_order",

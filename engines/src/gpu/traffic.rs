@@ -274,7 +274,7 @@ fn levels(
                 let pieces = dram_bytes / run_bytes;
                 pieces * dram::activations_per_run(gpu, runs.pitch_bytes, at_once)
             });
-            let together = sharers.clamp(1.0, gpu.l2.shared_reads.max(1.0));
+            let together = sharers.min(gpu.l2.shared_reads).max(1.0);
             let coalesced_bytes = requested * (1.0 - 1.0 / together);
             Levels { coalesced_bytes, step_activations, ..plain(requested, dram_bytes) }
         }
