@@ -63,6 +63,7 @@ pub const CONSTANTS: &[Constant] = &[
     Constant { path: "power.voltage_floor_light", range: (0.4, 1.2), start: 0.8, unit: "" },
     Constant { path: "power.sm_clock", range: (50.0, 4000.0), start: 600.0, unit: " pJ" },
     Constant { path: "power.event_scale", range: (0.3, 10.0), start: 2.0, unit: "" },
+    Constant { path: "power.l1_byte", range: (0.3, 60.0), start: 4.0, unit: " pJ" },
     Constant { path: "power.limit_delay", range: (0.1, 1000.0), start: 8.0, unit: " ms" },
     Constant { path: "power.constant", range: (1.0, 150.0), start: 15.0, unit: " W" },
     Constant { path: "power.idle_sm_share", range: (0.05, 0.95), start: 0.35, unit: "" },
@@ -331,10 +332,6 @@ fn powered(
     let ids: Vec<String> = entries.keys().cloned().collect();
     let mut groups: BTreeMap<String, Vec<Sample>> = BTreeMap::new();
     for case in power::cases(request.data, &ids, false)?.used {
-        // What another GPU counted says too little of this one to fit it.
-        if case.basis == power::case::Basis::OtherCounters {
-            continue;
-        }
         let group = format!("{} {} {}", case.gpu, power::SUITE, case.benchmark);
         groups.entry(group.clone()).or_default().push(Sample {
             gpu: case.gpu.clone(),

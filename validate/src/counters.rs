@@ -115,6 +115,7 @@ pub(crate) fn counters(row: &Row, most_warps: f64) -> Result<Counters, String> {
         dram_read_bytes: get("dram_read_transactions") * SECTOR,
         dram_write_bytes: get("dram_write_transactions") * SECTOR,
         resident_warps: get("achieved_occupancy").min(1.0) * most_warps,
+        active_threads: active * WARP,
         ..Counters::none(launch)
     };
     counters.other = (get("inst_executed") - counters.instructions()).max(0.0);

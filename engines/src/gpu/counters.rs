@@ -92,7 +92,10 @@ pub fn price(engine: &GpuEngine<'_>, counters: &Counters) -> Result<Cost, Engine
         _ => Resource::Latency,
     };
     cost.traffic = traffic(counters);
-    let events = energy::events(gpu, &lowered, ctas, &cost.traffic, cost.time_ns);
+    let mut events = energy::events(gpu, &lowered, ctas, &cost.traffic, cost.time_ns);
+    if counters.active_threads > 0.0 {
+        events.masked((counters.active_threads / WARP).min(1.0));
+    }
     cost.energy = energy::of(engine, &events);
     cost.busy_ns = bounds.busy;
     let kernels = vec![cost];

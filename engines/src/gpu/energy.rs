@@ -53,6 +53,18 @@ pub struct Events {
     pub data: Data,
 }
 
+impl Events {
+    /// Of each warp that share of the threads is active: lanes without a thread neither read registers
+    /// nor compute, though the warp takes its slots all the same.
+    pub(super) fn masked(&mut self, active: f64) {
+        let lanes =
+            [&mut self.issued, &mut self.fp32, &mut self.fp64, &mut self.int32, &mut self.sfu];
+        for events in lanes {
+            *events *= active;
+        }
+    }
+}
+
 /// What operands and data are like, as far as energy depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Data {
@@ -299,5 +311,18 @@ mod tests {
             Options { mem_clock_hz: Some(gpu.memory_clock_hz() / 2.0), ..Options::default() };
         let saved = watts(&gpu, Options::default(), &events) - watts(&gpu, half, &events);
         assert!((saved - idle_dram_watts(&gpu) / 2.0).abs() < 1e-6, "{saved}");
+    }
+
+    #[test]
+    fn lanes_without_a_thread_take_nothing() {
+        let gpu = v100();
+        let full =
+            Events { time_ns: 1e6, active_sms: 1.0, issued: 1e9, fp32: 1e9, ..Events::default() };
+        let mut half = full;
+        half.masked(0.5);
+        let rest = Events { issued: 0.0, fp32: 0.0, ..full };
+        let [full, half, rest] =
+            [full, half, rest].map(|events| watts(&gpu, Options::default(), &events));
+        assert!(((half - rest) / (full - rest) - 0.5).abs() < 1e-9, "{full} {half} {rest}");
     }
 }

@@ -185,7 +185,7 @@ fn summaries_stand_for_their_launches() {
 }
 
 /// Metrics of a launch that adds vectors: name, unit and value on one page.
-const METRICS: [(&str, &str, &str); 18] = [
+const METRICS: [(&str, &str, &str); 19] = [
     ("gpu__time_duration.sum", "usecond", "47.81"),
     ("gpc__cycles_elapsed.avg.per_second", "cycle/usecond", "584.33"),
     ("smsp__cycles_elapsed.avg", "cycle", "25,000.00"),
@@ -204,6 +204,7 @@ const METRICS: [(&str, &str, &str); 18] = [
     ("dram__bytes_read.sum", "Mbyte", "8.935232"),
     ("dram__sectors_write.sum", "sector", "114,102"),
     ("sm__warps_active.avg.per_cycle_active", "warp", "28.9"),
+    ("smsp__thread_inst_executed_per_inst_executed.ratio", "", "25"),
 ];
 const HEAD: &str = "\"ID\",\"Process ID\",\"Process Name\",\"Host Name\",\"Kernel Name\",\"Context\",\"Stream\",\"Block Size\",\"Grid Size\",\"Device\",\"CC\"";
 const ROW: &str = "\"7\",\"a.out\",\"127.0.0.1\",\"add(float *, int)\",\"1\",\"7\",\"(256, 1, 1)\",\"(977, 1, 1)\",\"0\",\"7.5\"";
@@ -245,7 +246,9 @@ fn counters_come_out_the_same_from_both_pages() {
     let launch =
         Launch { grid: [977, 1, 1], block: [256, 1, 1], registers: 26, shared_bytes: 1152 };
     assert_eq!(counters.launch, launch);
-    assert!((counters.fp32 - 40.0 * 25_000.0 / 32.0).abs() < 1e-6);
+    // 25 threads of a warp are active.
+    assert!((counters.fp32 - 40.0 * 25_000.0 / 25.0).abs() < 1e-6);
+    assert_eq!(counters.active_threads, 25.0);
     assert_eq!((counters.memory, counters.loads, counters.control), (93_792.0, 62_528.0, 7816.0));
     assert!((counters.instructions() - 281_376.0).abs() < 1e-6);
     assert_eq!(counters.l2_read_bytes, 250_112.0 * 32.0);

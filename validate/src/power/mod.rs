@@ -49,6 +49,8 @@ pub struct PowerRow {
     pub measured_w: f64,
     /// Predicted, in watts.
     pub predicted_w: f64,
+    /// Predicted for the measured time, in watts.
+    pub at_measured_time_w: f64,
     /// The spec sheet's only figure: the board limit, in watts.
     pub limit_w: f64,
     /// Measured, in us; 0 = not recorded.
@@ -69,6 +71,8 @@ pub struct PowerGroup {
     /// Errors of power.
     #[serde(flatten)]
     pub figures: Figures,
+    /// Errors of power when the measured time is taken instead of the predicted one.
+    pub at_measured_time: Figures,
     /// Errors of time; no rows where it is not predicted.
     pub time: Figures,
 }
@@ -129,6 +133,8 @@ pub struct PowerReport {
     pub rows_left_out: BTreeMap<String, usize>,
     /// Errors of power over all rows.
     pub overall: Figures,
+    /// The same with measured times.
+    pub at_measured_time: Figures,
     /// By GPU and benchmark.
     pub groups: Vec<PowerGroup>,
     /// Baselines.
@@ -238,7 +244,7 @@ pub fn run(data: &Path, gpus: &[String], unclean: bool) -> Result<PowerReport, V
         .par_iter()
         .map(|case| {
             let gpu = &entries.get(&case.gpu).ok_or("GPU not in the catalogue")?.gpu;
-            let Predicted { watts, time_us } = case.predict(gpu)?;
+            let Predicted { watts, at_measured_time_w, time_us } = case.predict(gpu)?;
             Ok(PowerRow {
                 reference: case.reference.clone(),
                 gpu: case.gpu.clone(),
@@ -249,6 +255,7 @@ pub fn run(data: &Path, gpus: &[String], unclean: bool) -> Result<PowerReport, V
                 mem_mhz: case.mem_mhz,
                 measured_w: case.measured_w,
                 predicted_w: watts,
+                at_measured_time_w,
                 limit_w: gpu.power.limit.watts(),
                 measured_us: case.measured_us,
                 predicted_us: time_us,
@@ -267,6 +274,7 @@ pub fn run(data: &Path, gpus: &[String], unclean: bool) -> Result<PowerReport, V
         rows_used: rows.len(),
         rows_left_out: left_out,
         overall: watts(rows.iter()),
+        at_measured_time: at_measured_time(rows.iter()),
         groups: groups(&rows),
         baselines: PowerBaselines {
             board_limit: Figures::of(rows.iter().map(|row| (row.limit_w, row.measured_w))),
@@ -281,6 +289,10 @@ fn watts<'a>(rows: impl Iterator<Item = &'a PowerRow>) -> Figures {
     Figures::of(rows.map(|row| (row.predicted_w, row.measured_w)))
 }
 
+fn at_measured_time<'a>(rows: impl Iterator<Item = &'a PowerRow>) -> Figures {
+    Figures::of(rows.map(|row| (row.at_measured_time_w, row.measured_w)))
+}
+
 fn groups(rows: &[PowerRow]) -> Vec<PowerGroup> {
     let mut groups: BTreeMap<(&str, &str, Basis), Vec<&PowerRow>> = BTreeMap::new();
     for row in rows {
@@ -291,6 +303,7 @@ fn groups(rows: &[PowerRow]) -> Vec<PowerGroup> {
         benchmark: benchmark.to_owned(),
         basis,
         figures: watts(rows.iter().copied()),
+        at_measured_time: at_measured_time(rows.iter().copied()),
         time: Figures::of(rows.iter().filter_map(|row| Some((row.predicted_us?, row.measured_us)))),
     });
     groups.collect()

@@ -48,7 +48,7 @@ fn activities_and_clocks_count() {
     let slow = predicted(&[&BUSY[..], &[("core_mhz", "600")]].concat()).watts;
     assert!(slow < 0.75 * plain, "{slow} {plain}");
     let cleared = predicted(&[&BUSY[..], &[("benchmark", "microbenchmark")]].concat()).watts;
-    assert!(cleared < 0.9 * plain, "{cleared} {plain}");
+    assert!(cleared < 0.97 * plain, "{cleared} {plain}");
 }
 
 #[test]
@@ -92,6 +92,7 @@ fn a_model_that_is_off_by_a_factor_still_follows_the_clocks() {
         mem_mhz: 715.0,
         measured_w: power.0,
         predicted_w: power.1,
+        at_measured_time_w: power.1,
         limit_w: 250.0,
         measured_us: time.0,
         predicted_us: Some(time.1),

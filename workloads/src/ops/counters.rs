@@ -72,6 +72,9 @@ pub struct Counters {
     /// Resident warps on an SM that has any, on average over time; 0 = as many as fit.
     #[serde(default)]
     pub resident_warps: f64,
+    /// Threads of a warp that an instruction works for, on average, at most 32; 0 = all of them.
+    #[serde(default)]
+    pub active_threads: f64,
 }
 
 impl Counters {
@@ -98,6 +101,7 @@ impl Counters {
             dram_read_bytes: 0.0,
             dram_write_bytes: 0.0,
             resident_warps: 0.0,
+            active_threads: 0.0,
         }
     }
 

@@ -142,7 +142,12 @@ fn counters(c: &Counters) -> Result<(), String> {
         ("dram_read_bytes", c.dram_read_bytes),
         ("dram_write_bytes", c.dram_write_bytes),
         ("resident_warps", c.resident_warps),
-    ])
+        ("active_threads", c.active_threads),
+    ])?;
+    if c.active_threads > 32.0 {
+        return Err(format!("active_threads is {}; a warp has 32 threads", c.active_threads));
+    }
+    Ok(())
 }
 
 fn traced(t: &Traced) -> Result<(), String> {

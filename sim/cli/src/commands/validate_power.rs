@@ -187,6 +187,7 @@ fn rows_csv(report: &PowerReport) -> Result<Vec<u8>, Failure> {
         "mem_mhz",
         "measured_w",
         "predicted_w",
+        "at_measured_time_w",
         "measured_us",
         "predicted_us",
         "reference",
@@ -201,6 +202,7 @@ fn rows_csv(report: &PowerReport) -> Result<Vec<u8>, Failure> {
             format!("{}", row.mem_mhz),
             format!("{:.4}", row.measured_w),
             format!("{:.4}", row.predicted_w),
+            format!("{:.4}", row.at_measured_time_w),
             format!("{:.4}", row.measured_us),
             row.predicted_us.map_or_else(String::new, |us| format!("{us:.4}")),
             row.reference.clone(),
@@ -210,17 +212,29 @@ fn rows_csv(report: &PowerReport) -> Result<Vec<u8>, Failure> {
 }
 
 fn text(report: &PowerReport) -> String {
-    let header =
-        ["GPU", "benchmark", "rows", "MAPE %", "median", "p90", "bias", "corr.", "time MAPE %"];
+    let header = [
+        "GPU",
+        "benchmark",
+        "rows",
+        "MAPE %",
+        "median",
+        "p90",
+        "bias",
+        "corr.",
+        "at measured times",
+        "time MAPE %",
+    ];
     let mut table = output::table(&header, 2);
     for group in &report.groups {
         let mut row = vec![group.gpu.clone(), group.benchmark.clone()];
         row.extend(group.figures.cells());
+        row.push(format!("{:.1}", group.at_measured_time.mape_pct));
         row.push(time_cell(group, 1));
         table.add_row(row);
     }
     let mut row = vec!["all".to_owned(), String::new()];
     row.extend(report.overall.cells());
+    row.push(format!("{:.1}", report.at_measured_time.mape_pct));
     row.push(String::new());
     table.add_row(row);
     let left: usize = report.rows_left_out.values().sum();

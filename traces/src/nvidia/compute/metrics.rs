@@ -70,6 +70,7 @@ pub(super) enum Slot {
     DramWrite,
     DramWriteSectors,
     Warps,
+    ActiveThreads,
 }
 
 use Slot as S;
@@ -219,6 +220,14 @@ const NAMES: &[(Slot, &[&str])] = &[
             "Achieved Active Warps Per SM",
         ],
     ),
+    (
+        S::ActiveThreads,
+        &[
+            "smsp__thread_inst_executed_per_inst_executed.ratio",
+            "smsp__thread_inst_executed_per_inst_executed",
+            "Avg. Active Threads Per Warp",
+        ],
+    ),
 ];
 
 /// Kinds of arithmetic that are counted by thread, and what the metric calls them.
@@ -332,7 +341,9 @@ impl Metrics {
         }
         let instructions =
             self.get(S::Instructions).filter(|n| *n > 0.0).ok_or("lacks executed instructions")?;
-        let by_thread = |slots: &[Slot]| self.sum(slots) / WARP;
+        // A warp of which few threads are active takes its slots all the same.
+        let active_threads = self.get(S::ActiveThreads).map_or(WARP, |n| n.clamp(1.0, WARP));
+        let by_thread = |slots: &[Slot]| self.sum(slots) / active_threads;
         let kinds = [S::Fadd, S::Fmul, S::Ffma];
         let fp32 = if kinds.iter().all(|slot| self.get(*slot).is_some()) {
             by_thread(&kinds)
@@ -369,6 +380,7 @@ impl Metrics {
             dram_read_bytes: dram(S::DramRead, S::DramReadSectors)?,
             dram_write_bytes: dram(S::DramWrite, S::DramWriteSectors)?,
             resident_warps: self.or_zero(S::Warps).min(64.0),
+            active_threads,
             ..Counters::none(launch)
         };
         counters.other = (instructions - counters.instructions()).max(0.0);
