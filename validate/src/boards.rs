@@ -29,6 +29,11 @@ impl Variant {
     }
 }
 
+/// The name of the board that rows of a source mean by a GPU: the GPU's own, or that of a variant.
+pub(crate) fn name(gpu: &str, source: &str) -> String {
+    variant(gpu, source).map_or_else(|| gpu.to_owned(), Variant::name)
+}
+
 /// All variants.
 pub(crate) fn variants() -> &'static [Variant] {
     VARIANTS
@@ -45,6 +50,11 @@ const VARIANTS: &[Variant] = &[
         source: "vidur_mlp",
         gpu: "a100-sxm4-80gb",
         text: include_str!("../tables/boards/vidur-a100.toml"),
+    },
+    Variant {
+        source: "nv_dvfs",
+        gpu: "gtx1080ti",
+        text: include_str!("../tables/boards/nv-dvfs-gtx1080ti.toml"),
     },
 ];
 

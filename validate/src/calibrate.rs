@@ -282,7 +282,7 @@ fn samples(
                 .entry(name.to_owned())
                 .or_insert_with(|| peaks::board(catalog, name).map(|entry| entry.id));
             let Some(id) = id.clone().filter(|id| entries.contains_key(id)) else { continue };
-            let id = boards::variant(&id, row.text("source")).map_or(id, boards::Variant::name);
+            let id = boards::name(&id, row.text("source"));
             if row.text("goal_set") == "False" {
                 continue;
             }
@@ -334,7 +334,7 @@ fn powered(
     for case in power::cases(request.data, &ids, false)?.used {
         let group = format!("{} {} {}", case.gpu, power::SUITE, case.benchmark);
         groups.entry(group.clone()).or_default().push(Sample {
-            gpu: case.gpu.clone(),
+            gpu: case.board.clone(),
             group,
             order: case.measured_w,
             measured: case.measured_w,

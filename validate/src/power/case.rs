@@ -14,8 +14,8 @@ use lumacycle_engines::gpu::energy::{self, Data, Events};
 use lumacycle_engines::{Engine, GpuEngine, Options};
 use lumacycle_workloads::ops::{Counters, Operation};
 
-use crate::counters;
 use crate::measurements::Row;
+use crate::{boards, counters};
 
 /// Threads of a warp.
 const WARP: f64 = 32.0;
@@ -67,6 +67,8 @@ struct Activities {
 pub struct Case {
     /// Catalogue entry.
     pub gpu: String,
+    /// The board: that entry, or a variant that the source ran.
+    pub board: String,
     /// Table and line of the source.
     pub reference: String,
     /// Source and kind of benchmark.
@@ -156,6 +158,7 @@ impl Case {
         };
         Ok(Self {
             gpu: id.to_owned(),
+            board: boards::name(id, row.text("source")),
             reference: format!("{} {}", row.text("source"), row.text("ref")),
             benchmark: format!("{} {}", row.text("source"), row.text("benchmark")),
             kernel: format!("{} {}", row.text("kernel"), row.text("param")).trim().to_owned(),

@@ -10,7 +10,7 @@
 //! model: the share of the limit that the other boards draw on average. Left out: the constants by which
 //! times follow from counters, which all boards have seen.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use lumacycle_arch::Gpu;
@@ -120,7 +120,8 @@ pub fn leave_one_out(data: &Path, unclean: bool) -> Result<LeftOutReport, Valida
     let Cases { used, entries, .. } = cases(data, &[], unclean)?;
     let gpus: BTreeMap<&str, &Gpu> =
         entries.iter().map(|(id, entry)| (id.as_str(), &entry.gpu)).collect();
-    let ids: BTreeSet<&str> = used.iter().map(|case| case.gpu.as_str()).collect();
+    let ids: BTreeMap<&str, &str> =
+        used.iter().map(|case| (case.board.as_str(), case.gpu.as_str())).collect();
     if ids.len() < 3 {
         return Err(ValidateError::Unreadable {
             path: data.to_owned(),
@@ -130,12 +131,12 @@ pub fn leave_one_out(data: &Path, unclean: bool) -> Result<LeftOutReport, Valida
     let thinned = thinned(&used);
     let memories = published_pj_per_byte()?;
     let (mut left_out, mut pairs) = (Vec::new(), Vec::new());
-    for id in ids {
-        let others: Vec<&Case> = thinned.iter().copied().filter(|case| case.gpu != id).collect();
+    for (id, name) in ids {
+        let others: Vec<&Case> = thinned.iter().copied().filter(|case| case.gpu != name).collect();
         let values = fitted(&others, &gpus, &memories);
         let Some(own) = gpus.get(id) else { continue };
         let unseen = with_shared(own, &values, &memories);
-        let rows: Vec<&Case> = used.iter().filter(|case| case.gpu == id).collect();
+        let rows: Vec<&Case> = used.iter().filter(|case| case.board == id).collect();
         let figures = |gpu: &Gpu| {
             let priced = rows
                 .par_iter()
@@ -146,7 +147,7 @@ pub fn leave_one_out(data: &Path, unclean: bool) -> Result<LeftOutReport, Valida
         let share = mean_share(&others, &gpus) * own.power.limit.watts();
         let constants = SHARED.iter().zip(&values);
         left_out.push(LeftOut {
-            gpu: id.to_owned(),
+            gpu: name.to_owned(),
             figures: Figures::of(predicted.iter().copied()),
             calibrated: Figures::of(figures(own).into_iter()),
             mean_share: Figures::of(rows.iter().map(|case| (share, case.measured_w))),
@@ -195,7 +196,7 @@ fn fitted(
         let rows: Vec<Option<(f64, f64, f64)>> = cases
             .par_iter()
             .map(|case| {
-                let watts = case.predict(changed.get(case.gpu.as_str())?).ok()?.watts;
+                let watts = case.predict(changed.get(case.board.as_str())?).ok()?.watts;
                 let weight = 1.0 / counts[&(case.gpu.as_str(), case.benchmark.as_str())];
                 Some((watts, case.measured_w, weight))
             })
@@ -208,7 +209,7 @@ fn fitted(
 fn mean_share(cases: &[&Case], gpus: &BTreeMap<&str, &Gpu>) -> f64 {
     let mut groups: BTreeMap<(&str, &str), Vec<f64>> = BTreeMap::new();
     for case in cases {
-        if let Some(gpu) = gpus.get(case.gpu.as_str()) {
+        if let Some(gpu) = gpus.get(case.board.as_str()) {
             let share = case.measured_w / gpu.power.limit.watts();
             groups.entry((&case.gpu, &case.benchmark)).or_default().push(share);
         }

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::measurements::{self, Row};
 use crate::stats::Figures;
-use crate::{ValidateError, counters, suite};
+use crate::{ValidateError, boards, counters, suite};
 use case::{Basis, Case, CounterTable, Predicted};
 
 pub use left_out::{LeftOut, LeftOutReport, leave_one_out};
@@ -151,6 +151,7 @@ pub struct PowerReport {
 /// Cases of a table, with the GPUs they ran on and the rows left out by reason.
 pub(crate) struct Cases {
     pub used: Vec<Case>,
+    /// By board.
     pub entries: BTreeMap<String, Entry>,
     pub left_out: BTreeMap<String, usize>,
 }
@@ -171,12 +172,14 @@ pub(crate) fn cases(data: &Path, gpus: &[String], unclean: bool) -> Result<Cases
     let table = CounterTable::of(&counted, &catalog);
     let wanted: Vec<String> =
         gpus.iter().filter_map(|name| catalog.get(name).ok()).map(|entry| entry.id).collect();
-    let mut found: BTreeMap<&str, Option<Entry>> = BTreeMap::new();
+    let mut found: BTreeMap<(&str, &str), Option<Entry>> = BTreeMap::new();
     let (mut cases, mut left_out) = (Vec::new(), BTreeMap::new());
     let unheld = unheld(&rows);
     for (index, row) in rows.iter().enumerate() {
-        let name = row.text("gpu");
-        let entry = found.entry(name).or_insert_with(|| catalog.get(board(name)).ok());
+        let (name, source) = (row.text("gpu"), row.text("source"));
+        let entry = found
+            .entry((name, source))
+            .or_insert_with(|| boards::board(&catalog, SUITE, board(name), source));
         let case = match entry {
             None => Err(format!("GPU not in the catalogue: {name}")),
             Some(entry) if !wanted.is_empty() && !wanted.contains(&entry.id) => {
@@ -195,7 +198,11 @@ pub(crate) fn cases(data: &Path, gpus: &[String], unclean: bool) -> Result<Cases
             Err(reason) => *left_out.entry(reason).or_insert(0) += 1,
         }
     }
-    let entries = found.into_values().flatten().map(|entry| (entry.id.clone(), entry)).collect();
+    let entries = found
+        .into_iter()
+        .filter_map(|((_, source), entry)| Some((source, entry?)))
+        .map(|(source, entry)| (boards::name(&entry.id, source), entry))
+        .collect();
     Ok(Cases { used: cases, entries, left_out })
 }
 
@@ -243,7 +250,7 @@ pub fn run(data: &Path, gpus: &[String], unclean: bool) -> Result<PowerReport, V
     let results: Vec<Result<PowerRow, String>> = cases
         .par_iter()
         .map(|case| {
-            let gpu = &entries.get(&case.gpu).ok_or("GPU not in the catalogue")?.gpu;
+            let gpu = &entries.get(&case.board).ok_or("GPU not in the catalogue")?.gpu;
             let Predicted { watts, at_measured_time_w, time_us } = case.predict(gpu)?;
             Ok(PowerRow {
                 reference: case.reference.clone(),

@@ -461,6 +461,8 @@ impl Gemm {
         stage.demand.memory = vectors + 2.0 * elements * 4.0 / 512.0;
         stage.dependent_instructions = 40.0;
         stage.barriers = 2.0;
+        // Tiles of one launch take alike: what `mma` leaves in registers is written by all at once.
+        stage.in_step = tile.math == Math::Tensor;
         stage.streams = streams;
         stage
     }
