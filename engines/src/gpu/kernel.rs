@@ -218,9 +218,12 @@ fn of_waves(
         }
         let shared = SharedTime::of(engine, &moved, all).longest();
         // Work on the SMs, work on memory and waiting for it cover each other in part.
-        let worked = together(working * to_ns, shared, order);
+        // While all move what they want at once an SM does nothing else, unless it has other CTAs, which drift apart;
+        // and what it moves is memory's work like the rest.
+        let bursts_ns = bursts_ns / resident;
+        let worked = together(working * to_ns + bursts_ns, shared, order);
         let waited = together(worked, waiting * to_ns, order);
-        time += wave.times * (waited.max(alone * to_ns) + bursts_ns);
+        time += wave.times * waited.max(alone * to_ns + bursts_ns);
     }
     time
 }

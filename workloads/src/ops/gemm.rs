@@ -430,13 +430,14 @@ impl Gemm {
         let bytes = elements * out_bytes;
         let mut stage = Stage::once("epilogue");
         // Pieces of a vector, where lanes don't write them whole: cuBLAS's kernels without tensor
-        // cores from before Ampere write words, a vector of 16 bytes apart.
+        // cores from before Ampere write words, a vector of 16 bytes apart. CUTLASS's epilogue gives
+        // neighbouring lanes neighbouring elements, so that short ones still fill sectors.
         let piece_bytes = match tile.math {
             Math::Simt if (1..80).contains(&self.built_for) => out_bytes.min(16.0),
             Math::Simt => 16.0,
             _ => self.vector_bytes.max(out_bytes),
         };
-        let pattern = if piece_bytes < 16.0 {
+        let pattern = if piece_bytes < 16.0 && tile.math == Math::Simt {
             Pattern::Pieces { times: 16.0 / piece_bytes }
         } else {
             Pattern::Streaming
