@@ -430,14 +430,13 @@ impl Gemm {
         let bytes = elements * out_bytes;
         let mut stage = Stage::once("epilogue");
         // Pieces of a vector, where lanes don't write them whole: cuBLAS's kernels without tensor
-        // cores from before Ampere write words, a vector of 16 bytes apart. CUTLASS's epilogue gives
-        // neighbouring lanes neighbouring elements, so that short ones still fill sectors.
+        // cores from before Ampere write words, a vector of 16 bytes apart.
         let piece_bytes = match tile.math {
             Math::Simt if (1..80).contains(&self.built_for) => out_bytes.min(16.0),
             Math::Simt => 16.0,
             _ => self.vector_bytes.max(out_bytes),
         };
-        let pattern = if piece_bytes < 16.0 && tile.math == Math::Simt {
+        let pattern = if piece_bytes < 16.0 {
             Pattern::Pieces { times: 16.0 / piece_bytes }
         } else {
             Pattern::Streaming
@@ -462,8 +461,9 @@ impl Gemm {
         stage.demand.memory = vectors + 2.0 * elements * 4.0 / 512.0;
         stage.dependent_instructions = 40.0;
         stage.barriers = 2.0;
-        // Tiles of one launch take alike: what `mma` leaves in registers is written by all at once.
-        stage.in_step = tile.math == Math::Tensor;
+        // Tiles of one launch take alike: what `mma` leaves in registers is written by all at once, unless writing
+        // it piece by piece is most of the work.
+        stage.in_step = tile.math == Math::Tensor && piece_bytes >= 16.0;
         stage.streams = streams;
         stage
     }
