@@ -233,6 +233,8 @@ fn with_shared(gpu: &Gpu, values: &[f64], memories: &BTreeMap<DramTechnology, f6
     power.tensor_fp16_mac = Energy::new(tensor * arithmetic);
     power.l1_byte = Energy::new(L1_OF_SHARED * power.shared_byte.pj());
     power.idle_sm_share = unseen::IDLE_SM_SHARE;
+    // As far as a spec sheet tells, boards run at like voltages when they boost.
+    power.nominal_clock = gpu.clocks.boost;
     power.voltage_slope = unseen::VOLTAGE_SLOPE;
     power.voltage_floor = unseen::VOLTAGE_FLOOR;
     power.voltage_floor_light = unseen::VOLTAGE_FLOOR_LIGHT;
