@@ -208,3 +208,30 @@ fn attention_is_compared_without_data() {
     assert_eq!(code(&output), 2);
     assert!(support::told(&output).contains("is for the suite power"));
 }
+
+/// Of a generation with fits of its own nothing fitted is left; another stays as it is.
+#[test]
+fn times_are_compared_as_if_no_fit_had_seen_the_gpu() {
+    let folder = support::folder();
+    let table = "gpu,dtype,m,n,k,runtime_us,timing\n\
+                 a40,fp16,4096,4096,4096,1200,B\n\
+                 h100-sxm,bf16,4096,4096,4096,230,B\n";
+    let path = write(&folder, "gemm.csv", table.as_bytes());
+    let rows = |extra: &[&str]| {
+        let out = folder.path().join("rows.csv").display().to_string();
+        let args = [&["validate", "gemm", "--data", &path, "--rows", &out], extra].concat();
+        let output = run(&args);
+        assert_eq!(code(&output), 0, "{}", support::told(&output));
+        let text = std::fs::read_to_string(&out).unwrap();
+        text.lines()
+            .skip(1)
+            .map(|row| row.split(',').nth(4).unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let (own, unseen) = (rows(&[]), rows(&["--leave-one-out"]));
+    assert_ne!(own[0], unseen[0]);
+    assert_eq!(own[1], unseen[1]);
+    let output = run(&["validate", "gemm", "--data", &path, "--leave-one-out", "--all"]);
+    assert_eq!(code(&output), 2);
+    assert!(support::told(&output).contains("neither --all nor --expected"));
+}

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use lumacycle_arch::{Catalog, Entry};
+use lumacycle_arch::{Catalog, Entry, Gpu};
 
 use crate::measurements::Row;
 use crate::peaks;
@@ -82,6 +82,13 @@ impl Boards {
     pub fn get(&self, row: &Row) -> Result<&Entry, String> {
         let found = self.0.get(&key(row)).and_then(Option::as_ref);
         found.ok_or_else(|| format!("GPU not in the catalogue: {}", row.text("gpu")))
+    }
+
+    /// Changes every board.
+    pub fn change(&mut self, change: impl Fn(&mut Gpu)) {
+        for entry in self.0.values_mut().flatten() {
+            change(&mut entry.gpu);
+        }
     }
 
     /// All that were found.

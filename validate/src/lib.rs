@@ -22,6 +22,7 @@ mod sources;
 pub mod stats;
 pub mod suite;
 pub mod traces;
+mod unseen;
 pub mod wave;
 
 use std::path::PathBuf;
@@ -33,7 +34,7 @@ pub use ngp::{NgpGroup, NgpReport, NgpRow};
 pub use ngpc::NgpcReport;
 pub use rtnerf::RtnerfReport;
 pub use stats::Figures;
-pub use suite::{Group, SUITES, SuiteReport, run, run_shipped, shipped};
+pub use suite::{Group, SUITES, SuiteReport, run, run_shipped, run_unseen, shipped};
 pub use traces::{TraceReport, TraceRow};
 
 /// Suites beside those of measurement tables.

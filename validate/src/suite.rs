@@ -1,7 +1,7 @@
 //! Suites of measured kernels: rows become operations, operations become errors.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use lumacycle_arch::{Catalog, Entry, Gpu};
 use lumacycle_engines::gpu::roofline;
@@ -20,6 +20,7 @@ use crate::boards::Boards;
 use crate::expected::Setting;
 use crate::measurements::{self, Row};
 use crate::stats::{Figures, bucket};
+use crate::unseen::Unseen;
 use crate::wave::{Wave, WaveRow};
 use crate::{counters, kernels, peaks, sources};
 
@@ -164,12 +165,25 @@ pub fn run(
     gpus: &[String],
     unclean: bool,
 ) -> Result<SuiteReport, ValidateError> {
-    let path = measurements::locate(data, suite).ok_or_else(|| ValidateError::Unreadable {
+    let rows = measurements::read(&located(suite, data)?, columns(suite))?;
+    Ok(compare_rows(suite, &rows, gpus, (unclean, None)))
+}
+
+/// As [`run`], with what fits on a GPU's own generation found replaced by the mean of the other generations.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_unseen(suite: &str, data: &Path, gpus: &[String]) -> Result<SuiteReport, ValidateError> {
+    let rows = measurements::read(&located(suite, data)?, columns(suite))?;
+    let unseen = Unseen::of(&Catalog::embedded())?;
+    Ok(compare_rows(suite, &rows, gpus, (false, Some(&unseen))))
+}
+
+fn located(suite: &str, data: &Path) -> Result<PathBuf, ValidateError> {
+    measurements::locate(data, suite).ok_or_else(|| ValidateError::Unreadable {
         path: data.to_owned(),
         reason: format!("no {suite}.csv or {suite}.csv.gz there"),
-    })?;
-    let rows = measurements::read(&path, columns(suite))?;
-    Ok(compare_rows(suite, &rows, gpus, unclean))
+    })
 }
 
 /// Published times of a suite that ship with the program, each with its source.
@@ -184,17 +198,20 @@ pub fn shipped(suite: &str) -> Option<&'static str> {
 pub fn run_shipped(suite: &str, gpus: &[String]) -> Result<Option<SuiteReport>, ValidateError> {
     let Some(table) = shipped(suite) else { return Ok(None) };
     let rows = measurements::shipped(table, columns(suite))?;
-    Ok(Some(compare_rows(suite, &rows, gpus, false)))
+    Ok(Some(compare_rows(suite, &rows, gpus, (false, None))))
 }
 
 fn compare_rows(
     suite: &str,
     rows: &[measurements::Row],
     gpus: &[String],
-    unclean: bool,
+    (unclean, unseen): (bool, Option<&Unseen>),
 ) -> SuiteReport {
     let catalog = Catalog::embedded();
-    let boards = Boards::of(&catalog, suite, rows);
+    let mut boards = Boards::of(&catalog, suite, rows);
+    if let Some(unseen) = unseen {
+        boards.change(|gpu| unseen.forget(gpu));
+    }
     let wanted: Vec<String> =
         gpus.iter().filter_map(|name| catalog.get(name).ok()).map(|entry| entry.id).collect();
     let host = if suite == kernels::SUITE {

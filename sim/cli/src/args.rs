@@ -310,7 +310,8 @@ pub struct ValidateArgs {
     /// Write what errors to expect, by class and size, to this TOML file
     #[arg(long, value_name = "FILE")]
     pub expected: Option<PathBuf>,
-    /// Suite power: predict each GPU with constants fitted on the other GPUs only
+    /// Predict each GPU as if no fit had seen it: suite power with constants fitted on the other GPUs,
+    /// suites of times with the means of what other generations have
     #[arg(long)]
     pub leave_one_out: bool,
     /// Exit with 1 when the overall MAPE of a suite exceeds this many percent

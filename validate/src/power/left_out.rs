@@ -74,7 +74,7 @@ struct MemoryEnergy {
 }
 
 /// Published energy of a byte in pJ, device and interface, by technology.
-fn published_pj_per_byte() -> Result<BTreeMap<DramTechnology, f64>, ValidateError> {
+pub(crate) fn published_pj_per_byte() -> Result<BTreeMap<DramTechnology, f64>, ValidateError> {
     let table: MemoryEnergies =
         toml::from_str(PUBLISHED).map_err(|error| ValidateError::Unreadable {
             path: "tables/memory_energies.toml".into(),

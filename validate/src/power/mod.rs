@@ -20,6 +20,7 @@ use crate::stats::Figures;
 use crate::{ValidateError, boards, counters, suite};
 use case::{Basis, Case, CounterTable, Predicted};
 
+pub(crate) use left_out::published_pj_per_byte;
 pub use left_out::{LeftOut, LeftOutReport, leave_one_out};
 
 /// Name of the suite.

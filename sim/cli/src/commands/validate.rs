@@ -33,10 +33,23 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
     if args.suite == lumacycle_validate::rtnerf::SUITE {
         return super::validate_rtnerf::run(args);
     }
-    if args.leave_one_out && args.suite != lumacycle_validate::power::SUITE {
+    let alone = SUITES.contains(&args.suite.as_str()) && args.data.is_some();
+    if args.leave_one_out && args.suite != lumacycle_validate::power::SUITE && !alone {
         return Err(Failure::usage(
-            format!("--leave-one-out is for the suite power, not {}", args.suite),
-            "for constants of times, see lumacycle calibrate",
+            format!(
+                "--leave-one-out is for the suite power and suites of times with --data, not {}",
+                args.suite
+            ),
+            format!("suites of times are {}", SUITES.join(", ")),
+        ));
+    }
+    if args.leave_one_out
+        && args.suite != lumacycle_validate::power::SUITE
+        && (args.all || args.expected.is_some())
+    {
+        return Err(Failure::usage(
+            "--leave-one-out goes with neither --all nor --expected",
+            "it shows what clean rows would say of a GPU that no fit has seen",
         ));
     }
     if args.data.is_none()
@@ -70,6 +83,8 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
         for suite in SUITES.iter().filter(there) {
             reports.push(lumacycle_validate::run(suite, data, &args.gpus, args.all)?);
         }
+    } else if args.leave_one_out {
+        reports.push(lumacycle_validate::run_unseen(&args.suite, data, &args.gpus)?);
     } else if args.suite != "traces" {
         reports.push(lumacycle_validate::run(&args.suite, data, &args.gpus, args.all)?);
     }
