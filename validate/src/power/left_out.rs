@@ -1,11 +1,12 @@
 //! Power of a GPU that no fit has seen: its constants are what the other GPUs have in common.
 //!
-//! Fitted on the others, all together, are five: the energy of issuing a warp instruction, the same on all;
+//! Fitted on the others, all together, are six: the energy of issuing a warp instruction, the same on all;
 //! that of an SM's clock by fp32 lane and that of arithmetic (and with it of bytes on the chip), both as
 //! multiples of the published energy of a multiply-add at the node; that of a byte of DRAM, moved and at
-//! rest, as multiples of what is published for the technology. What six boards cannot tell as well, the
-//! voltage curve, the board's constant and shares, stands as the catalogue has it for generations without
-//! measured power: fitted too, these followed single boards, and the error grew from 15 to 20 %. Of the
+//! rest, as multiples of what is published for the technology; and the share of energy that constant
+//! operands take. What six boards cannot tell as well, the voltage curve, the board's constant and shares,
+//! stands as the catalogue has it for generations without measured power: fitted too, these followed single
+//! boards, and the error grew from 15 to 20 %. Of the
 //! board left out nothing but its spec sheet is used. Beside it stands what a spec sheet gives without a
 //! model: the share of the limit that the other boards draw on average. Left out: the constants by which
 //! times follow from counters, which all boards have seen.
@@ -13,9 +14,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use lumacycle_arch::Gpu;
 use lumacycle_arch::gpu::DramTechnology;
 use lumacycle_arch::units::{Energy, Power};
+use lumacycle_arch::{Catalog, Gpu};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -29,30 +30,18 @@ use crate::stats::Figures;
 const ROWS: usize = 24;
 
 /// What is fitted.
-const SHARED: [(&str, Range); 5] = [
+const SHARED: [(&str, Range); 6] = [
     ("clock of an SM by fp32 lane, multiply-adds", Range { low: 0.2, high: 15.0, start: 3.0 }),
     ("issue of a warp instruction, pJ", Range { low: 50.0, high: 3000.0, start: 350.0 }),
     ("arithmetic, of the published energies", Range { low: 0.1, high: 10.0, start: 1.0 }),
     ("DRAM by byte moved, of the published energy", Range { low: 0.05, high: 5.0, start: 1.0 }),
     ("DRAM by byte at rest, of the published energy", Range { low: 0.05, high: 5.0, start: 0.7 }),
+    ("power.constant_operand_share", Range { low: 0.1, high: 0.95, start: 0.6 }),
 ];
 
-/// What is not: as in the catalogue for boards and generations without measured power, each with its source
-/// there (power of the A100's generation, of boards without a calibrated constant, of memories).
-mod unseen {
-    /// Constant of the board, of its limit.
-    pub(super) const BOARD: f64 = 0.06;
-    pub(super) const IDLE_SM_SHARE: f64 = 0.35;
-    pub(super) const VOLTAGE_SLOPE: f64 = 0.6;
-    pub(super) const VOLTAGE_FLOOR: f64 = 0.83;
-    pub(super) const VOLTAGE_FLOOR_LIGHT: f64 = 0.8;
-    /// Midway between the 0.5 and 0.9 of generations with measured power.
-    pub(super) const CONSTANT_OPERAND_SHARE: f64 = 0.7;
-    pub(super) const CONSTANT_DATA_SHARE: f64 = 0.6;
-}
-
-/// Energy of a byte of L1 over one of shared memory in the published energies.
-const L1_OF_SHARED: f64 = 1.2;
+/// A GPU whose voltage curve, board constant and shares are the catalogue's estimates for generations without
+/// measured power, as those of the board left out have to be. Each has its source there.
+const UNMEASURED: &str = "h100-sxm";
 
 /// Published energies of memory.
 const PUBLISHED: &str = include_str!("../../tables/memory_energies.toml");
@@ -81,6 +70,21 @@ pub(crate) fn published_pj_per_byte() -> Result<BTreeMap<DramTechnology, f64>, V
             reason: error.to_string(),
         })?;
     Ok(table.memory.into_iter().map(|one| (one.technology, one.pj_per_byte)).collect())
+}
+
+/// What stands for a board without its own fit.
+struct Known {
+    memories: BTreeMap<DramTechnology, f64>,
+    unmeasured: Gpu,
+}
+
+impl Known {
+    fn new() -> Result<Self, ValidateError> {
+        let unmeasured = Catalog::embedded().get(UNMEASURED).map_err(|error| {
+            ValidateError::Unreadable { path: UNMEASURED.into(), reason: error.to_string() }
+        })?;
+        Ok(Self { memories: published_pj_per_byte()?, unmeasured: unmeasured.gpu })
+    }
 }
 
 /// A GPU that was left out.
@@ -129,13 +133,13 @@ pub fn leave_one_out(data: &Path, unclean: bool) -> Result<LeftOutReport, Valida
         });
     }
     let thinned = thinned(&used);
-    let memories = published_pj_per_byte()?;
+    let known = Known::new()?;
     let (mut left_out, mut pairs) = (Vec::new(), Vec::new());
     for (id, name) in ids {
         let others: Vec<&Case> = thinned.iter().copied().filter(|case| case.gpu != name).collect();
-        let values = fitted(&others, &gpus, &memories);
+        let values = fitted(&others, &gpus, &known);
         let Some(own) = gpus.get(id) else { continue };
-        let unseen = with_shared(own, &values, &memories);
+        let unseen = with_shared(own, &values, &known);
         let rows: Vec<&Case> = used.iter().filter(|case| case.board == id).collect();
         let figures = |gpu: &Gpu| {
             let priced = rows
@@ -180,11 +184,7 @@ fn thinned(cases: &[Case]) -> Vec<&Case> {
 }
 
 /// The constants that fit these rows best; GPUs and benchmarks count alike.
-fn fitted(
-    cases: &[&Case],
-    gpus: &BTreeMap<&str, &Gpu>,
-    memories: &BTreeMap<DramTechnology, f64>,
-) -> Vec<f64> {
+fn fitted(cases: &[&Case], gpus: &BTreeMap<&str, &Gpu>, known: &Known) -> Vec<f64> {
     let mut counts: BTreeMap<(&str, &str), f64> = BTreeMap::new();
     for case in cases {
         *counts.entry((&case.gpu, &case.benchmark)).or_insert(0.0) += 1.0;
@@ -192,7 +192,7 @@ fn fitted(
     let ranges = SHARED.map(|(_, range)| range);
     search::least(&ranges, |values| {
         let changed: BTreeMap<&str, Gpu> =
-            gpus.iter().map(|(id, gpu)| (*id, with_shared(gpu, values, memories))).collect();
+            gpus.iter().map(|(id, gpu)| (*id, with_shared(gpu, values, known))).collect();
         let rows: Vec<Option<(f64, f64, f64)>> = cases
             .par_iter()
             .map(|case| {
@@ -219,28 +219,32 @@ fn mean_share(cases: &[&Case], gpus: &BTreeMap<&str, &Gpu>) -> f64 {
 }
 
 /// A GPU with these constants in place of its own. Memory without a published energy keeps its own.
-fn with_shared(gpu: &Gpu, values: &[f64], memories: &BTreeMap<DramTechnology, f64>) -> Gpu {
+fn with_shared(gpu: &Gpu, values: &[f64], known: &Known) -> Gpu {
     let mut gpu = gpu.clone();
-    let &[clocks, issue, arithmetic, moved, at_rest] = values else { return gpu };
+    let &[clocks, issue, arithmetic, moved, at_rest, operands] = values else { return gpu };
+    let usual = &known.unmeasured.power;
+    // As published, before any fit.
+    let l1_of_shared = usual.l1_byte.pj() / usual.shared_byte.pj();
     let power = &mut gpu.power;
     let fma = power.fp32_fma.pj();
     // Tensor cores keep their proportion to the other pipes of the generation, caches to shared memory.
     let tensor = power.tensor_fp16_mac.pj() / power.event_scale;
-    power.constant = Power::new(unseen::BOARD * power.limit.watts());
+    let board = usual.constant.watts() / usual.limit.watts();
+    power.constant = Power::new(board * power.limit.watts());
     power.sm_clock = Energy::new(clocks * fma * gpu.pipes.fp32);
     power.issue = Energy::new(issue);
     power.event_scale = arithmetic;
     power.tensor_fp16_mac = Energy::new(tensor * arithmetic);
-    power.l1_byte = Energy::new(L1_OF_SHARED * power.shared_byte.pj());
-    power.idle_sm_share = unseen::IDLE_SM_SHARE;
+    power.l1_byte = Energy::new(l1_of_shared * power.shared_byte.pj());
+    power.idle_sm_share = usual.idle_sm_share;
     // As far as a spec sheet tells, boards run at like voltages when they boost.
     power.nominal_clock = gpu.clocks.boost;
-    power.voltage_slope = unseen::VOLTAGE_SLOPE;
-    power.voltage_floor = unseen::VOLTAGE_FLOOR;
-    power.voltage_floor_light = unseen::VOLTAGE_FLOOR_LIGHT;
-    power.constant_operand_share = unseen::CONSTANT_OPERAND_SHARE;
-    power.constant_data_share = unseen::CONSTANT_DATA_SHARE;
-    if let Some(published) = memories.get(&gpu.dram.technology) {
+    power.voltage_slope = usual.voltage_slope;
+    power.voltage_floor = usual.voltage_floor;
+    power.voltage_floor_light = usual.voltage_floor_light;
+    power.constant_operand_share = operands;
+    power.constant_data_share = usual.constant_data_share;
+    if let Some(published) = known.memories.get(&gpu.dram.technology) {
         gpu.dram.energy_per_byte = Energy::new(moved * published);
         gpu.dram.idle_energy_per_byte = Energy::new(at_rest * published);
     }
@@ -268,21 +272,21 @@ mod tests {
     #[test]
     fn what_boards_share_reaches_every_part() {
         let values = SHARED.map(|(_, range)| range.start);
-        let memories = published_pj_per_byte().unwrap();
+        let known = Known::new().unwrap();
         for id in ["gtx980", "v100-pcie-16gb", "rtx4090"] {
             let own = Catalog::embedded().get(id).unwrap().gpu;
             let whole = |values: &[f64]| {
-                let gpu = with_shared(&own, values, &memories);
+                let gpu = with_shared(&own, values, &known);
                 breakdown::by_part(&GpuEngine::new(&gpu)).iter().map(|p| p.watts).sum::<f64>()
             };
             let before = whole(&values);
-            for (index, (name, _)) in SHARED.iter().enumerate() {
+            for (index, (name, _)) in SHARED.iter().enumerate().take(5) {
                 let mut more = values;
                 more[index] *= 1.5;
                 assert!(whole(&more) > before * 1.0005, "{id}: {name}");
             }
-            let board = with_shared(&own, &values, &memories).power.constant.watts();
-            assert!((board - unseen::BOARD * own.power.limit.watts()).abs() < 1e-9, "{id}");
+            let board = with_shared(&own, &values, &known).power.constant.watts();
+            assert!((board / own.power.limit.watts() - 0.06).abs() < 1e-9, "{id}");
         }
     }
 }
