@@ -302,3 +302,30 @@ proptest! {
         prop_assert!(more.time_ns - less.time_ns >= 0.8 * products, "{} {}", more.time_ns - less.time_ns, products);
     }
 }
+
+/// Results that all CTAs write at once lengthen a short product, most where a CTA has its SM to itself, and a long
+/// one hardly.
+#[test]
+fn what_all_write_at_once_is_covered_by_other_ctas_only() {
+    let gpu = gpu(4);
+    let engine = GpuEngine::new(&gpu);
+    let lengthened = |m: u64, n: u64, k: u64| {
+        let operation = Operation::Gemm(Gemm::new(m, n, k, DType::Fp16));
+        let mut by_residency: [Vec<f64>; 2] = [Vec::new(), Vec::new()];
+        for candidate in operation.lower(&engine.target()) {
+            let with = super::kernel::price(&engine, &candidate.kernels[0]).unwrap();
+            let mut kernel = candidate.kernels[0].clone();
+            kernel.stages.iter_mut().for_each(|stage| stage.in_step = false);
+            let without = super::kernel::price(&engine, &kernel).unwrap();
+            assert!(with.time_ns >= without.time_ns, "{}", with.variant);
+            let several = usize::from(with.occupancy.ctas_per_sm > 1);
+            by_residency[several].push(with.time_ns / without.time_ns - 1.0);
+        }
+        by_residency.map(|shares| shares.iter().sum::<f64>() / shares.len().max(1) as f64)
+    };
+    let [alone, several] = lengthened(8192, 8192, 512);
+    assert!(alone > 0.03 && alone < 0.3, "{alone}");
+    assert!(several < 0.7 * alone, "{several} {alone}");
+    let [long, _] = lengthened(8192, 8192, 16_384);
+    assert!(long < 0.02, "{long}");
+}
