@@ -231,6 +231,9 @@ fn times_are_compared_as_if_no_fit_had_seen_the_gpu() {
     let (own, unseen) = (rows(&[]), rows(&["--leave-one-out"]));
     assert_ne!(own[0], unseen[0]);
     assert_eq!(own[1], unseen[1]);
+    let output = run(&["validate", "gemm", "--data", &path, "--leave-one-out"]);
+    let table = String::from_utf8_lossy(&output.stdout);
+    assert!(table.contains("means of the three others'"), "{table}");
     let output = run(&["validate", "gemm", "--data", &path, "--leave-one-out", "--all"]);
     assert_eq!(code(&output), 2);
     assert!(support::told(&output).contains("neither --all nor --expected"));

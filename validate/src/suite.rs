@@ -77,6 +77,9 @@ pub struct SuiteReport {
     pub groups: Vec<Group>,
     /// Baselines.
     pub baselines: Baselines,
+    /// Whether fits of a GPU's own generation were put out of the way.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub leave_one_out: bool,
     /// Each row used, for a closer look.
     #[serde(skip)]
     pub rows: Vec<Compared>,
@@ -274,6 +277,7 @@ fn compare_rows(
         .collect();
     SuiteReport {
         suite: suite.to_owned(),
+        leave_one_out: unseen.is_some(),
         rows_used: compared.len(),
         rows_left_out,
         overall,

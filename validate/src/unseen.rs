@@ -4,7 +4,8 @@
 //! Each of these constants is replaced, for all GPUs of such a generation, by the mean of what the three others
 //! have; energies by the mean multiple of what is published for their node or memory, since a smaller node
 //! takes less. Left out: GPUs of other generations, which stay as they are; constants that all generations
-//! share; and achieved bandwidths, which are measured by other programs than the rows compared.
+//! share, though rows of one may have settled them (`power.limit_delay`, those of A100 boards); what register
+//! files deliver; and achieved bandwidths, which are measured by other programs than the rows compared.
 
 use std::collections::BTreeMap;
 

@@ -314,6 +314,9 @@ fn suite_table(report: &SuiteReport) -> String {
     table.add_row(row);
     let left: usize = report.rows_left_out.values().sum();
     let mut text = format!("{}: {} rows used, {left} left out\n", report.suite, report.rows_used);
+    if report.leave_one_out {
+        text.push_str("constants of P100's, V100's, A100's and GA10x's generations: means of the three others'\n");
+    }
     text.push_str(&output::render(&table));
     for (reason, count) in &report.rows_left_out {
         text.push_str(&format!("  left out: {count} × {reason}\n"));
